@@ -1,0 +1,1 @@
+"""The engine: workstreams, turns, journal, policy. No HTTP, no Redis, no terminal."""

@@ -1,0 +1,123 @@
+"""The errors of turnstone: one tree, one file, one line of meaning each.
+
+An error has a stable `code` (for programs), a message (one sentence for a person: what was
+wrong, and where), a `hint` (what to do), and the HTTP status that fits it. Adapters print
+or encode these; they never invent their own.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TurnstoneError(Exception):
+    """Base of everything that turnstone raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidRequest(TurnstoneError):
+    """The request does not have the right shape; the message names the field."""
+
+    code = "invalid_request"
+    status = 422
+
+
+class EmptyMessage(TurnstoneError):
+    """There is no text in the message."""
+
+    code = "empty_message"
+    status = 400
+
+
+class NotAuthenticated(TurnstoneError):
+    """No token, or one that this node does not know."""
+
+    code = "not_authenticated"
+    status = 401
+
+
+class NotPermitted(TurnstoneError):
+    """The token is good, but its role does not cover this."""
+
+    code = "not_permitted"
+    status = 403
+
+
+class UnknownWorkstream(TurnstoneError):
+    """There is no workstream of this id on this node."""
+
+    code = "unknown_workstream"
+    status = 404
+
+
+class UnknownRequest(TurnstoneError):
+    """No question of this id is waiting for an answer."""
+
+    code = "unknown_request"
+    status = 409
+
+
+class WorkstreamBusy(TurnstoneError):
+    """A turn is running, and the sender wanted to be refused rather than queued."""
+
+    code = "busy"
+    status = 409
+
+
+class TooManyWorkstreams(TurnstoneError):
+    """The node holds as many workstreams as its settings allow."""
+
+    code = "too_many_workstreams"
+    status = 429
+
+
+class NodeUnavailable(TurnstoneError):
+    """The node cannot be reached, is shutting down, or does not answer as a node does."""
+
+    code = "node_unavailable"
+    status = 503
+
+
+class StoreError(TurnstoneError):
+    """The store cannot be opened, read or written; nothing half-written is left behind."""
+
+    code = "store"
+    status = 503
+
+
+class NotOwner(StoreError):
+    """Another process has taken the workstream over; this one may not write it any more."""
+
+    code = "not_owner"
+    status = 409
+
+
+class ConfigurationError(TurnstoneError):
+    """A setting is wrong; the message names it and where it was set."""
+
+    code = "configuration"
+    status = 500
+
+
+class ModelUnavailable(TurnstoneError):
+    """No model answers at the configured endpoint."""
+
+    code = "model_unavailable"
+    status = 503
+
+
+class ToolRefused(TurnstoneError):
+    """A tool call cannot be carried out as asked; the message is for the model and the person."""
+
+    code = "tool_refused"
+    status = 422

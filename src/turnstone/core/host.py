@@ -1,0 +1,122 @@
+"""The one interface to a node: in process (`LocalHost`), over HTTP (`HttpHost`), simulated.
+
+Server, queue worker, console and terminal are adapters around a `Host`, and hold no copy of
+what it decides. Requests and answers are data; streams of events may be left and taken up
+again at the last id seen. Protocol only: nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from turnstone.core.events import Event, EventId, State
+
+WhenBusy: TypeAlias = Literal["queue", "reject"]
+
+
+class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
+    name: str = ""
+    auto_approve: bool = False
+    auto_approve_tools: list[str] = []
+    workspace: str = ""  # empty: the node's own
+
+
+class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """`correlation_id` is the idempotency key: the same one sent twice is accepted once."""
+
+    ws_id: str
+    message: str
+    correlation_id: str = ""  # empty: the node makes one
+    busy: WhenBusy = "queue"
+    sender: str = ""
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The message is in the journal. `duplicate`: it was already, and nothing was added."""
+
+    ws_id: str
+    correlation_id: str
+    duplicate: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to a question. Without `request_id` it goes to the oldest one that waits."""
+
+    ws_id: str
+    approved: bool = False
+    request_id: str = ""
+    feedback: str = ""
+    always: bool = False
+    by: str = ""
+
+
+class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    state: State
+    session_id: str
+    title: str = ""
+    tokens: int = 0
+    context_ratio: float = 0.0
+    activity: str = ""
+    activity_state: str = ""
+    tool_calls: int = 0
+    queued: int = 0  # accepted messages that wait for the turn in progress
+    updated: float = 0.0  # Unix seconds of the last record
+
+
+class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of /health that a caller with a token gets (contract, section 2.7), and more."""
+
+    status: str
+    version: str
+    uptime_seconds: float
+    model: str
+    workstreams: dict[str, int]
+    node_id: str = ""
+    sandbox: str = ""
+
+
+class Host(Protocol):
+    """Every method may raise errors of `turnstone.core.errors`; each names those it adds."""
+
+    async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
+        """A new workstream. Raises TooManyWorkstreams, InvalidRequest (workspace)."""
+
+    async def send(self, request: SendMessage) -> Accepted:
+        """Accept a message: when this returns, it is kept, and will be carried to an end.
+
+        Raises UnknownWorkstream, EmptyMessage, WorkstreamBusy (only with busy="reject").
+        """
+
+    async def approve(self, answer: Answer) -> None:
+        """Answer a question. Raises UnknownWorkstream; UnknownRequest for a request id that
+        does not wait (any more), and for no id where nothing waits."""
+
+    async def cancel(self, ws_id: str) -> bool:
+        """Stop the turn in progress; False if there is none. Raises UnknownWorkstream."""
+
+    async def close(self, ws_id: str) -> None:
+        """End a workstream, stopping its turn. Raises UnknownWorkstream."""
+
+    async def list(self) -> list[WorkstreamInfo]:
+        """All open workstreams, in the order of their creation."""
+
+    async def health(self) -> NodeHealth: ...
+
+    def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
+        """The events of one workstream, for ever, until the iterator is closed.
+
+        Without `after`: `connected`, a `history` (the snapshot), the question that waits, and
+        then what comes. With `after`: what came since, or `truncated` and the snapshot if
+        that is gone. Ends after `ws_closed`. Raises UnknownWorkstream on the first item.
+        """
+
+    def follow_all(self, after: EventId | None = None) -> AsyncIterator[Event]:
+        """States, creations, renames and closings of every workstream of the node."""
+
+    async def aclose(self) -> None:
+        """Let go: of a connection, or of the whole node in this process."""

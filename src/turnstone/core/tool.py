@@ -1,0 +1,119 @@
+"""What a tool is, to the engine: prepared, then decided about, then run. Protocols and data only.
+
+A tool never asks and never decides. `prepare` may look (read a file for a diff, resolve a
+path) and must not touch; what it returns is exactly what a person is shown, what the policy
+judges, what the journal keeps, and all that `run` may act on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from turnstone.core.events import EffectClass, ToolStatus
+
+Access: TypeAlias = Literal["read", "write"]
+
+EmitOutput: TypeAlias = Callable[[str], None]
+"""Told of output while a tool runs: text, already decoded, in pieces of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathUse:
+    """A path that a call will touch, resolved: the one shown, checked and opened."""
+
+    path: Path
+    access: Access
+    inside: bool  # within the workspace
+
+
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The schema of a tool, as its JSON file says it. `effect` is never lowered elsewhere."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    effect: EffectClass = "effect"
+    auto_approve: bool = False  # runs unasked where no rule says otherwise
+    primary_key: str = ""  # the argument that sums a call up
+    agent: bool = False  # offered to read-only sub-agents
+    task_agent: bool = False  # offered to working sub-agents
+
+    def function(self) -> dict[str, Any]:
+        """The tool in the shape of the chat-completions API."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One call, ready to be judged and run: everything it will use, and what to show for it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    effect: EffectClass
+    header: str  # one line for a person: `bash: ls -la`
+    preview: str = ""  # the exact command, or a unified diff
+    paths: tuple[PathUse, ...] = ()
+    commands: tuple[str, ...] = ()
+    network: bool = False
+    expects: str = ""  # what the world must still look like at run time (a file's hash)
+    hash: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        exact = [
+            self.tool,
+            dict(self.arguments),
+            [(str(p.path), p.access) for p in self.paths],
+            list(self.commands),
+            self.network,
+            self.expects,
+        ]
+        canonical = msgspec.json.encode(exact, order="sorted")
+        object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """How a run ended; `output` is what the model reads."""
+
+    status: ToolStatus
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Where a call happens. One per workstream; tools keep nothing of their own between calls."""
+
+    ws_id: str
+    workspace: Path  # resolved, absolute
+    timeout: float  # seconds that one call may take
+    max_output: int  # characters of output that the model is given; the middle is cut out
+
+
+class Tool(Protocol):
+    spec: ToolSpec
+
+    async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
+        """Look, resolve, preview. Raises ToolRefused with a sentence for the model."""
+
+    async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
+        """Do what was prepared, and nothing else; check again what can have changed since.
+
+        A failure of the work itself is a ToolResult with status `error`. When cancelled, stop
+        everything that was started, then let the cancellation pass.
+        """
+
+    async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
+        """After a crash, for idempotent tools: has this call taken effect? None: cannot tell."""
