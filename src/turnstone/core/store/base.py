@@ -1,0 +1,70 @@
+"""The store as the engine sees it: rows of workstreams, and an append-only journal for each.
+
+One contract suite runs over every implementation (`tests/contract/test_store.py`). A write
+either happens whole or raises and leaves nothing; when it has returned it survives the
+death of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from turnstone.core.events import AnyEvent, Event
+
+
+class WorkstreamRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A workstream without its journal: what can be told, and searched for, while it sleeps."""
+
+    ws_id: str
+    session_id: str
+    created: float  # Unix seconds
+    owner: str  # the node that may write
+    epoch: int  # raised by every change of owner
+    last_seq: int = 0
+    open_turns: int = 0  # messages accepted and not ended
+    closed: bool = False
+    summary: dict[str, Any] = {}  # what lists show: name, state, tokens, …; a fold's, not ours
+
+
+class Appended(NamedTuple):
+    """What an append did. `duplicate`: the correlation id was known, nothing was written."""
+
+    events: list[Event]
+    duplicate: bool = False
+
+
+class Store(Protocol):
+    """Methods raise StoreError, with a sentence that says what to do, when the disk will not."""
+
+    async def create(self, row: WorkstreamRow, first: Event) -> Event:
+        """Write a new row and the first record of its journal."""
+
+    async def append(
+        self,
+        ws_id: str,
+        epoch: int,
+        events: Sequence[Event],
+        summary: dict[str, Any] | None = None,
+    ) -> Appended:
+        """Write records in one transaction; returns them with their ids.
+
+        Raises NotOwner if the row's epoch is another. A `message_accepted` whose correlation
+        id was accepted before writes nothing: the first one comes back, as a duplicate.
+        """
+
+    async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
+        """The journal behind `after`, in order. Raises StoreError for a damaged record."""
+
+    async def row(self, ws_id: str) -> WorkstreamRow | None: ...
+
+    async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
+        """Workstreams that are not closed, in the order of their creation."""
+
+    async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
+        """Make `owner` the one writer, under a raised epoch. Raises UnknownWorkstream."""
+
+    async def aclose(self) -> None:
+        """Finish what is being written, then close. Idempotent."""
