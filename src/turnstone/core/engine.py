@@ -1,0 +1,34 @@
+"""What all sessions of a node work with. Data only; put together in `turnstone.wiring`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oturn.transport.base import ModelTransport
+from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
+from turnstone.core.sandbox import Confinement
+from turnstone.core.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    model: ModelTransport
+    model_name: str
+    tools: Mapping[str, Tool]
+    confinement: Confinement
+    workspace: Path  # where workstreams work that name no other
+    params: Mapping[str, Any] = field(default_factory=dict)  # of every model request
+    context_window: int = 0  # tokens; 0: unknown
+    instructions: str = ""  # added to the system prompt of every workstream
+    auto_approve: bool = False  # for every workstream of the node
+    auto_approve_tools: frozenset[str] = frozenset()
+    max_steps: int = 100  # model calls of one turn
+    max_attempts: int = 3  # times that a turn is taken up again after its process died
+    max_workstreams: int = 10_000
+    tool_timeout: float = 30.0  # seconds
+    max_output: int = 60_000  # characters of one tool result that the model is given
+    clock: Clock = field(default_factory=SystemClock)
+    ids: Ids = field(default_factory=RandomIds)

@@ -1,0 +1,109 @@
+"""The one way to write to a workstream: to the store, into the fold, on to the readers.
+
+In that order, always, and one write at a time: what a reader sees is kept already, and the
+transcript is never ahead of the disk nor behind it. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from turnstone.core.clock import Clock
+from turnstone.core.events import Content, Event, EventId, Reasoning, ToolOutput
+from turnstone.core.host import WorkstreamInfo
+from turnstone.core.livelog import LiveLog
+from turnstone.core.store import Appended, Store, WorkstreamRow
+from turnstone.core.transcript import Transcript
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+class Journal:
+    """A workstream's log, as its owner holds it. Use on one event loop only.
+
+    `context_window` is the model's, in tokens (0: unknown). `on_record` is called with each
+    record after everything else has been done with it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        row: WorkstreamRow,
+        records: Sequence[Event],
+        clock: Clock,
+        *,
+        context_window: int = 0,
+        on_record: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.ws_id = row.ws_id
+        self.session_id = row.session_id
+        self.transcript = Transcript()
+        for record in records:
+            self.transcript.apply(record)
+        self.live = LiveLog(EventId(row.last_seq), self._stamped)
+        self._store = store
+        self._epoch = row.epoch
+        self._clock = clock
+        self._context_window = context_window
+        self._on_record = on_record
+        self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[Appended]] = set()
+
+    async def append(self, *events: Event) -> Appended:
+        """Keep these records, in one transaction. Raises StoreError, NotOwner.
+
+        A caller that is cancelled does not take the write with it: what has reached the disk
+        must reach the fold and the readers too.
+        """
+        write = asyncio.create_task(self._append([self._timed(e) for e in events]))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        return await asyncio.shield(write)
+
+    def publish(self, event: Event, correlation_id: str = "") -> None:
+        """Tell readers something that is not kept."""
+        self.live.publish(msgspec.structs.replace(event, correlation_id=correlation_id))
+
+    def piece(self, event: Content | Reasoning | ToolOutput, correlation_id: str) -> None:
+        """Tell readers a piece of a stream."""
+        self.live.piece(msgspec.structs.replace(event, correlation_id=correlation_id))
+
+    def info(self) -> WorkstreamInfo:
+        """What lists show of this workstream."""
+        return self.transcript.summary.info(
+            self.ws_id,
+            self.session_id,
+            window=self._context_window,
+            queued=len(self.transcript.waiting),
+        )
+
+    async def settle(self) -> None:
+        """Wait for the writes that are under way."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+
+    async def _append(self, events: list[Event]) -> Appended:
+        async with self._writing:
+            summary = self.transcript.summary
+            for event in events:
+                summary = summary.after(event)
+            appended = await self._store.append(
+                self.ws_id, self._epoch, events, msgspec.to_builtins(summary)
+            )
+            if not appended.duplicate:
+                for event in appended.events:
+                    self.transcript.apply(event)
+                    self.live.record(event)
+                    self._on_record(event)
+            return appended
+
+    def _timed(self, event: EventT) -> EventT:
+        return msgspec.structs.replace(event, timestamp=round(self._clock.now(), 6))
+
+    def _stamped(self, event: Event, event_id: EventId) -> Event:
+        return msgspec.structs.replace(
+            event, ws_id=self.ws_id, id=str(event_id), timestamp=round(self._clock.now(), 6)
+        )

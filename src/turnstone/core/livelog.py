@@ -1,0 +1,162 @@
+"""What readers of one workstream follow: its records and its live events, in one order.
+
+A bounded ring in memory, one writer, any number of readers with a cursor of their own. No
+reader takes anything from another, and a slow one neither holds up the writer nor makes the
+ring grow: it falls behind it, and is told so (`Lagged`). Keeps nothing on disk.
+
+Pieces of streamed text are gathered for a moment before they become an event, so that a
+fast model does not cost an event per token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from turnstone.core.events import (
+    Content,
+    Event,
+    EventId,
+    Reasoning,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    StreamReset,
+    ToolOutput,
+    TurnEnded,
+)
+
+#: Events kept for readers that come back. At 25 ms a piece, some 100 s of streaming.
+CAPACITY = 4096
+
+#: Seconds for which pieces of text are gathered: shorter than the eye notices.
+GATHER = 0.025
+
+#: Events after which the text streamed so far is no longer in progress.
+_ENDS_STREAM = (StepStarted, StepFinished, StepFailed, StreamReset, TurnEnded)
+
+
+AnyPiece: TypeAlias = Content | Reasoning | ToolOutput
+
+
+class Lagged(Exception):
+    """The events after the reader's cursor are gone (or never were): start from a snapshot."""
+
+
+class LiveLog:
+    """The live log of one workstream. Use on one event loop only.
+
+    `stamp` fills an event's common fields in, given its id.
+    """
+
+    def __init__(
+        self,
+        last: EventId,
+        stamp: Callable[[Event, EventId], Event],
+        *,
+        capacity: int = CAPACITY,
+        gather: float = GATHER,
+    ) -> None:
+        self.last = last
+        self._floor = last  # the id just before the oldest event in the ring
+        self._ring: deque[Event] = deque()
+        self._dropped = 0  # events that have left the ring, so that positions stay absolute
+        self._capacity = capacity
+        self._gather = gather
+        self._stamp = stamp
+        self._news = asyncio.Event()
+        self._pending: list[AnyPiece] = []
+        self._flusher: asyncio.TimerHandle | None = None
+        self._streamed: list[Content | Reasoning] = []
+
+    def record(self, event: Event) -> None:
+        """Take in a record, which has its id from the journal."""
+        self.flush()
+        self._add(event, EventId.parse(event.id))
+
+    def publish(self, event: Event) -> None:
+        """Take in a live event, and give it the next id."""
+        self.flush()
+        self._publish(event)
+
+    def piece(self, event: AnyPiece) -> None:
+        """Take in a piece of a stream; it is published with its neighbours, in a moment."""
+        self._pending.append(event)
+        if self._flusher is None:
+            loop = asyncio.get_running_loop()
+            self._flusher = loop.call_later(self._gather, self.flush)
+
+    def flush(self) -> None:
+        """Publish the gathered pieces now, neighbours of one kind as one event."""
+        if self._flusher is not None:
+            self._flusher.cancel()
+            self._flusher = None
+        pending, self._pending = self._pending, []
+        for event in _joined(pending):
+            self._publish(event)
+
+    def streamed(self) -> list[Event]:
+        """What the step in progress has streamed already, as one event of each kind."""
+        self.flush()
+        return list(_joined(self._streamed))
+
+    def covers(self, after: EventId) -> bool:
+        """Whether a reader that has seen `after` can go on from here without a snapshot."""
+        return self._floor <= after <= self.last
+
+    async def read(self, after: EventId) -> AsyncIterator[Event]:
+        """Every event behind `after`, for ever. Raises Lagged when those are gone."""
+        if not self.covers(after):
+            raise Lagged
+        place = self._dropped + sum(EventId.parse(e.id) <= after for e in self._ring)
+        while True:
+            if place < self._dropped:
+                raise Lagged
+            if place == self._dropped + len(self._ring):
+                await self._news.wait()
+                continue
+            yield self._ring[place - self._dropped]
+            place += 1
+
+    def _publish(self, event: Event) -> None:
+        next_id = EventId(self.last.seq, self.last.n + 1)
+        self._add(self._stamp(event, next_id), next_id)
+
+    def _add(self, event: Event, event_id: EventId) -> None:
+        if isinstance(event, Content | Reasoning):
+            self._streamed.append(event)
+        elif isinstance(event, _ENDS_STREAM):
+            self._streamed.clear()
+        self._ring.append(event)
+        self.last = event_id
+        if len(self._ring) > self._capacity:
+            self._floor = EventId.parse(self._ring.popleft().id)
+            self._dropped += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def _joined(pieces: Sequence[AnyPiece]) -> list[AnyPiece]:
+    """Neighbours that carry text of one stream, as one event each."""
+    joined: list[AnyPiece] = []
+    texts: list[list[str]] = []
+    for piece in pieces:
+        if joined and _same_stream(joined[-1], piece):
+            texts[-1].append(piece.text)
+        else:
+            joined.append(piece)
+            texts.append([piece.text])
+    return [
+        msgspec.structs.replace(piece, text="".join(text))
+        for piece, text in zip(joined, texts, strict=True)
+    ]
+
+
+def _same_stream(one: AnyPiece, other: AnyPiece) -> bool:
+    if isinstance(one, ToolOutput):
+        return isinstance(other, ToolOutput) and one.call_id == other.call_id
+    return type(one) is type(other)

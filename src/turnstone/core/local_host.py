@@ -1,0 +1,144 @@
+"""A node in this process, as a `Host`. The only one there is: others are ways to reach it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from turnstone import __version__
+from turnstone.core import events as ev
+from turnstone.core.engine import Engine
+from turnstone.core.host import (
+    Accepted,
+    Answer,
+    CreateWorkstream,
+    NodeHealth,
+    SendMessage,
+    WorkstreamInfo,
+)
+from turnstone.core.livelog import Lagged, LiveLog
+from turnstone.core.node import NodeLock
+from turnstone.core.store import Store
+from turnstone.core.workstream import WorkstreamManager
+
+#: Records that every reader of the node's global stream is told of, besides states.
+_GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsClosed)
+
+
+class LocalHost:
+    """Implements `turnstone.core.host.Host`. Make it with `await LocalHost.start(…)`."""
+
+    def __init__(self, store: Store, engine: Engine, lock: NodeLock) -> None:
+        self.engine = engine
+        self.node_id = lock.node_id
+        self._store = store
+        self._lock = lock
+        self._started = engine.clock.monotonic()
+        self._states: dict[str, tuple[str, str]] = {}
+        self._global = LiveLog(ev.EventId(self._milliseconds()), self._stamped)
+        self._manager = WorkstreamManager(store, engine, lock.node_id, self._changed)
+        self._left = False
+
+    @classmethod
+    async def start(cls, store: Store, engine: Engine, lock: NodeLock) -> LocalHost:
+        """Start the node: turns that an earlier process left are taken up at once."""
+        host = cls(store, engine, lock)
+        await host._manager.recover()
+        return host
+
+    async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
+        return await self._manager.create(request)
+
+    async def send(self, request: SendMessage) -> Accepted:
+        return await (await self._manager.get(request.ws_id)).send(request)
+
+    async def approve(self, answer: Answer) -> None:
+        await (await self._manager.get(answer.ws_id)).answer(answer)
+
+    async def cancel(self, ws_id: str) -> bool:
+        return (await self._manager.get(ws_id)).cancel()
+
+    async def close(self, ws_id: str) -> None:
+        await self._manager.close(ws_id)
+
+    async def list(self) -> list[WorkstreamInfo]:
+        return await self._manager.list()
+
+    async def health(self) -> NodeHealth:
+        states = Counter(info.state for info in await self.list())
+        counts = {"total": states.total()} | {state: states[state] for state in ev.STATES}
+        return NodeHealth(
+            status="ok",
+            version=__version__,
+            uptime_seconds=round(self.engine.clock.monotonic() - self._started, 2),
+            model=self.engine.model_name,
+            workstreams=counts,
+            node_id=self.node_id,
+            sandbox=self.engine.confinement.summary,
+        )
+
+    async def follow(self, ws_id: str, after: ev.EventId | None = None) -> AsyncIterator[ev.Event]:
+        workstream = await self._manager.get(ws_id)
+        async for event in workstream.follow(after):
+            yield event
+
+    async def follow_all(self, after: ev.EventId | None = None) -> AsyncIterator[ev.Event]:
+        while True:
+            if after is not None and not self._global.covers(after):
+                yield self._stamped(ev.Truncated(), self._global.last)
+                after = None
+            if after is None:
+                after = self._global.last
+            try:
+                async for event in self._global.read(after):
+                    yield event
+                    after = ev.EventId.parse(event.id)
+            except Lagged:
+                continue
+
+    async def aclose(self) -> None:
+        if self._left:
+            return
+        self._left = True
+        await self._manager.leave()
+        await self.engine.model.aclose()
+        await self._store.aclose()
+        self._lock.release()
+
+    def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
+        """A record was written: tell the global stream what it needs to know of it."""
+        if isinstance(event, _GLOBAL):
+            self._tell(event)
+        if isinstance(event, ev.WsClosed):
+            self._states.pop(info.id, None)
+            return
+        if self._states.get(info.id) != (info.state, info.activity):
+            self._states[info.id] = (info.state, info.activity)
+            self._tell(
+                ev.WsState(
+                    ws_id=info.id,
+                    state=info.state,
+                    tokens=info.tokens,
+                    context_ratio=info.context_ratio,
+                    activity=info.activity,
+                    activity_state=info.activity_state,
+                    timestamp=info.updated,
+                )
+            )
+
+    def _tell(self, event: ev.Event) -> None:
+        place = max(ev.EventId(self._milliseconds()), self._next(self._global.last))
+        self._global.record(msgspec.structs.replace(event, id=str(place)))
+
+    def _milliseconds(self) -> int:
+        return int(self.engine.clock.now() * 1000)
+
+    @staticmethod
+    def _next(place: ev.EventId) -> ev.EventId:
+        return ev.EventId(place.seq, place.n + 1)
+
+    @staticmethod
+    def _stamped(event: ev.Event, event_id: ev.EventId) -> ev.Event:
+        return msgspec.structs.replace(event, id=str(event_id))

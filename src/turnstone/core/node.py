@@ -1,0 +1,94 @@
+"""Who this process is, and the proof that it lives: a lock on a file, gone with the process.
+
+Servers keep their id across restarts, next to their store; every other process makes one up.
+Two processes never hold one id at the same time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from turnstone.core.errors import StoreError
+
+
+class NodeLock:
+    """This process's hold on a node id. Keep it as long as the process writes to the store."""
+
+    def __init__(self, node_id: str, descriptor: int) -> None:
+        self.node_id = node_id
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go. Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def lock_server(store: Path, wanted: str = "") -> NodeLock:
+    """Be the server of this store, under the id it has always had (or `wanted`).
+
+    Raises StoreError if another process is: the message says which.
+    """
+    folder = _folder(store)
+    keeper = folder / "server"
+    node_id = wanted or _read(keeper) or _made_up()
+    lock = _lock(folder, "server", node_id, store)
+    if _read(keeper) != node_id:
+        keeper.write_text(node_id, encoding="utf-8")
+    return lock
+
+
+def lock_process(store: Path) -> NodeLock:
+    """Be a process of one's own on this store: a terminal, a tool."""
+    node_id = _made_up()
+    return _lock(_folder(store), node_id, node_id, store)
+
+
+def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
+    path = folder / f"{name}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise StoreError(
+            f"The store {store} is served by another turnstone process already"
+            f"{f' (process {holder})' if holder else ''}.",
+            hint="Use that one, stop it, or name another store with --store.",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return NodeLock(node_id, descriptor)
+
+
+def _folder(store: Path) -> Path:
+    folder = store.with_name(f"{store.name}.nodes")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreError(
+            f"The folder {folder} beside the store cannot be made: {error.strerror}.",
+            hint="Name another place with --store or [store] path.",
+        ) from error
+    return folder
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _made_up() -> str:
+    """`<hostname>_<4 hex>`, the form of the wire (contract, section 0.1)."""
+    host = socket.gethostname()
+    return (
+        f"{host}_{secrets.token_hex(2)}" if host and host != "localhost" else secrets.token_hex(6)
+    )

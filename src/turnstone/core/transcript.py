@@ -1,0 +1,246 @@
+"""A workstream as its journal tells it: the fold of all its records. Pure.
+
+What the model is sent, what a reader starts from, which turn is open and where it stands,
+which question waits, what has been permitted, what it has cost: all of it is here, and
+nowhere else. `apply` takes one record after another; the same records give the same
+transcript, in any process.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from turnstone.core.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    CallDecision,
+    CallsDecided,
+    CancelRequested,
+    Event,
+    HistoryMessage,
+    MessageAccepted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    ToolCallRecord,
+    ToolFinished,
+    ToolStarted,
+    TurnEnded,
+    TurnResumed,
+    Usage,
+    WsClosed,
+    WsCreated,
+)
+from turnstone.core.summary import Summary
+
+
+class OpenTurn:
+    """The turn in progress: its message, and its records since."""
+
+    def __init__(self, message: MessageAccepted) -> None:
+        self.message = message
+        self.records: list[Event] = []
+        self.attempts = 1
+        self.steps = 0
+        self.text = ""  # of the last step
+        self.usage: Usage | None = None  # summed over the steps
+        self.calls: dict[str, ToolCallRecord] = {}  # of the last step, in source order
+        self.results: dict[str, ToolFinished] = {}
+        self.feedback: list[str] = []  # said with an approval, for the model to read after
+        self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
+        self.decided: dict[str, CallDecision] = {}  # of the last step
+
+
+class Transcript:
+    """The fold. Attributes are for reading; only `apply` changes them."""
+
+    def __init__(self) -> None:
+        self.created = WsCreated()
+        self.summary = Summary()
+        self.closed = False
+        self.auto_approve = False
+        self.granted: set[str] = set()  # tools that a person said always to
+        self.waiting: list[MessageAccepted] = []  # accepted, their turns not begun
+        self.turn: OpenTurn | None = None
+        self.question: ApprovalAsked | None = None
+        self.answers: dict[str, ApprovalAnswered] = {}
+        self.messages: list[dict[str, Any]] = []  # as the model is sent them
+        self.history: list[HistoryMessage] = []  # as a reader is shown them
+        self.last_usage: Usage | None = None
+
+    def apply(self, event: Event) -> None:
+        """Take in the next record. Events that are no records change nothing."""
+        self.summary = self.summary.after(event)
+        match event:
+            case WsCreated():
+                self.created = event
+                self.auto_approve = event.auto_approve
+                self.granted.update(event.auto_approve_tools)
+            case MessageAccepted():
+                self.waiting.append(event)
+            case WsClosed():
+                self.closed = True
+            case ApprovalAnswered():
+                self._answered(event)
+            case TurnEnded():
+                self._ended(event)
+            case _:
+                self._in_turn(event)
+
+    def begin(self, correlation_id: str) -> OpenTurn:
+        """The turn that answers this message: opened, if it is not open yet.
+
+        Its message enters the conversation here, and not when it was accepted: what was sent
+        while another turn ran comes after that turn. Raises LookupError for a message that
+        was never accepted.
+        """
+        if self.turn is None:
+            message = self._take(correlation_id)
+            self.turn = OpenTurn(message)
+            self._say("user", message.message)
+        return self.turn
+
+    def readable(self) -> list[HistoryMessage]:
+        """The conversation for a reader; the last assistant message says if a question waits."""
+        history = list(self.history)
+        if self.question is not None:
+            for place in range(len(history) - 1, -1, -1):
+                if history[place].role == "assistant":
+                    history[place] = msgspec.structs.replace(history[place], pending=True)
+                    break
+        return history
+
+    def _take(self, correlation_id: str) -> MessageAccepted:
+        for place, message in enumerate(self.waiting):
+            if message.correlation_id == correlation_id:
+                return self.waiting.pop(place)
+        raise LookupError(f"a turn for message {correlation_id}, which was never accepted")
+
+    def _in_turn(self, event: Event) -> None:
+        if not isinstance(event, _OF_A_TURN):
+            return
+        turn = self.begin(event.correlation_id)
+        turn.records.append(event)
+        match event:
+            case TurnResumed():
+                turn.attempts = event.attempt
+            case StepStarted():
+                self._give_feedback(turn)
+                turn.steps = event.step
+            case StepFinished():
+                self._step_finished(turn, event)
+            case ApprovalAsked():
+                self.question = event
+                turn.questions[event.request_id] = event
+            case CallsDecided():
+                self.question = None
+                turn.decided.update({d.call_id: d for d in event.decisions})
+            case CancelRequested():
+                self.question = None
+            case ToolFinished():
+                self._tool_finished(turn, event)
+
+    def _step_finished(self, turn: OpenTurn, event: StepFinished) -> None:
+        turn.text = event.text
+        turn.calls = {call.id: call for call in event.tool_calls}
+        turn.results = {}
+        turn.decided = {}
+        if event.usage is not None:
+            self.last_usage = event.usage
+            turn.usage = _sum(turn.usage, event.usage)
+        if event.text or event.tool_calls:
+            self._say("assistant", event.text, event.tool_calls)
+
+    def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
+        """Results enter the conversation together, in the order in which the model called."""
+        turn.results[event.call_id] = event
+        if turn.results.keys() >= turn.calls.keys():
+            for call_id in turn.calls:
+                result = turn.results[call_id]
+                self.messages.append(
+                    {"role": "tool", "tool_call_id": call_id, "content": result.output}
+                )
+                self.history.append(
+                    HistoryMessage(
+                        role="tool",
+                        content=result.output,
+                        tool_call_id=call_id,
+                        status=result.status,
+                    )
+                )
+
+    def _answered(self, event: ApprovalAnswered) -> None:
+        self.answers[event.request_id] = event
+        question = self.question
+        if question is None or question.request_id != event.request_id:
+            return
+        self.question = None
+        if event.approved and event.always:
+            self.granted.update(item.name for item in question.items if item.needs_approval)
+        if event.approved and event.feedback and self.turn is not None:
+            self.turn.feedback.append(event.feedback)
+
+    def _give_feedback(self, turn: OpenTurn) -> None:
+        for feedback in turn.feedback:
+            self._say("user", feedback)
+        turn.feedback.clear()
+
+    def _ended(self, event: TurnEnded) -> None:
+        self.begin(event.correlation_id)
+        self.turn = None
+        self.question = None
+
+    def _say(self, role: str, text: str, calls: list[ToolCallRecord] | None = None) -> None:
+        message: dict[str, Any] = {"role": role, "content": text}
+        if calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": _object_text(call.arguments)},
+                }
+                for call in calls
+            ]
+        self.messages.append(message)
+        self.history.append(
+            HistoryMessage(
+                role="assistant" if role == "assistant" else "user",
+                content=text,
+                tool_calls=calls or [],
+            )
+        )
+
+
+_OF_A_TURN = (
+    TurnResumed,
+    StepStarted,
+    StepFinished,
+    StepFailed,
+    ApprovalAsked,
+    CallsDecided,
+    ToolStarted,
+    ToolFinished,
+    CancelRequested,
+)
+
+
+def _object_text(arguments: str) -> str:
+    """Arguments as a provider takes them back: some refuse a request with broken JSON in it."""
+    try:
+        parsed = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return "{}"
+    return arguments if isinstance(parsed, dict) else "{}"
+
+
+def _sum(one: Usage | None, other: Usage) -> Usage:
+    if one is None:
+        return other
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.completion_tokens + other.completion_tokens,
+        one.total_tokens + other.total_tokens,
+    )

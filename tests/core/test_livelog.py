@@ -1,0 +1,167 @@
+"""The live log: one order for all readers, and none of them can harm another."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnstone.core.events import (
+    Content,
+    Event,
+    EventId,
+    Info,
+    Reasoning,
+    StepFinished,
+    StepStarted,
+    ToolOutput,
+)
+from turnstone.core.livelog import Lagged, LiveLog
+
+
+def stamp(event: Event, event_id: EventId) -> Event:
+    return msgspec.structs.replace(event, id=str(event_id))
+
+
+def a_log(capacity: int = 100, seq: int = 0) -> LiveLog:
+    return LiveLog(EventId(seq), stamp, capacity=capacity, gather=0.0)
+
+
+def record(seq: int, event: Event | None = None) -> Event:
+    return stamp(event or StepStarted(), EventId(seq))
+
+
+async def take(log: LiveLog, after: EventId, count: int) -> list[Event]:
+    taken: list[Event] = []
+    if not count:
+        return taken
+    async with asyncio.timeout(5):
+        async for event in log.read(after):
+            taken.append(event)
+            if len(taken) == count:
+                break
+    return taken
+
+
+async def test_ids_count_live_events_behind_the_last_record() -> None:
+    log = a_log(seq=7)
+    log.publish(Info(message="a"))
+    log.record(record(8))
+    log.publish(Info(message="b"))
+    log.publish(Info(message="c"))
+
+    assert [e.id for e in await take(log, EventId(7), 4)] == ["7-1", "8-0", "8-1", "8-2"]
+
+
+async def test_pieces_of_one_stream_become_one_event_and_keep_their_order() -> None:
+    log = a_log()
+    for piece in ("Hel", "lo"):
+        log.piece(Content(text=piece))
+    log.piece(Reasoning(text="hm"))
+    log.piece(ToolOutput(call_id="1", text="x"))
+    log.piece(ToolOutput(call_id="2", text="y"))
+    log.record(record(1))
+
+    events = await take(log, EventId(0), 5)
+
+    assert [getattr(e, "text", e.type) for e in events] == [
+        "Hello",
+        "hm",
+        "x",
+        "y",
+        "step_started",
+    ]
+
+
+async def test_gathered_pieces_come_out_by_themselves() -> None:
+    log = a_log()
+    log.piece(Content(text="now"))
+
+    [event] = await take(log, EventId(0), 1)
+
+    assert isinstance(event, Content)
+
+
+async def test_readers_take_nothing_from_each_other_and_a_late_one_goes_on_where_it_left() -> None:
+    log = a_log()
+    early = asyncio.create_task(take(log, EventId(0), 6))
+    for n in range(1, 7):
+        log.record(record(n))
+        await asyncio.sleep(0)
+
+    late = await take(log, EventId(3), 3)
+
+    assert [e.id for e in await early] == [f"{n}-0" for n in range(1, 7)]
+    assert [e.id for e in late] == ["4-0", "5-0", "6-0"]
+
+
+async def test_a_reader_that_falls_behind_the_ring_is_told_and_the_ring_stays_bounded() -> None:
+    log = a_log(capacity=10)
+    reader = log.read(EventId(0))
+    log.record(record(1))
+    assert (await anext(reader)).id == "1-0"
+    for n in range(2, 50):
+        log.record(record(n))
+
+    with pytest.raises(Lagged):
+        await anext(reader)
+    assert len(await take(log, EventId(39), 10)) == 10
+    with pytest.raises(Lagged):
+        await anext(log.read(EventId(38)))
+
+
+async def test_an_id_from_the_future_is_not_covered() -> None:
+    log = a_log(seq=3)
+
+    assert log.covers(EventId(3))
+    assert not log.covers(EventId(3, 1))
+    assert not log.covers(EventId(2))
+
+
+async def test_a_cursor_from_before_a_restart_goes_on_once_a_record_is_written() -> None:
+    """The reader saw pieces that died with the old process; the record voids them."""
+    log = a_log(seq=12)
+    log.record(record(13))
+
+    assert [e.id for e in await take(log, EventId(12, 7), 1)] == ["13-0"]
+
+
+async def test_what_a_step_has_streamed_is_known_until_the_step_ends() -> None:
+    log = a_log()
+    log.record(record(1))
+    log.piece(Reasoning(text="think"))
+    log.piece(Content(text="ab"))
+    log.flush()
+    log.piece(Content(text="cd"))
+
+    assert [getattr(e, "text", "") for e in log.streamed()] == ["think", "abcd"]
+    log.record(record(2, StepFinished(text="abcd")))
+    assert log.streamed() == []
+
+
+@given(st.lists(st.sampled_from(["record", "live", "piece"]), min_size=1, max_size=60), st.data())
+def test_every_cursor_gives_exactly_the_events_behind_it(
+    makes: list[str], data: st.DataObject
+) -> None:
+    async def run() -> None:
+        log = a_log()
+        seq = 0
+        for make in makes:
+            if make == "record":
+                seq += 1
+                log.record(record(seq))
+            elif make == "live":
+                log.publish(Info(message="i"))
+            else:
+                log.piece(Content(text="t"))
+                log.flush()
+        everything = await take(log, EventId(0), len(makes))
+        ids = [EventId.parse(e.id) for e in everything]
+        assert ids == sorted(set(ids))
+        cut = data.draw(st.integers(0, len(makes) - 1))
+        assert await take(log, ids[cut], len(makes) - cut - 1) == everything[cut + 1 :]
+
+    asyncio.run(run())

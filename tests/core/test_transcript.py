@@ -1,0 +1,144 @@
+"""The fold of a journal: the same records give the same transcript, and one that providers take."""
+
+from __future__ import annotations
+
+from turnstone.core.events import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    CallDecision,
+    CallsDecided,
+    Event,
+    MessageAccepted,
+    StepFinished,
+    StepStarted,
+    ToolCallRecord,
+    ToolFinished,
+    ToolItem,
+    ToolStarted,
+    TurnEnded,
+    Usage,
+    WsCreated,
+)
+from turnstone.core.transcript import Transcript
+
+
+def fold(*events: Event) -> Transcript:
+    transcript = Transcript()
+    for event in events:
+        transcript.apply(event)
+    return transcript
+
+
+def said(text: str, cid: str = "c1") -> MessageAccepted:
+    return MessageAccepted(message=text, correlation_id=cid)
+
+
+def called(*ids: str, cid: str = "c1") -> StepFinished:
+    calls = [ToolCallRecord(i, "bash", '{"command": "ls"}') for i in ids]
+    return StepFinished(tool_calls=calls, correlation_id=cid)
+
+
+def test_a_message_sent_during_a_turn_comes_after_it() -> None:
+    transcript = fold(
+        said("one", "c1"),
+        StepStarted(correlation_id="c1"),
+        said("two", "c2"),
+        StepFinished(text="first answer", correlation_id="c1"),
+        TurnEnded(correlation_id="c1"),
+        StepStarted(correlation_id="c2"),
+    )
+
+    assert [m["content"] for m in transcript.messages] == ["one", "first answer", "two"]
+    assert transcript.turn is not None
+    assert transcript.turn.message.message == "two"
+    assert transcript.waiting == []
+
+
+def test_results_enter_together_in_the_order_of_the_calls() -> None:
+    begun = [said("go"), StepStarted(correlation_id="c1"), called("a", "b")]
+    second = ToolFinished(call_id="b", output="B", correlation_id="c1")
+    first = ToolFinished(call_id="a", output="A", correlation_id="c1")
+
+    assert [m["role"] for m in fold(*begun, second).messages] == ["user", "assistant"]
+    messages = fold(*begun, second, first).messages
+    assert [(m["tool_call_id"], m["content"]) for m in messages[2:]] == [("a", "A"), ("b", "B")]
+
+
+def test_broken_arguments_never_go_back_to_a_provider() -> None:
+    broken = StepFinished(
+        tool_calls=[ToolCallRecord("a", "bash", '{"comm'), ToolCallRecord("b", "bash", "[1]")],
+        correlation_id="c1",
+    )
+
+    [_, assistant] = fold(said("go"), StepStarted(correlation_id="c1"), broken).messages
+
+    assert [c["function"]["arguments"] for c in assistant["tool_calls"]] == ["{}", "{}"]
+
+
+def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> None:
+    item = ToolItem(
+        call_id="a", name="bash", func_name="bash", header="bash: ls", needs_approval=True
+    )
+    asked = [
+        said("go"),
+        StepStarted(correlation_id="c1"),
+        called("a"),
+        ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
+    ]
+    answer = ApprovalAnswered(
+        request_id="r1", approved=True, always=True, feedback="be quick", correlation_id="c1"
+    )
+    after = [
+        CallsDecided(
+            decisions=[CallDecision(call_id="a", verdict="allow")], correlation_id="c1"
+        ),
+        ToolStarted(call_id="a", name="bash", item=item, correlation_id="c1"),
+        ToolFinished(call_id="a", name="bash", output="x", correlation_id="c1"),
+        StepStarted(step=2, correlation_id="c1"),
+    ]
+
+    waiting = fold(*asked)
+    assert waiting.question is not None
+    assert waiting.summary.state == "attention"
+    assert waiting.summary.activity == "bash: ls"
+    assert waiting.readable()[-1].pending
+
+    answered = fold(*asked, answer)
+    assert answered.question is None
+    assert answered.granted == {"bash"}
+
+    done = fold(*asked, answer, *after)
+    assert [m["content"] for m in done.messages[2:]] == ["x", "be quick"]
+    assert done.messages[3]["role"] == "user"
+
+
+def test_an_answer_to_another_question_changes_nothing() -> None:
+    asked = ApprovalAsked(request_id="r1", correlation_id="c1")
+    stray = ApprovalAnswered(request_id="r0", approved=True, always=True, correlation_id="c1")
+
+    transcript = fold(said("go"), StepStarted(correlation_id="c1"), asked, stray)
+
+    assert transcript.question == asked
+    assert transcript.granted == set()
+
+
+def test_costs_and_states_are_folded() -> None:
+    transcript = fold(
+        WsCreated(name="logs"),
+        said("go"),
+        StepStarted(correlation_id="c1"),
+        StepFinished(text="a", usage=Usage(10, 5, 15), correlation_id="c1"),
+        TurnEnded(outcome="failed", correlation_id="c1"),
+    )
+
+    assert transcript.summary.name == "logs"
+    assert transcript.summary.state == "error"
+    assert (transcript.summary.tokens, transcript.summary.last_tokens) == (15, 15)
+
+
+def test_a_turn_that_ends_before_it_asked_still_has_its_message() -> None:
+    transcript = fold(said("never mind"), TurnEnded(outcome="cancelled", correlation_id="c1"))
+
+    assert [m["content"] for m in transcript.messages] == ["never mind"]
+    assert transcript.turn is None
+    assert transcript.summary.state == "idle"
