@@ -1,0 +1,231 @@
+"""The loader of settings: one for all programs.
+
+Four layers (defaults, file, environment, command line), each read whole and checked whole;
+the later one wins. Whatever is wrong is collected and told at once: no value is dropped in
+silence. Reads the configuration file; the environment and the flags are handed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from turnstone.core.config.places import Places
+from turnstone.core.config.rows import BY_NAME, SECTIONS, SETTINGS
+from turnstone.core.config.structs import (
+    ApiSettings,
+    AuthSettings,
+    BridgeSettings,
+    ConsoleSettings,
+    MetricsSettings,
+    ModelSettings,
+    QueueSettings,
+    RedisSettings,
+    SandboxSettings,
+    ServerSettings,
+    SessionSettings,
+    Settings,
+    Source,
+    StoreSettings,
+    ToolSettings,
+)
+from turnstone.core.config.table import CONFIG_VARIABLE, PROGRAMS, Setting, parameter
+from turnstone.core.config.tomlfile import ConfigFile, nearest, read_config_file
+from turnstone.core.config.values import WrongValue, from_file, from_text
+from turnstone.core.errors import ConfigurationError
+
+#: What one source has to say: values with their sources, by "section.key".
+Layer: TypeAlias = dict[str, tuple[object, Source]]
+
+#: Kubernetes gives every container such variables for a service that is called turnstone-….
+_SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_[0-9]+_")
+#: How alike a variable must be to a setting's to count as misspelt: one or two letters.
+_MISSPELT: Final = 0.9
+
+
+def load_settings(
+    program: str,
+    *,
+    flags: Mapping[str, object],
+    env: Mapping[str, str],
+    home: Path | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """The settings of `program`, one of PROGRAMS: command line > environment > file > default.
+
+    `flags` are by "section.key" or by the flag's name in `program` (`base_url`), and "config"
+    is the path of the configuration file; None means not given. An empty environment variable
+    counts as not set. `home` is $HOME, and `cwd` the current directory, unless given.
+
+    ConfigurationError if anything is wrong: one sentence for each thing. ValueError for a
+    program or a flag that does not exist, which is a mistake in the calling code.
+    """
+    if program not in PROGRAMS:
+        raise ValueError(f"There is no program {program!r} that has settings.")
+    places = Places(env, home, cwd or Path.cwd())
+    report = _Report()
+    file = _read_file(places, flags.get("config"))
+    given = (
+        (_file_layer(file, places, report) if file else {})
+        | _environment_layer(env, places, report)
+        | _flag_layer(program, flags, places, report)
+    )
+    merged = _default_layer(program, given, places, report) | given
+    report.raise_problems()
+    return _settings(program, file, merged, tuple(report.warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def raise_problems(self) -> None:
+        if len(self.problems) == 1:
+            raise ConfigurationError(self.problems[0])
+        if self.problems:
+            listed = "".join(f"\n  - {problem}" for problem in self.problems)
+            raise ConfigurationError(f"{len(self.problems)} settings are wrong:{listed}")
+
+    def wrong(self, row: Setting, where: str, error: WrongValue) -> None:
+        self.problems.append(f"{row.name} is {error.given} {where}; it must be {error.right}.")
+
+
+def _read_file(places: Places, flag: object) -> ConfigFile | None:
+    named = places.named_file(flag)
+    path = named[0] if named else places.usual_file()
+    if path is None:
+        return None
+    try:
+        return read_config_file(path)
+    except FileNotFoundError as error:
+        if named is None:
+            return None
+        raise ConfigurationError(
+            f"There is no configuration file {path}, which {named[1]} names.",
+            hint="Correct the path, or leave it out.",
+        ) from error
+
+
+def _default_layer(program: str, given: Layer, places: Places, report: _Report) -> Layer:
+    layer: Layer = {}
+    for row in SETTINGS:
+        default = row.default_of(program)
+        read: Callable[[], object] = partial(from_file, row, default, Path)
+        if default is None:
+            read = partial(places.derived, row, needed=program in row.programs)
+        if row.name not in given:  # what is not needed cannot be missing
+            _take(layer, row, Source("default"), "and neither is HOME", read, report)
+    return layer
+
+
+def _file_layer(file: ConfigFile, places: Places, report: _Report) -> Layer:
+    """Paths in a file start from the file's own directory: it means the same from everywhere."""
+    report.problems.extend(file.problems)
+    layer: Layer = {}
+    resolve = partial(places.resolve, base=file.path.parent)
+    for entry in file.entries:
+        read = partial(from_file, entry.row, entry.raw, resolve)
+        _take(layer, entry.row, Source("file", entry.where), f"in {entry.where}", read, report)
+    secrets = [name for name, (value, _) in layer.items() if BY_NAME[name].secret and value]
+    if secrets and file.open_to_others:
+        report.warnings.append(
+            f"Others on this machine can read {file.path}, which holds {', '.join(secrets)};"
+            f" run: chmod 600 {file.path}"
+        )
+    return layer
+
+
+def _environment_layer(env: Mapping[str, str], places: Places, report: _Report) -> Layer:
+    layer: Layer = {}
+    resolve = partial(places.resolve, base=places.cwd)
+    for row in SETTINGS:
+        for variable in row.all_variables:
+            if text := env.get(variable):
+                read = partial(from_text, row, text, resolve)
+                where = f"in the variable {variable}"
+                _take(layer, row, Source("environment", variable), where, read, report)
+                break
+    report.warnings.extend(_strange_variables(env))
+    return layer
+
+
+def _strange_variables(env: Mapping[str, str]) -> list[str]:
+    """Warnings, not errors: the environment is everybody's, and others may use the prefix."""
+    known = (*(row.variable for row in SETTINGS), CONFIG_VARIABLE)
+    sections = tuple(f"TURNSTONE_{section.upper()}_" for section in SECTIONS)
+    warnings = []
+    for name in sorted(env):
+        if not name.startswith("TURNSTONE_") or name in known or _SERVICE_LINK.search(name):
+            continue
+        near = nearest(name, known, cutoff=_MISSPELT)
+        if near or name.startswith(sections):
+            question = f"; did you mean {near}?" if near else "."
+            warnings.append(f"The variable {name} is no setting and is ignored{question}")
+    return warnings
+
+
+def _flag_layer(
+    program: str, flags: Mapping[str, object], places: Places, report: _Report
+) -> Layer:
+    names = {parameter(flag): row for row in SETTINGS if (flag := row.flag_of(program))}
+    layer: Layer = {}
+    resolve = partial(places.resolve, base=places.cwd)
+    for name, given in flags.items():
+        row = names.get(name) or BY_NAME.get(name)
+        if given is None or name == "config":
+            continue
+        if row is None:
+            raise ValueError(f"{program} has no setting for the flag {name!r}.")
+        flag = row.flag_of(program) or row.flag or row.name
+        reader: Callable[..., object] = from_text if isinstance(given, str) else from_file
+        read = partial(reader, row, given, resolve)
+        _take(
+            layer, row, Source("command line", flag), f"on the command line ({flag})", read, report
+        )
+    return layer
+
+
+def _take(
+    layer: Layer,
+    row: Setting,
+    source: Source,
+    where: str,
+    read: Callable[[], object],
+    report: _Report,
+) -> None:
+    try:
+        layer[row.name] = (read(), source)
+    except WrongValue as error:
+        report.wrong(row, where, error)
+
+
+def _settings(
+    program: str, file: ConfigFile | None, merged: Layer, warnings: tuple[str, ...]
+) -> Settings:
+    def of(section: str) -> dict[str, Any]:
+        return {key: merged[f"{section}.{key}"][0] for key in SECTIONS[section]}
+
+    return Settings(
+        api=ApiSettings(**of("api")),
+        model=ModelSettings(**of("model")),
+        session=SessionSettings(**of("session")),
+        tools=ToolSettings(**of("tools")),
+        server=ServerSettings(**of("server")),
+        bridge=BridgeSettings(**of("bridge")),
+        redis=RedisSettings(**of("redis")),
+        console=ConsoleSettings(**of("console")),
+        auth=AuthSettings(**of("auth")),
+        store=StoreSettings(**of("store")),
+        sandbox=SandboxSettings(**of("sandbox")),
+        metrics=MetricsSettings(**of("metrics")),
+        queue=QueueSettings(**of("queue")),
+        program=program,
+        file=file.path if file else None,
+        sources={name: source for name, (_, source) in merged.items()},
+        warnings=warnings,
+    )

@@ -1,0 +1,563 @@
+"""The settings of Turnstone, as data: one row each, in the order of the documentation.
+
+Nothing here computes. Names, flags and defaults are those of turnstone 0.2, except that both
+web servers listen on loopback and that tokens are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from turnstone.core.config.table import BRIDGE, CHAT, CONSOLE, EVAL, SERVER, SIM, UP, Setting
+
+_ENGINE: Final = (CHAT, UP, SERVER)
+_NODE: Final = (UP, SERVER)
+_MODEL: Final = (CHAT, UP, SERVER, EVAL)
+_REDIS: Final = (UP, SERVER, BRIDGE, CONSOLE, SIM)
+_REDIS_FLAGS: Final = (UP, BRIDGE, CONSOLE, SIM)
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_TOP_PORT: Final = 65535
+
+_API: Final = (
+    Setting(
+        section="api",
+        key="base_url",
+        kind="url",
+        default="http://localhost:8000/v1",
+        flag="--base-url",
+        variables=("LLM_BASE_URL",),
+        programs=_MODEL,
+        meaning="Where the model answers: the base URL of an OpenAI-compatible API.",
+    ),
+    Setting(
+        section="api",
+        key="api_key",
+        kind="secret",
+        default="",
+        flag="--api-key",
+        variables=("OPENAI_API_KEY",),
+        programs=_MODEL,
+        flag_on=_ENGINE,
+        meaning="Key for the model's API.",
+    ),
+    Setting(
+        section="api",
+        key="tavily_key",
+        kind="secret",
+        default="",
+        variables=("TAVILY_API_KEY",),
+        programs=_ENGINE,
+        meaning="Key of the Tavily search API, for the web_search tool.",
+    ),
+)
+
+_MODEL_ROWS: Final = (
+    Setting(
+        section="model",
+        key="name",
+        kind="text",
+        default="",
+        flag="--model",
+        programs=_MODEL,
+        meaning="Id of the model; when empty, the first one that the endpoint lists.",
+    ),
+    Setting(
+        section="model",
+        key="temperature",
+        kind="number",
+        default=0.5,
+        default_on=((EVAL, 0.7),),
+        minimum=0,
+        maximum=2,
+        flag="--temperature",
+        programs=_MODEL,
+        meaning="Sampling temperature.",
+    ),
+    Setting(
+        section="model",
+        key="max_tokens",
+        kind="integer",
+        default=32768,
+        minimum=1,
+        flag="--max-tokens",
+        programs=_MODEL,
+        meaning="The most tokens that one answer of the model may have.",
+    ),
+    Setting(
+        section="model",
+        key="reasoning_effort",
+        kind="choice",
+        default="medium",
+        choices=("low", "medium", "high"),
+        flag="--reasoning-effort",
+        programs=_MODEL,
+        meaning="How much the model is asked to reason.",
+    ),
+    Setting(
+        section="model",
+        key="context_window",
+        kind="integer",
+        default=131072,
+        minimum=1,
+        flag="--context-window",
+        programs=_MODEL,
+        meaning="Size of the model's context window, in tokens.",
+    ),
+)
+
+_SESSION: Final = (
+    Setting(
+        section="session",
+        key="persona",
+        kind="text",
+        default="",
+        flag="--persona",
+        programs=_ENGINE,
+        meaning="Identity given to the model as an argument of its chat template.",
+    ),
+    Setting(
+        section="session",
+        key="instructions",
+        kind="text",
+        default="",
+        flag="--instructions",
+        programs=_ENGINE,
+        meaning="Text added to the instructions that the model gets.",
+    ),
+    Setting(
+        section="session",
+        key="retention_days",
+        kind="integer",
+        default=90,
+        minimum=0,
+        flag="--session-retention-days",
+        metavar="DAYS",
+        programs=_ENGINE,
+        meaning="Days after which old sessions are removed at the start; 0 keeps them for ever.",
+    ),
+    Setting(
+        section="session",
+        key="compact_max_tokens",
+        kind="integer",
+        default=32768,
+        minimum=1,
+        flag="--compact-max-tokens",
+        programs=_ENGINE,
+        meaning="The most tokens that the summary of a compacted conversation may have.",
+    ),
+    Setting(
+        section="session",
+        key="auto_compact_pct",
+        kind="number",
+        default=0.8,
+        minimum=0.01,
+        maximum=1,
+        flag="--auto-compact-pct",
+        metavar="FRACTION",
+        programs=_ENGINE,
+        meaning="Fraction of the context window at which a conversation is compacted.",
+    ),
+)
+
+_TOOLS: Final = (
+    Setting(
+        section="tools",
+        key="timeout",
+        kind="integer",
+        default=30,
+        minimum=1,
+        flag="--tool-timeout",
+        metavar="SECONDS",
+        programs=_ENGINE,
+        meaning="Seconds after which a tool call is stopped.",
+    ),
+    Setting(
+        section="tools",
+        key="truncation",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--tool-truncation",
+        metavar="CHARACTERS",
+        programs=_ENGINE,
+        meaning="Characters kept of a tool's output; 0 keeps half the context window's worth.",
+    ),
+    Setting(
+        section="tools",
+        key="agent_max_turns",
+        kind="integer",
+        default=-1,
+        flag="--agent-max-turns",
+        programs=_ENGINE,
+        meaning="Rounds of tool calls that a sub-agent may make; a negative number is no limit.",
+    ),
+    Setting(
+        section="tools",
+        key="skip_permissions",
+        kind="boolean",
+        default=False,
+        flag="--skip-permissions",
+        programs=_ENGINE,
+        meaning="Run every tool call without asking, where commands are confined by a sandbox.",
+    ),
+    Setting(
+        section="tools",
+        key="auto_approve_tools",
+        kind="list",
+        default=(),
+        flag="--auto-approve",
+        metavar="TOOLS",
+        programs=_ENGINE,
+        meaning="Names of the tools that run inside the workspace without being asked about.",
+    ),
+    Setting(
+        section="tools",
+        key="max_steps",
+        kind="integer",
+        default=100,
+        minimum=1,
+        flag="--max-steps",
+        programs=_ENGINE,
+        meaning="The most requests to the model that one turn may make.",
+    ),
+    Setting(
+        section="tools",
+        key="workspace",
+        kind="path",
+        default=None,
+        derived="the current directory",
+        flag="--workspace",
+        metavar="DIRECTORY",
+        programs=_ENGINE,
+        meaning="The directory in which tools work and may write.",
+    ),
+)
+
+_SERVER: Final = (
+    Setting(
+        section="server",
+        key="host",
+        kind="text",
+        default="127.0.0.1",
+        flag="--host",
+        programs=_NODE,
+        meaning="Address on which the server listens; any but a loopback address needs a token.",
+    ),
+    Setting(
+        section="server",
+        key="port",
+        kind="integer",
+        default=8080,
+        minimum=0,
+        maximum=_TOP_PORT,
+        flag="--port",
+        programs=_NODE,
+        meaning="Port on which the server listens; 0 takes any free one.",
+    ),
+    Setting(
+        section="server",
+        key="workstream_idle_timeout",
+        kind="integer",
+        default=120,
+        minimum=0,
+        flag="--workstream-idle-timeout",
+        metavar="MINUTES",
+        programs=_NODE,
+        meaning="Minutes after which an idle workstream is put away; 0 is never.",
+    ),
+    Setting(
+        section="server",
+        key="max_workstreams",
+        kind="integer",
+        default=10000,
+        minimum=1,
+        programs=_NODE,
+        meaning="The most workstreams that the node holds.",
+    ),
+    Setting(
+        section="server",
+        key="queue",
+        kind="boolean",
+        default=False,
+        programs=_NODE,
+        meaning="Take work from the Redis queue in this process, without a bridge beside it.",
+    ),
+    Setting(
+        section="server",
+        key="allowed_hosts",
+        kind="list",
+        default=(),
+        programs=_NODE,
+        meaning="Further names under which browsers may reach the server, as in the Host header.",
+    ),
+)
+
+_BRIDGE: Final = (
+    Setting(
+        section="bridge",
+        key="server_url",
+        kind="url",
+        default="http://localhost:8080",
+        flag="--server-url",
+        programs=(BRIDGE,),
+        meaning="Base URL of the server that the bridge feeds.",
+    ),
+    Setting(
+        section="bridge",
+        key="node_id",
+        kind="text",
+        default="",
+        flag="--node-id",
+        programs=(UP, SERVER, BRIDGE),
+        flag_on=(BRIDGE,),
+        meaning="Name of this node in the cluster; when empty, the host name and four digits.",
+    ),
+    Setting(
+        section="bridge",
+        key="approval_timeout",
+        kind="number",
+        default=300.0,
+        minimum=0,
+        flag="--approval-timeout",
+        metavar="SECONDS",
+        programs=(UP, SERVER, BRIDGE),
+        flag_on=(BRIDGE,),
+        meaning="Seconds for which a question to the sender of queued work waits; 0 is no limit.",
+    ),
+    Setting(
+        section="bridge",
+        key="heartbeat_ttl",
+        kind="integer",
+        default=60,
+        minimum=1,
+        flag="--heartbeat-ttl",
+        metavar="SECONDS",
+        programs=(UP, SERVER, BRIDGE),
+        flag_on=(BRIDGE,),
+        meaning="Seconds without a heartbeat after which a node counts as gone.",
+    ),
+    Setting(
+        section="bridge",
+        key="log_level",
+        kind="choice",
+        default="INFO",
+        choices=_LEVELS,
+        flag="--log-level",
+        programs=(BRIDGE,),
+        meaning="The least level of what the bridge logs.",
+    ),
+)
+
+_REDIS_ROWS: Final = (
+    Setting(
+        section="redis",
+        key="host",
+        kind="text",
+        default="localhost",
+        flag="--redis-host",
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Host of the Redis server.",
+    ),
+    Setting(
+        section="redis",
+        key="port",
+        kind="integer",
+        default=6379,
+        minimum=1,
+        maximum=_TOP_PORT,
+        flag="--redis-port",
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Port of the Redis server.",
+    ),
+    Setting(
+        section="redis",
+        key="user",
+        kind="text",
+        default="",
+        flag="--redis-user",
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Name of the Redis ACL user; when empty, the default user.",
+    ),
+    Setting(
+        section="redis",
+        key="password",
+        kind="secret",
+        default="",
+        flag="--redis-password",
+        variables=("REDIS_PASSWORD",),
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Password of the Redis user.",
+    ),
+    Setting(
+        section="redis",
+        key="db",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--redis-db",
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Number of the Redis database.",
+    ),
+    Setting(
+        section="redis",
+        key="tls",
+        kind="boolean",
+        default=False,
+        flag="--redis-tls",
+        programs=_REDIS,
+        flag_on=_REDIS_FLAGS,
+        meaning="Speak TLS with the Redis server.",
+    ),
+)
+
+_CONSOLE: Final = (
+    Setting(
+        section="console",
+        key="host",
+        kind="text",
+        default="127.0.0.1",
+        flag="--host",
+        programs=(CONSOLE,),
+        meaning="Address on which the console listens; any but a loopback address needs a token.",
+    ),
+    Setting(
+        section="console",
+        key="port",
+        kind="integer",
+        default=8090,
+        minimum=0,
+        maximum=_TOP_PORT,
+        flag="--port",
+        programs=(CONSOLE,),
+        meaning="Port on which the console listens; 0 takes any free one.",
+    ),
+    Setting(
+        section="console",
+        key="url",
+        kind="url",
+        default="",
+        flag="--console-url",
+        programs=(CHAT,),
+        meaning="Base URL of the console that the /cluster commands ask.",
+    ),
+    Setting(
+        section="console",
+        key="poll_interval",
+        kind="number",
+        default=10.0,
+        minimum=0.1,
+        flag="--poll-interval",
+        metavar="SECONDS",
+        programs=(CONSOLE,),
+        meaning="Seconds between two polls of the nodes.",
+    ),
+    Setting(
+        section="console",
+        key="log_level",
+        kind="choice",
+        default="INFO",
+        choices=_LEVELS,
+        flag="--log-level",
+        programs=(CONSOLE,),
+        meaning="The least level of what the console logs.",
+    ),
+)
+
+_AUTH: Final = (
+    Setting(
+        section="auth",
+        key="enabled",
+        kind="boolean",
+        default=True,
+        programs=(UP, SERVER, CONSOLE),
+        meaning="Ask for a token; switching it off works on a loopback address only.",
+    ),
+    Setting(
+        section="auth",
+        key="token",
+        kind="secret",
+        default="",
+        flag="--auth-token",
+        programs=(CHAT, UP, SERVER, BRIDGE, CONSOLE),
+        flag_on=(CHAT, BRIDGE, CONSOLE),
+        meaning=(
+            "The token that clients show to servers and the console;"
+            " servers and the console accept it, with the role full."
+        ),
+    ),
+    Setting(
+        section="auth",
+        key="tokens",
+        kind="tokens",
+        default=(),
+        choices=("read", "approve", "full"),
+        programs=(UP, SERVER, CONSOLE),
+        meaning="Tokens that servers and the console accept, each with its role.",
+    ),
+)
+
+_PLATFORM: Final = (
+    Setting(
+        section="store",
+        key="path",
+        kind="path",
+        default=None,
+        derived="$XDG_DATA_HOME/turnstone/turnstone.db, or ~/.local/share/turnstone/turnstone.db",
+        flag="--store",
+        metavar="FILE",
+        programs=_ENGINE,
+        meaning="The database in which everything is kept.",
+    ),
+    Setting(
+        section="sandbox",
+        key="required",
+        kind="boolean",
+        default=False,
+        programs=_ENGINE,
+        meaning="Refuse to start where commands cannot be confined, instead of asking about each.",
+    ),
+    Setting(
+        section="metrics",
+        key="public",
+        kind="boolean",
+        default=False,
+        programs=_NODE,
+        meaning="Show /metrics to whoever can reach the server, without a token.",
+    ),
+    Setting(
+        section="queue",
+        key="auto_approve",
+        kind="boolean",
+        default=True,
+        programs=(UP, SERVER, BRIDGE),
+        meaning="Honour auto_approve in queued work, where commands are confined by a sandbox.",
+    ),
+)
+
+#: Every setting there is.
+SETTINGS: Final = (
+    *_API,
+    *_MODEL_ROWS,
+    *_SESSION,
+    *_TOOLS,
+    *_SERVER,
+    *_BRIDGE,
+    *_REDIS_ROWS,
+    *_CONSOLE,
+    *_AUTH,
+    *_PLATFORM,
+)
+
+#: The same, by "section.key".
+BY_NAME: Final = {row.name: row for row in SETTINGS}
+
+#: The keys of each section, in order.
+SECTIONS: Final = {
+    section: tuple(row.key for row in SETTINGS if row.section == section)
+    for section in dict.fromkeys(row.section for row in SETTINGS)
+}

@@ -1,0 +1,194 @@
+"""Settings as the rest of the code sees them: typed, frozen, with the secrets masked.
+
+Says nothing about where values come from or which are allowed: the rows in `rows` do, and a
+test holds the two together. Nothing here reads a file, a variable or a flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+ReasoningEffort: TypeAlias = Literal["low", "medium", "high"]
+LogLevel: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Role: TypeAlias = Literal["read", "approve", "full"]
+SourceKind: TypeAlias = Literal["command line", "environment", "file", "default"]
+
+#: Shown in place of a secret; of one length, so that it tells nothing about the secret's own.
+MASK: Final = "********"
+
+
+class Secret:
+    """A text that is shown to nobody by accident. An empty one is false, and means "none"."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that must send or compare it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __str__(self) -> str:
+        return MASK if self._text else ""
+
+    def __repr__(self) -> str:
+        return f"Secret({str(self)!r})"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a value was set: the flag, the variable, or the file as `path:line`."""
+
+    kind: SourceKind
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}" if self.where else self.kind
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    base_url: str  # without a closing slash
+    api_key: Secret
+    tavily_key: Secret
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: str  # empty: ask the endpoint
+    temperature: float
+    max_tokens: int
+    reasoning_effort: ReasoningEffort
+    context_window: int  # tokens
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    persona: str
+    instructions: str
+    retention_days: int  # 0: for ever
+    compact_max_tokens: int
+    auto_compact_pct: float  # a fraction, 0.8 and not 80
+
+
+class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    timeout: int  # seconds
+    truncation: int  # characters; 0: half the context window
+    agent_max_turns: int  # negative: no limit
+    skip_permissions: bool
+    auto_approve_tools: tuple[str, ...]
+    max_steps: int
+    workspace: Path  # absolute
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int  # 0: any free one
+    workstream_idle_timeout: int  # minutes; 0: never
+    max_workstreams: int
+    queue: bool
+    allowed_hosts: tuple[str, ...]
+
+
+class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    server_url: str  # without a closing slash
+    node_id: str  # empty: made from the host name
+    approval_timeout: float  # seconds; 0: no limit
+    heartbeat_ttl: int  # seconds
+    log_level: LogLevel
+
+
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+    user: str
+    password: Secret
+    db: int
+    tls: bool
+
+
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int  # 0: any free one
+    url: str  # empty: no console
+    poll_interval: float  # seconds
+    log_level: LogLevel
+
+
+class AuthToken(msgspec.Struct, frozen=True, kw_only=True):
+    value: Secret
+    role: Role = "read"
+
+
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
+    enabled: bool
+    token: Secret
+    tokens: tuple[AuthToken, ...]
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    path: Path  # absolute
+
+
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
+    required: bool
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    public: bool
+
+
+class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
+    auto_approve: bool
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of one program, each with its source; made by `load_settings` only."""
+
+    api: ApiSettings
+    model: ModelSettings
+    session: SessionSettings
+    tools: ToolSettings
+    server: ServerSettings
+    bridge: BridgeSettings
+    redis: RedisSettings
+    console: ConsoleSettings
+    auth: AuthSettings
+    store: StoreSettings
+    sandbox: SandboxSettings
+    metrics: MetricsSettings
+    queue: QueueSettings
+    program: str
+    file: Path | None  # the configuration file that was read, if there was one
+    sources: Mapping[str, Source]  # by "section.key"
+    warnings: tuple[str, ...]  # one sentence each, for the program to print
+
+    def source(self, name: str) -> Source:
+        """Where the value of `name` ("section.key") was set. KeyError if there is no such name."""
+        return self.sources[name]
+
+    def given(self, name: str) -> bool:
+        """Whether somebody set `name`: a "section.key", or any key of a "section".
+
+        KeyError if there is no such name.
+        """
+        within = [s for n, s in self.sources.items() if name in (n, n.partition(".")[0])]
+        if not within:
+            raise KeyError(name)
+        return any(source.kind != "default" for source in within)
+
+    def value(self, name: str) -> object:
+        """The value of `name` ("section.key"), for code that walks through all of them."""
+        section, _, key = name.partition(".")
+        found: object = getattr(getattr(self, section), key)
+        return found
