@@ -89,9 +89,7 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
         request_id="r1", approved=True, always=True, feedback="be quick", correlation_id="c1"
     )
     after = [
-        CallsDecided(
-            decisions=[CallDecision(call_id="a", verdict="allow")], correlation_id="c1"
-        ),
+        CallsDecided(decisions=[CallDecision(call_id="a", verdict="allow")], correlation_id="c1"),
         ToolStarted(call_id="a", name="bash", item=item, correlation_id="c1"),
         ToolFinished(call_id="a", name="bash", output="x", correlation_id="c1"),
         StepStarted(step=2, correlation_id="c1"),

@@ -14,7 +14,7 @@ from oturn.agent_stream_state import MessageAssembler
 from oturn.driver import Report, TurnDriver
 from oturn.effects import CallModel, DecideCalls, RunTool
 from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
-from oturn.turn import TurnEnded, TurnState
+from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
 from turnstone.core import policy
 from turnstone.core.engine import Engine
@@ -74,8 +74,8 @@ class Session:
         await self._drive(state, stop=(reason, outcome))
 
     def cancel(self, reason: str = "cancelled") -> bool:
-        """Stop the turn in progress; False if there is none."""
-        if self._driver is None:
+        """Stop the turn in progress; False if there is none, or it has ended already."""
+        if self._driver is None or self._driver.state.phase is Phase.ENDED:
             return False
         self._driver.cancel(reason)
         return True

@@ -46,6 +46,7 @@ class Workstream:
         self._runner: asyncio.Task[None] | None = None
         self._answering: set[str] = set()
         self._closing = False
+        self._cancel_next = False
 
     @property
     def busy(self) -> bool:
@@ -113,7 +114,12 @@ class Workstream:
                 self._session.answered(event)
 
     def cancel(self) -> bool:
-        return self._session.cancel()
+        """Stop the turn in progress, or the one that is just about to begin (`Host.cancel`)."""
+        if self._session.cancel():
+            return True
+        self._cancel_next = self.busy
+        self.wake()
+        return self.busy
 
     async def close(self) -> None:
         """End it for good: the turn is stopped, and what waits is told so."""
@@ -179,8 +185,12 @@ class Workstream:
         transcript = self._journal.transcript
         while self.busy and not self._closing:
             message = transcript.turn.message if transcript.turn else transcript.waiting[0]
+            cancelled, self._cancel_next = self._cancel_next, False
             try:
-                await self._session.run_turn(message)
+                if cancelled:
+                    await self._session.give_up(message, "cancelled", "cancelled")
+                else:
+                    await self._session.run_turn(message)
             except StoreError as error:
                 # Nothing can be recorded, so nothing may be done: the turn stays open, and is
                 # taken up with the next message or by the next process.

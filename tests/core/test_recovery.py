@@ -1,0 +1,290 @@
+"""What a node does with a journal that breaks off: one row of the recovery table each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from modelserver import ModelServer, Reply, text
+from modelserver.plans import tool_results
+from support.nodes import start_host
+
+from turnstone.core import events as ev
+from turnstone.core.host import Answer
+from turnstone.core.local_host import LocalHost
+from turnstone.core.node import lock_server
+from turnstone.core.store import SqliteStore, WorkstreamRow
+from turnstone.core.tool import ToolContext
+from turnstone.sandbox import find_sandbox
+from turnstone.tools import load_tools
+
+WS = "aaaa0001"
+PATIENCE = 20.0
+
+
+async def left_behind(folder: Path, *records: ev.Event) -> None:
+    """A store as a process leaves it that died after these records of a turn."""
+    path = folder / "turnstone.db"
+    lock = lock_server(path)
+    store = await SqliteStore.open(path)
+    workspace = folder / "workspace"
+    workspace.mkdir(exist_ok=True)
+    row = WorkstreamRow(
+        ws_id=WS, session_id="s" * 12, created=1.0, owner=lock.node_id, epoch=1, summary={}
+    )
+    await store.create(row, ev.WsCreated(name="left", workspace=str(workspace)))
+    await store.append(WS, 1, [ev.MessageAccepted(message="go", correlation_id="c1"), *records])
+    await store.aclose()
+    lock.release()
+
+
+def called(tool: str, **arguments: Any) -> list[ev.Event]:
+    made = ev.ToolCallRecord("call_1", tool, json.dumps(arguments))
+    return [
+        ev.StepStarted(correlation_id="c1"),
+        ev.StepFinished(tool_calls=[made], correlation_id="c1"),
+    ]
+
+
+async def started(folder: Path, tool: str, **arguments: Any) -> list[ev.Event]:
+    """The records up to a tool's intent, allowed for exactly these arguments."""
+    (folder / "workspace").mkdir(exist_ok=True)
+    workspace = (folder / "workspace").resolve()
+    context = ToolContext(WS, workspace, timeout=10, max_output=10_000)
+    prepared = await load_tools(await find_sandbox())[tool].prepare(arguments, context)
+    decision = ev.CallDecision(call_id="call_1", verdict="allow", args_hash=prepared.hash)
+    return [
+        *called(tool, **arguments),
+        ev.CallsDecided(decisions=[decision], correlation_id="c1"),
+        ev.ToolStarted(call_id="call_1", name=tool, args_hash=prepared.hash, correlation_id="c1"),
+    ]
+
+
+def plan(body: dict[str, Any]) -> Reply:
+    return text(" | ".join(output for _, output in tool_results(body)) or "fresh answer")
+
+
+async def taken_up(
+    folder: Path, *, approve: bool | None = None
+) -> tuple[list[ev.Event], list[dict[str, Any]]]:
+    """Start a node on what was left; the events of the turn since, and the model's requests."""
+    with ModelServer(plan) as model:
+        host = await start_host(folder, model.base_url)
+        try:
+            return await _until_ended(host, approve), model.requests
+        finally:
+            await host.aclose()
+
+
+async def _until_ended(host: LocalHost, approve: bool | None) -> list[ev.Event]:
+    seen: list[ev.Event] = []
+    [left] = await host._store.rows()
+    async with asyncio.timeout(PATIENCE):
+        async for event in host.follow(WS, ev.EventId(left.last_seq)):
+            seen.append(event)
+            if isinstance(event, ev.ApprovalAsked) and approve is not None:
+                answer = Answer(ws_id=WS, request_id=event.request_id, approved=approve)
+                await host.approve(answer)
+            if isinstance(event, ev.TurnEnded):
+                return seen
+    raise AssertionError("the turn did not end")
+
+
+def finished(events: list[ev.Event]) -> ev.ToolFinished:
+    [result] = [e for e in events if isinstance(e, ev.ToolFinished)]
+    return result
+
+
+async def test_an_accepted_message_is_run(tmp_path: Path) -> None:
+    await left_behind(tmp_path)
+
+    events, requests = await taken_up(tmp_path)
+
+    assert isinstance(events[-1], ev.TurnEnded)
+    assert events[-1].text == "fresh answer"
+    assert len(requests) == 1
+
+
+async def test_a_started_step_asks_the_model_again_and_voids_what_was_streamed(
+    tmp_path: Path,
+) -> None:
+    await left_behind(tmp_path, ev.StepStarted(correlation_id="c1"))
+
+    events, _ = await taken_up(tmp_path)
+
+    assert [e.type for e in events[:3]] == ["turn_resumed", "step_started", "stream_reset"]
+
+
+async def test_an_open_question_is_asked_again_under_its_id(tmp_path: Path) -> None:
+    begun = await started(tmp_path, "bash", command="echo x > made")
+    [decision] = begun[2].decisions if isinstance(begun[2], ev.CallsDecided) else []
+    item = ev.ToolItem(
+        call_id="call_1",
+        name="bash",
+        func_name="bash",
+        header="bash: echo x > made",
+        needs_approval=True,
+        args_hash=decision.args_hash,
+    )
+    asked = ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1")
+    await left_behind(tmp_path, *begun[:2], asked)
+
+    with ModelServer(plan) as model:
+        host = await start_host(tmp_path, model.base_url)
+        await host.approve(Answer(ws_id=WS, request_id="r1", approved=True))
+        async with asyncio.timeout(PATIENCE):
+            async for event in host.follow(WS, ev.EventId(1)):
+                if isinstance(event, ev.Truncated | ev.TurnEnded):
+                    break
+            async for event in host.follow(WS):
+                if isinstance(event, ev.TurnEnded) or (
+                    isinstance(event, ev.Connected) and event.state == "idle"
+                ):
+                    break
+        await host.aclose()
+
+    assert (tmp_path / "workspace/made").read_text() == "x\n"
+
+
+async def test_an_answer_that_was_given_holds(tmp_path: Path) -> None:
+    begun = await started(tmp_path, "bash", command="echo x > made")
+    [decision] = begun[2].decisions if isinstance(begun[2], ev.CallsDecided) else []
+    item = ev.ToolItem(
+        call_id="call_1",
+        name="bash",
+        func_name="bash",
+        header="bash: echo x > made",
+        needs_approval=True,
+        args_hash=decision.args_hash,
+    )
+    await left_behind(
+        tmp_path,
+        *begun[:2],
+        ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
+        ev.ApprovalAnswered(request_id="r1", approved=True, by="ann", correlation_id="c1"),
+    )
+
+    events, _ = await taken_up(tmp_path)
+
+    assert "approval_asked" not in [e.type for e in events]
+    assert finished(events).status == "ok"
+    assert (tmp_path / "workspace/made").exists()
+
+
+async def test_an_answer_does_not_hold_for_other_arguments(tmp_path: Path) -> None:
+    item = ev.ToolItem(
+        call_id="call_1",
+        name="bash",
+        func_name="bash",
+        header="bash: ls",
+        needs_approval=True,
+        args_hash="the hash of something else",
+    )
+    await left_behind(
+        tmp_path,
+        *called("bash", command="echo x > made"),
+        ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
+        ev.ApprovalAnswered(request_id="r1", approved=True, correlation_id="c1"),
+    )
+
+    events, _ = await taken_up(tmp_path, approve=False)
+
+    [asked] = [e for e in events if isinstance(e, ev.ApprovalAsked)]
+    assert asked.request_id != "r1"
+    assert finished(events).status == "denied"
+    assert not (tmp_path / "workspace/made").exists()
+
+
+async def test_a_started_read_is_done_again(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/notes").write_text("remember\n")
+    await left_behind(tmp_path, *await started(tmp_path, "read_file", path="notes"))
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "ok"
+    assert "remember" in finished(events).output
+
+
+async def test_a_started_write_that_had_happened_is_not_done_again(tmp_path: Path) -> None:
+    records = await started(tmp_path, "write_file", path="made", content="once")
+    await left_behind(tmp_path, *records)
+    (tmp_path / "workspace/made").write_text("once")
+    before = (tmp_path / "workspace/made").stat().st_mtime_ns
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "ok"
+    assert (tmp_path / "workspace/made").stat().st_mtime_ns == before
+
+
+async def test_a_started_write_that_had_not_happened_is_done(tmp_path: Path) -> None:
+    await left_behind(tmp_path, *await started(tmp_path, "write_file", path="made", content="once"))
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "ok"
+    assert (tmp_path / "workspace/made").read_text() == "once"
+
+
+async def test_a_started_write_into_a_file_that_others_changed_is_unknown(tmp_path: Path) -> None:
+    await left_behind(tmp_path, *await started(tmp_path, "write_file", path="made", content="once"))
+    (tmp_path / "workspace/made").write_text("somebody else's")
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "unknown"
+    assert (tmp_path / "workspace/made").read_text() == "somebody else's"
+
+
+async def test_a_started_command_is_unknown_and_never_run_again(tmp_path: Path) -> None:
+    await left_behind(tmp_path, *await started(tmp_path, "bash", command="echo x >> made"))
+
+    events, requests = await taken_up(tmp_path)
+
+    assert finished(events).status == "unknown"
+    assert not (tmp_path / "workspace/made").exists()
+    assert "unknown" in requests[0]["messages"][-1]["content"].lower()
+
+
+async def test_an_allowed_command_that_was_not_started_is_run_once(tmp_path: Path) -> None:
+    records = await started(tmp_path, "bash", command="echo x >> made")
+    await left_behind(tmp_path, *records[:-1])
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "ok"
+    assert (tmp_path / "workspace/made").read_text() == "x\n"
+
+
+async def test_a_finished_turn_is_left_alone(tmp_path: Path) -> None:
+    await left_behind(
+        tmp_path,
+        ev.StepStarted(correlation_id="c1"),
+        ev.StepFinished(text="done", correlation_id="c1"),
+        ev.TurnEnded(text="done", correlation_id="c1"),
+    )
+
+    with ModelServer(plan) as model:
+        host = await start_host(tmp_path, model.base_url)
+        [listed] = await host.list()
+        await host.aclose()
+
+    assert listed.state == "idle"
+    assert model.requests == []
+
+
+async def test_an_answer_that_was_not_yet_recorded_as_the_ending_is_ended(tmp_path: Path) -> None:
+    await left_behind(
+        tmp_path,
+        ev.StepStarted(correlation_id="c1"),
+        ev.StepFinished(text="done", correlation_id="c1"),
+    )
+
+    events, requests = await taken_up(tmp_path)
+
+    assert isinstance(events[-1], ev.TurnEnded)
+    assert events[-1].text == "done"
+    assert requests == []

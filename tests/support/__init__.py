@@ -1,0 +1,1 @@
+"""What tests share: helpers and fakes that are full implementations of a seam. No tests."""

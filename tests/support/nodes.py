@@ -1,0 +1,66 @@
+"""Nodes for tests: the real engine on a real store, asking a scripted model over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelserver import ModelServer, Plan
+from oturn.transport.openai import OpenAITransport
+from turnstone.core.engine import Engine
+from turnstone.core.local_host import LocalHost
+from turnstone.core.node import lock_server
+from turnstone.core.store import SqliteStore
+from turnstone.sandbox import find_sandbox
+from turnstone.tools import load_tools
+
+
+@dataclass
+class Node:
+    """A started node, and the model server that it asks (`model.requests` has what was sent)."""
+
+    host: LocalHost
+    model: ModelServer
+    workspace: Path
+
+
+@asynccontextmanager
+async def local_node(folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[Node]:
+    """A node with its store and workspace in `folder`; started again there, it goes on.
+
+    `engine` overrides fields of `Engine`.
+    """
+    with ModelServer(plan) as model:
+        host = await start_host(folder, model.base_url, **engine)
+        try:
+            yield Node(host, model, host.engine.workspace)
+        finally:
+            await host.aclose()
+
+
+@asynccontextmanager
+async def local_host(folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[LocalHost]:
+    """The same, for tests that need nothing but the host."""
+    async with local_node(folder, plan, **engine) as node:
+        yield node.host
+
+
+async def start_host(folder: Path, base_url: str, **engine: Any) -> LocalHost:
+    """A node that asks the model at `base_url`. The caller closes it."""
+    workspace = folder / "workspace"
+    workspace.mkdir(parents=True, exist_ok=True)
+    sandbox = await find_sandbox()
+    parts: dict[str, Any] = {
+        "model": OpenAITransport(base_url),
+        "model_name": "scripted-model",
+        "tools": load_tools(sandbox),
+        "confinement": sandbox.confinement,
+        "workspace": workspace.resolve(),
+        "context_window": 32_768,
+    }
+    path = folder / "turnstone.db"
+    lock = lock_server(path)
+    return await LocalHost.start(await SqliteStore.open(path), Engine(**parts | engine), lock)
