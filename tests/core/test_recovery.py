@@ -10,7 +10,6 @@ from typing import Any
 from modelserver import ModelServer, Reply, text
 from modelserver.plans import tool_results
 from support.nodes import start_host
-
 from turnstone.core import events as ev
 from turnstone.core.host import Answer
 from turnstone.core.local_host import LocalHost

@@ -80,7 +80,7 @@ async def start(
         **variables,
     }
     return await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name(program.split()[0]),
+        Path(sys.executable).with_name(program.split(maxsplit=1)[0]),
         *program.split()[1:],
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,

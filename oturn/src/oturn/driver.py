@@ -71,24 +71,19 @@ class TurnDriver:
         self._handler = handler
         self._inbox: asyncio.Queue[Signal] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     def cancel(
         self, reason: str = "cancelled", outcome: Literal["cancelled", "failed"] = "cancelled"
     ) -> None:
         """Stop the turn: what runs is interrupted, and the turn ends with `outcome`. Idempotent."""
-        self._stopping = True
+        self._stopping.set()
         self._inbox.put_nowait(Cancelled(reason, outcome))
 
     async def run(self) -> TurnEnded:
         """Drive to the ending. Raises what the handler's `record` raises."""
         try:
-            if self._stopping:
-                outputs = await self._feed(self._inbox.get_nowait())
-            elif self.state.phase is Phase.READY:
-                outputs = await self._feed(TurnStarted())
-            else:
-                outputs = due(self.state)
+            outputs = await self._begin()
             while True:
                 ending = await self._perform(outputs)
                 if ending is not None:
@@ -96,6 +91,13 @@ class TurnDriver:
                 outputs = await self._feed(await self._inbox.get())
         finally:
             await self._stop_tasks()
+
+    async def _begin(self) -> list[Output]:
+        if self.state.phase is not Phase.READY:
+            return due(self.state)
+        return await self._feed(
+            self._inbox.get_nowait() if self._stopping.is_set() else TurnStarted()
+        )
 
     async def _feed(self, signal: Signal) -> list[Output]:
         """Reduce one signal; record it if it counts; then let it take effect."""
@@ -125,40 +127,40 @@ class TurnDriver:
 
     async def _start(self, effect: Effect) -> None:
         """Record the intent, then set the effect going; its result comes back as a signal."""
-        if self._stopping:
+        if self._stopping.is_set():
             return  # the cancel that waits in the inbox concludes it
         match effect:
             case CallModel():
                 await self._feed(StepStarted(effect.step))
             case RunTool() if not effect.resumed:
                 await self._feed(ToolStarted(effect.call.id))
+        if self._stopping.is_set():
+            return  # stopped while the intent was being recorded
         task = asyncio.create_task(self._carry_out(effect))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _carry_out(self, effect: Effect) -> None:
-        self._inbox.put_nowait(await self._result(effect))
+        try:
+            result = await self._result(effect)
+        except asyncio.CancelledError as problem:
+            if _is_cancelled():
+                raise
+            # The handler gave up by itself (something it awaited was cancelled): a failure.
+            result = _failure(effect, problem)
+        self._inbox.put_nowait(result)
 
     async def _result(self, effect: Effect) -> Signal:
-        match effect:
-            case CallModel():
-                try:
+        try:
+            match effect:
+                case CallModel():
                     return await self._handler.call_model(effect)
-                except Exception as error:
-                    return StepFailed(_sentence("the model could not be asked", error))
-            case DecideCalls():
-                try:
+                case DecideCalls():
                     return await self._handler.decide(effect, self._inbox.put_nowait)
-                except Exception as error:
-                    reason = _sentence("Not run: it could not be judged", error)
-                    return CallsDecided(tuple(Decision(c.id, "deny", reason) for c in effect.calls))
-            case RunTool():
-                try:
+                case RunTool():
                     return await self._handler.run_tool(effect)
-                except Exception as error:
-                    return ToolFinished(
-                        effect.call.id, "error", _sentence("The tool failed", error)
-                    )
+        except Exception as error:
+            return _failure(effect, error)
 
     async def _stop_tasks(self) -> None:
         tasks = list(self._tasks)
@@ -167,5 +169,21 @@ class TurnDriver:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _sentence(what: str, error: Exception) -> str:
+def _failure(effect: Effect, error: BaseException) -> Signal:
+    match effect:
+        case CallModel():
+            return StepFailed(_sentence("the model could not be asked", error))
+        case DecideCalls():
+            reason = _sentence("Not run: it could not be judged", error)
+            return CallsDecided(tuple(Decision(c.id, "deny", reason) for c in effect.calls))
+        case RunTool():
+            return ToolFinished(effect.call.id, "error", _sentence("The tool failed", error))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _sentence(what: str, error: BaseException) -> str:
     return f"{what}: {str(error) or 'no reason given'} ({type(error).__name__})"

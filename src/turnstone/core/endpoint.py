@@ -13,7 +13,7 @@ from oturn.errors import ConfigError, ModelServerError
 from oturn.transport.base import ModelInfo, ModelTransport
 from oturn.transport.openai import OpenAITransport, list_models
 from turnstone.core.errors import ConfigurationError, ModelUnavailable
-from turnstone.core.practice import PracticeModel
+from turnstone.core.practice import PracticeTransport
 
 #: Where model servers of the usual makes listen on the machine they run on.
 USUAL = {
@@ -82,7 +82,7 @@ async def look_around(own_port: int = 0) -> Endpoint:
 def practice() -> Endpoint:
     """The practice model: scripted, in this process, labelled wherever it answers."""
     return Endpoint(
-        PracticeModel(), "practice", "the practice model, in this process", practice=True
+        PracticeTransport(), "practice", "the practice model, in this process", practice=True
     )
 
 

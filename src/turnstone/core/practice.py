@@ -118,25 +118,28 @@ def parse(text: str) -> list[Action]:
 _VERBS = "list|ls|show|read|open|cat|search|grep|look|find|run|execute|write|save"
 #: "then" joins requests only where a request follows: "write now and then to a.txt" is one.
 _THEN = re.compile(rf"[,;.]?\s+(?:and\s+)?then,?\s+(?=(?:{_VERBS})\b)", re.IGNORECASE)
+# Groups begin and end with what is no blank, so that runs of blanks cost no backtracking.
 _COURTESY = re.compile(r"^(?:(?:please|can you|could you|would you)\s+)+", re.IGNORECASE)
 _LIST = re.compile(
     r"(?:list|show|ls)(?:\s+me)?(?:\s+all)?(?:\s+the)?(?:\s+files?)?"
-    r"(?:\s+(?:in|of|under)\s+(?P<where>.+)|\s+here)?",
+    r"(?:\s+(?:in|of|under)\s+(?P<where>\S.*)|\s+here)?",
     re.IGNORECASE | re.DOTALL,
 )
 _READ = re.compile(
-    r"(?:read|show|open|cat)(?:\s+me)?(?:\s+the)?(?:\s+file)?\s+(?P<file>.+)",
+    r"(?:read|show|open|cat)(?:\s+me)?(?:\s+the)?(?:\s+file)?\s+(?P<file>\S.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _SEARCH = re.compile(
-    r"(?:search|grep|look|find)(?:\s+for)?\s+(?P<query>.+?)(?:\s+in\s+(?P<where>.+))?",
+    r"(?:search|grep|look|find)(?:\s+for)?\s+"
+    r"(?P<query>\"[^\"]+\"|'[^']+'|`[^`]+`|\S.*?)(?:\s+in\s+(?P<where>\S.*))?",
     re.IGNORECASE | re.DOTALL,
 )
 _RUN = re.compile(
-    r"(?:run|execute)(?:\s+the\s+command)?\s+(?P<command>.+)", re.IGNORECASE | re.DOTALL
+    r"(?:run|execute)(?:\s+the\s+command)?\s+(?P<command>\S.*)", re.IGNORECASE | re.DOTALL
 )
 _WRITE = re.compile(
-    r"(?:write|save)\s+(?P<text>.+)\s+(?:to|into)\s+(?P<file>.+)", re.IGNORECASE | re.DOTALL
+    r"(?:write|save)\s+(?P<text>\S(?:.*\S)?)\s+(?:to|into)\s+(?P<file>\S.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _HERE = re.compile(
     r"(?:here|(?:this|the)\s+(?:current\s+)?(?:folder|directory|workspace)|(?:the\s+|these\s+)?files)",

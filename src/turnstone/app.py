@@ -1,0 +1,77 @@
+"""Puts programs together: the only place that joins a node with the servers around it.
+
+`serve` is `turnstone-server` and `turnstone up`; they differ in what happens when no model
+endpoint is configured. Says what a person must know at the start, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from turnstone.api.token import make_token
+from turnstone.core.config import Settings
+from turnstone.core.host import CreateWorkstream, Host
+from turnstone.core.local_host import LocalHost
+from turnstone.server.app import NodeApp
+from turnstone.server.auth import Auth, Token
+from turnstone.server.run import check_exposure
+from turnstone.server.run import serve as serve_app
+from turnstone.wiring import build_local_host, find_model
+
+Say = Callable[[str], None]
+
+
+async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> None:
+    """Run a node with its HTTP server until it is told to stop.
+
+    `or_practice`: without a configured endpoint, look for one on this machine, and start with
+    the practice model if there is none. Raises TurnstoneErrors, before anything runs.
+    """
+    auth = _auth(settings)
+    check_exposure(settings.server.host, auth)
+    endpoint = await find_model(settings, or_practice=or_practice)
+    host = await build_local_host(settings, endpoint, "server")
+    try:
+        await _first_workstream(host)
+        app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
+
+        def ready(url: str) -> None:
+            for line in _greeting(app, host, settings, url, endpoint.found):
+                say(line)
+
+        await serve_app(app, settings.server.host, settings.server.port, ready=ready)
+    finally:
+        await host.aclose()
+
+
+async def _first_workstream(host: Host) -> None:
+    """A new node has one workstream, `default`, as a node of 0.2 has (contract, section 1.5)."""
+    if not await host.list():
+        await host.create(CreateWorkstream(name="default"))
+
+
+def _auth(settings: Settings) -> Auth:
+    if not settings.auth.enabled:
+        return Auth(enabled=False)
+    tokens = [Token(t.value.reveal(), t.role, name=t.role) for t in settings.auth.tokens]
+    if settings.auth.token:
+        tokens.append(Token(settings.auth.token.reveal(), "full", name="configured"))
+    tokens.append(Token(make_token(settings.store.path.parent), "full", name="local"))
+    return Auth(tokens)
+
+
+def _greeting(
+    app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str
+) -> Iterator[str]:
+    engine = host.engine
+    yield f"Turnstone listens on {url}"
+    yield f"  log in      {app.login_link(url)}"
+    yield f"  model       {found}"
+    yield f"  workspace   {engine.workspace}"
+    yield f"  sandbox     {engine.confinement.summary}"
+    for note in engine.confinement.notes:
+        yield f"              {note}"
+    yield f"  store       {settings.store.path}"
+    if engine.model_name == "practice":
+        yield "No model was found on this machine. The practice model understands a few plain"
+        yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

@@ -1,0 +1,101 @@
+"""The console scripts: parse the command line, start a program, print errors, exit.
+
+The top layer, and a thin one: `turnstone` (chat, `up`) and `turnstone-server`. What a program
+needs is imported when it runs, so that `--help` answers at once. Exit codes: 0 done, 1
+failed, 2 wrong usage, 3 needs an approval that nobody can give, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import click
+
+from turnstone import __version__
+from turnstone.core.config.flags import options_for
+from turnstone.core.errors import TurnstoneError
+
+_INTERRUPTED = 130
+
+Flags = Mapping[str, object]
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@options_for("turnstone")
+@click.option("-p", "--print", "prompt", metavar="TEXT", help="Answer this one message, and end.")
+@click.option("--json", "as_json", is_flag=True, help="With -p: one event a line, as JSON.")
+@click.version_option(__version__, message="turnstone %(version)s")
+@click.pass_context
+def turnstone(ctx: click.Context, flags: Flags, prompt: str | None, as_json: bool) -> None:
+    """Talk to an agent that works on this machine with tools."""
+    if ctx.invoked_subcommand is None:
+        sys.exit(_run(_chat(flags, prompt, as_json)))
+
+
+@turnstone.command()
+@options_for("turnstone up")
+def up(flags: Flags) -> None:
+    """Run Turnstone on this machine: a node and its page, in one process."""
+    sys.exit(_run(_serve("turnstone up", flags, or_practice=True)))
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@options_for("turnstone-server")
+@click.version_option(__version__, message="turnstone-server %(version)s")
+def server(flags: Flags) -> None:
+    """Run a node with its HTTP API."""
+    sys.exit(_run(_serve("turnstone-server", flags)))
+
+
+async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
+    from turnstone.cli.chat import run_chat
+    from turnstone.wiring import build_local_host, find_model
+
+    settings = _settings("turnstone", flags)
+    endpoint = await find_model(settings)
+    host = await build_local_host(settings, endpoint, "process")
+    try:
+        return await run_chat(host, prompt=prompt, json=as_json, banner=endpoint.found)
+    finally:
+        await host.aclose()
+
+
+async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> int:
+    from turnstone.app import serve
+
+    settings = _settings(program, flags)
+    await serve(settings, _say, or_practice=or_practice)
+    return 0
+
+
+def _settings(program: str, flags: Flags) -> Any:
+    from turnstone.core.config import load_settings
+
+    settings = load_settings(program, flags=flags, env=os.environ)
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return settings
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def _run(program: Coroutine[Any, Any, int]) -> int:
+    """Run a program to its exit code; what went wrong is told in a sentence."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        return asyncio.run(program)
+    except TurnstoneError as error:
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
