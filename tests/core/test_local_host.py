@@ -7,11 +7,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modelserver import Reply, call, calls, hold, raw_call, text
 from modelserver.plans import echo, last_user_text, logs, tool_results
 from support.logs import FIRST_CAUSE, FIRST_SERVICE, FIRST_TIME, write_logs
 from support.nodes import local_node, start_host
 from turnstone.core import events as ev
+from turnstone.core.errors import InvalidRequest
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 from turnstone.core.sandbox import Confinement, Level
 
@@ -333,3 +336,45 @@ async def test_a_turn_that_ends_its_process_again_and_again_is_given_up(tmp_path
     assert isinstance(event, ev.TurnEnded)
     assert event.outcome == "failed"
     assert "given up" in event.reason
+
+
+async def test_a_workstream_asked_for_by_id_is_made_once(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        one = await node.host.create(CreateWorkstream(ws_id="0a1b2c3d", name="first"))
+        again = await node.host.create(CreateWorkstream(ws_id="0a1b2c3d", name="second"))
+        listed = await node.host.list()
+
+        with pytest.raises(InvalidRequest, match="8 lower-case hex"):
+            await node.host.create(CreateWorkstream(ws_id="../etc"))
+
+    assert one.id == "0a1b2c3d"
+    assert again == one
+    assert len(listed) == 1
+
+
+async def test_no_effect_starts_behind_a_fence_that_does_not_let_it_pass(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def fence(correlation_id: str) -> bool:
+        asked.append(correlation_id)
+        return False
+
+    async with local_node(tmp_path, bash_once("touch note"), fence=fence) as node:
+        ws = await node.host.create(CreateWorkstream())
+        events = await turn(node.host, ws.id, "go", approved=True)
+
+        assert not (node.workspace / "note").exists()
+    [finished] = [e for e in events if isinstance(e, ev.ToolFinished)]
+    assert "another node" in finished.output
+    assert asked == [ending(events).correlation_id]
+
+
+async def test_what_a_message_permits_holds_from_then_on(tmp_path: Path) -> None:
+    async with local_node(tmp_path, bash_once("true")) as node:
+        ws = await node.host.create(CreateWorkstream())
+        first = SendMessage(ws_id=ws.id, message="go", auto_approve_tools=["bash"])
+        sent = await node.host.send(first)
+        events = await until_ended(node.host, ws.id, sent.correlation_id)
+        events += await turn(node.host, ws.id, "again")
+
+    assert "approval_asked" not in kinds(events)

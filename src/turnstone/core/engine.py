@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from oturn.transport.base import ModelTransport
 from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
 from turnstone.core.sandbox import Confinement
 from turnstone.core.tool import Tool
+
+
+class Fence(Protocol):
+    """Asked once per turn, before its first side effect: may this node have effects for it?"""
+
+    async def __call__(self, correlation_id: str) -> bool:
+        """False: another node has the message now. Raises TurnstoneError: nobody can say."""
+
+
+async def no_fence(correlation_id: str) -> bool:  # noqa: ARG001 - the form of a Fence
+    """The fence of a node that shares its messages with nobody."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +42,6 @@ class Engine:
     max_workstreams: int = 10_000
     tool_timeout: float = 30.0  # seconds
     max_output: int = 60_000  # characters of one tool result that the model is given
+    fence: Fence = no_fence
     clock: Clock = field(default_factory=SystemClock)
     ids: Ids = field(default_factory=RandomIds)

@@ -129,6 +129,8 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
 
     message: str = ""
     sender: str = ""  # who sent it: a token's name, `terminal`, `queue`
+    auto_approve: bool = False
+    auto_approve_tools: list[str] = []
 
 
 class TurnResumed(Event, frozen=True, kw_only=True):

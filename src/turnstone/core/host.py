@@ -18,6 +18,9 @@ WhenBusy: TypeAlias = Literal["queue", "reject"]
 
 
 class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
+    """`ws_id` makes it safe to ask again: where that workstream exists, it is given back."""
+
+    ws_id: str = ""  # 8 lower-case hex digits; empty: the node makes one
     name: str = ""
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
@@ -25,12 +28,18 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """`correlation_id` is the idempotency key: the same one sent twice is accepted once."""
+    """`correlation_id` is the idempotency key: the same one sent twice is accepted once.
+
+    What it permits (`auto_approve`, `auto_approve_tools`) holds for the workstream from then
+    on, as on the 0.2 wire.
+    """
 
     ws_id: str
     message: str
     correlation_id: str = ""  # empty: the node makes one
     busy: WhenBusy = "queue"
+    auto_approve: bool = False
+    auto_approve_tools: list[str] = []
     sender: str = ""
 
 
@@ -50,6 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     feedback: str = ""
     always: bool = False
+    expired: bool = False  # not an answer of a person: the time for one is over
     by: str = ""
 
 
@@ -84,7 +94,7 @@ class Host(Protocol):
     """Every method may raise errors of `turnstone.core.errors`; each names those it adds."""
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
-        """A new workstream. Raises TooManyWorkstreams, InvalidRequest (workspace)."""
+        """A new workstream. Raises TooManyWorkstreams, InvalidRequest (workspace, ws_id)."""
 
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message: when this returns, it is kept, and will be carried to an end.

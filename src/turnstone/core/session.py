@@ -18,7 +18,7 @@ from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
 from turnstone.core import policy
 from turnstone.core.engine import Engine
-from turnstone.core.errors import ToolRefused
+from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
 from turnstone.core.prompts import system_prompt
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
@@ -42,6 +42,7 @@ class Session:
         self._driver: TurnDriver | None = None
         self._answers: dict[str, asyncio.Future[ev.ApprovalAnswered]] = {}
         self._cid = ""
+        self._passed = ""  # the message that has passed the fence
         self._prepared: dict[str, Prepared] = {}
         self._items: dict[str, ev.ToolItem] = {}
         self._rulings: dict[str, ev.CallDecision] = {}
@@ -155,6 +156,8 @@ class Session:
             prepared = self._prepared.get(call.id) or await self._prepare(call)
         except ToolRefused as refused:
             return _not_run(call.id, str(refused), started=effect.resumed)
+        if prepared.effect != "pure" and (fenced := await self._fenced_off()):
+            return _not_run(call.id, fenced, started=effect.resumed)
         if effect.resumed:
             return await self._run_again(call, prepared)
         if prepared.hash != self._decided_hash(call.id):
@@ -259,6 +262,18 @@ class Session:
         )
 
     # Running tools.
+
+    async def _fenced_off(self) -> str:
+        """Why this node may have no effects for this message; empty if it may."""
+        if self._cid == self._passed:
+            return ""
+        try:
+            if not await self._engine.fence(self._cid):
+                return "Not run: another node has taken this message over."
+        except TurnstoneError as error:
+            return f"Not run: it could not be made sure that no other node runs it. {error}"
+        self._passed = self._cid
+        return ""
 
     async def _run(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
         def emit(text: str) -> None:

@@ -81,6 +81,8 @@ class Transcript:
                 self.granted.update(event.auto_approve_tools)
             case MessageAccepted():
                 self.waiting.append(event)
+                self.auto_approve |= event.auto_approve
+                self.granted.update(event.auto_approve_tools)
             case WsClosed():
                 self.closed = True
             case ApprovalAnswered():

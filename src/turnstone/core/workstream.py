@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from turnstone.core.summary import Summary
 from turnstone.core.tool import ToolContext
 
 log = logging.getLogger(__name__)
+
+#: The form of a workstream's id (contract, section 0.1).
+_WS_ID = re.compile(r"[0-9a-f]{8}")
 
 
 class Workstream:
@@ -75,6 +79,8 @@ class Workstream:
             ev.MessageAccepted(
                 message=request.message,
                 sender=request.sender,
+                auto_approve=request.auto_approve,
+                auto_approve_tools=request.auto_approve_tools,
                 correlation_id=request.correlation_id or self._engine.ids.correlation(),
             )
         )
@@ -103,6 +109,7 @@ class Workstream:
                     approved=answer.approved,
                     feedback=answer.feedback,
                     always=answer.always,
+                    expired=answer.expired,
                     by=answer.by,
                     correlation_id=question.correlation_id,
                 )
@@ -234,6 +241,8 @@ class WorkstreamManager:
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """A new workstream (`Host.create`)."""
+        if request.ws_id and await self._exists(request.ws_id):
+            return (await self.get(request.ws_id)).info()
         workspace = _workspace(request.workspace, self._engine.workspace)
         async with self._opening:
             if len(await self._store.rows(self._node_id)) >= self._engine.max_workstreams:
@@ -241,7 +250,7 @@ class WorkstreamManager:
                     f"This node holds {self._engine.max_workstreams} workstreams, its limit.",
                     hint="Close some, or raise [server] max_workstreams.",
                 )
-            ws_id = self._engine.ids.workstream()
+            ws_id = request.ws_id or self._engine.ids.workstream()
             session_id = self._engine.ids.session()
             now = round(self._engine.clock.now(), 6)
             created = ev.WsCreated(
@@ -266,6 +275,11 @@ class WorkstreamManager:
             self._open[ws_id] = workstream
         self._on_change(first, workstream.info())
         return workstream.info()
+
+    async def _exists(self, ws_id: str) -> bool:
+        if not _WS_ID.fullmatch(ws_id):
+            raise InvalidRequest(f"ws_id: {ws_id!r} is not 8 lower-case hex digits.")
+        return await self._store.row(ws_id) is not None
 
     async def get(self, ws_id: str) -> Workstream:
         """An open workstream of this node, woken from the store if it sleeps."""
