@@ -1,0 +1,142 @@
+"""The layers that `docs/architecture.md` draws are those that the build checks, and all of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+
+#: Packages from outside that have one home, and who may import them. What is not here may be
+#: imported anywhere above the pure modules.
+HOMES = {
+    "sqlite3": ["turnstone.core.store"],
+    "psycopg": ["turnstone.core.store"],
+    "redis": ["turnstone.mq"],
+    "litellm": ["oturn.transport.litellm"],
+    "pydantic": ["oturn"],
+    "httpx2": ["oturn.tools", "oturn.transport", "turnstone.api"],
+    "starlette": ["turnstone.server", "turnstone.console"],
+    "uvicorn": ["turnstone.server", "turnstone.console"],
+    "click": ["turnstone.main", "turnstone.core.config", "turnstone.cli"],
+    "prompt_toolkit": ["turnstone.cli"],
+    "rich": ["turnstone.cli"],
+}
+
+#: Modules that need not be pure: they wait, keep, talk, or give a message its date.
+STATEFUL = [
+    "oturn.context",
+    "oturn.driver",
+    "oturn.history",
+    "oturn.inputs",
+    "oturn.llm_transport",
+    "oturn.model",
+    "oturn.nucleus",
+    "oturn.oturn",
+    "oturn.questions",
+    "oturn.runtime",
+    "oturn.session_store",
+    "oturn.tool_outcome",
+    "oturn.tools",
+    "oturn.transport.litellm",
+    "oturn.transport.openai",
+    "oturn.transport.scripted",
+    "oturn.turn_handler",
+    "turnstone.core.clock",
+    "turnstone.core.config",
+    "turnstone.core.endpoint",
+    "turnstone.core.engine",
+    "turnstone.core.journal",
+    "turnstone.core.livelog",
+    "turnstone.core.local_host",
+    "turnstone.core.node",
+    "turnstone.core.practice",
+    "turnstone.core.prompts",
+    "turnstone.core.session",
+    "turnstone.core.store",
+    "turnstone.core.workstream",
+]
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("oturn", "turnstone", include_external_packages=True, cache_dir=None)
+
+
+@pytest.fixture(scope="module")
+def contracts(root: Path) -> dict[str, dict[str, Any]]:
+    table = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return {contract["id"]: contract for contract in table["contracts"]}
+
+
+def within(module: str, packages: list[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def named_in(contract: dict[str, Any]) -> set[str]:
+    return {
+        name.strip("() ")
+        for layer in contract["layers"]
+        for name in layer.replace("|", ":").split(":")
+    }
+
+
+def test_every_contract_of_the_import_linter_is_kept(root: Path) -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    found = subprocess.run(
+        [program, "--no-logo", "--no-cache"], cwd=root, check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_package_of_turnstone_has_a_layer(
+    graph: grimp.ImportGraph, contracts: dict[str, dict[str, Any]]
+) -> None:
+    here = {
+        module for module in graph.find_children("turnstone") if not module.endswith("__main__")
+    }
+    assert here <= named_in(contracts["layers"])
+
+
+@pytest.mark.parametrize(
+    ("package", "contract"), [("turnstone.core", "core-layers"), ("oturn", "oturn-layers")]
+)
+def test_every_module_of_the_engine_has_a_layer(
+    graph: grimp.ImportGraph, contracts: dict[str, dict[str, Any]], package: str, contract: str
+) -> None:
+    here = graph.find_children(package) - {"oturn.transport"}
+    if package == "oturn":
+        here |= graph.find_children("oturn.transport")
+    assert here <= named_in(contracts[contract])
+
+
+def test_what_is_not_known_to_wait_is_held_to_be_pure(
+    graph: grimp.ImportGraph, contracts: dict[str, dict[str, Any]]
+) -> None:
+    pure = contracts["pure"]["source_modules"]
+    modules = graph.find_children("oturn") | graph.find_children("turnstone.core")
+    modules |= graph.find_children("oturn.transport")
+    unclaimed = {m for m in modules - {"oturn.transport"} if not within(m, pure + STATEFUL)}
+    assert unclaimed == set()
+    assert not [module for module in pure if within(module, STATEFUL)]
+
+
+def test_a_foreign_package_is_imported_only_at_its_home(graph: grimp.ImportGraph) -> None:
+    strays = {
+        outside: sorted(
+            importer
+            for importer in graph.find_modules_that_directly_import(outside)
+            if not within(importer, homes)
+        )
+        for outside, homes in HOMES.items()
+        if outside in graph.modules
+    }
+    assert {outside: importers for outside, importers in strays.items() if importers} == {}
+
+
+def test_oturn_knows_nothing_of_turnstone(graph: grimp.ImportGraph) -> None:
+    assert not graph.chain_exists(importer="oturn", imported="turnstone", as_packages=True)
