@@ -6,9 +6,10 @@ endpoint is configured. Says what a person must know at the start, and nothing e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
-from turnstone.api.token import make_token
+from turnstone.api.token import make_token, token_path
 from turnstone.core.config import Settings
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
@@ -60,12 +61,20 @@ def _auth(settings: Settings) -> Auth:
     return Auth(tokens)
 
 
+def _token_shown(settings: Settings) -> str:
+    """The token itself to a person at a terminal; to a log or a file, only where it is kept."""
+    state = settings.store.path.parent
+    return make_token(state) if sys.stdout.isatty() else f"in the file {token_path(state)}"
+
+
 def _greeting(
     app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str
 ) -> Iterator[str]:
     engine = host.engine
     yield f"Turnstone listens on {url}"
     yield f"  log in      {app.login_link(url)}"
+    if settings.auth.enabled:
+        yield f"  token       {_token_shown(settings)}"
     yield f"  model       {found}"
     yield f"  workspace   {engine.workspace}"
     yield f"  sandbox     {engine.confinement.summary}"

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from turnstone import __version__
+from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import TurnstoneError
 
@@ -60,7 +61,8 @@ async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
     endpoint = await find_model(settings)
     host = await build_local_host(settings, endpoint, "process")
     try:
-        return await run_chat(host, prompt=prompt, json=as_json, banner=endpoint.found)
+        where = str(settings.tools.workspace)
+        return await run_chat(host, prompt=prompt, json=as_json, workspace=where)
     finally:
         await host.aclose()
 
@@ -73,9 +75,7 @@ async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> in
     return 0
 
 
-def _settings(program: str, flags: Flags) -> Any:
-    from turnstone.core.config import load_settings
-
+def _settings(program: str, flags: Flags) -> Settings:
     settings = load_settings(program, flags=flags, env=os.environ)
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -113,12 +113,12 @@ async def _until_listening(running: Server) -> None:
     assert stdout is not None
     assert stderr is not None
     async with asyncio.timeout(PATIENCE):
-        while not running.url:
+        while "  store " not in running.printed:  # the last line of the greeting
             line = (await stdout.readline()).decode()
             if not line:
                 complaint = (await stderr.read()).decode()
                 raise AssertionError(f"the server ended before it listened: {complaint}")
             running.printed += line
             found = _URL.search(line)
-            if found is not None:
+            if found is not None and not running.url:
                 running.url = found[0]

@@ -54,7 +54,7 @@ async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint
         else:
             raise ModelUnavailable(
                 f"No model at {base_url}: {error}",
-                hint="Name the endpoint with --base-url or [api] base_url.",
+                hint="Name the endpoint with --base-url or [api] base_url; try out with --model practice.",
             ) from error
     chosen = _choose(models, model, base_url)
     transport = OpenAITransport(base_url, api_key or None)
