@@ -7,6 +7,7 @@ for an endpoint that nobody named, and never changes models later.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oturn.errors import ConfigError, ModelServerError
@@ -61,12 +62,12 @@ async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint
     return Endpoint(transport, chosen.id, f"{chosen.id} at {base_url}", chosen.context_window)
 
 
-async def look_around(own_port: int = 0) -> Endpoint:
-    """A model on one of the usual ports of this machine; the practice model if there is none.
+async def look_around(own_port: int = 0, usual: Mapping[str, str] = USUAL) -> Endpoint:
+    """A model at one of the usual places of this machine; the practice model if there is none.
 
     `own_port` is where this node itself will listen: that place is left out.
     """
-    places = [(make, url) for make, url in USUAL.items() if f":{own_port}/" not in url]
+    places = [(make, url) for make, url in usual.items() if f":{own_port}/" not in url]
     found = await asyncio.gather(*(_models_at(url) for _, url in places))
     for (make, url), models in zip(places, found, strict=True):
         if models:
