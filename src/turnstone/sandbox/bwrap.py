@@ -1,0 +1,176 @@
+"""L3: a command sees a file system, processes and a network of its own, made by bubblewrap.
+
+The workspace can be written to; the rest is read-only or hidden. Why each option is there
+is said beside it; each was tried, with and without. bwrap itself is started with the
+command's clean environment, because /proc/1/environ shows what bwrap was started with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from turnstone.core.sandbox import Command, CommandResult, Confinement, Level
+from turnstone.sandbox.cgroup import ProcessGroups
+from turnstone.sandbox.identity import Identity, environment_for, identity_for
+from turnstone.sandbox.limits import Limits, shell
+from turnstone.sandbox.runner import run_group
+from turnstone.sandbox.seccomp import filter_for
+from turnstone.sandbox.view import View, view_of
+
+#: Options that not every bwrap has, and that are used where it has them.
+NEWER_OPTIONS = frozenset({"--disable-userns", "--size", "--add-seccomp-fd"})
+
+NO_PROCESS_LIMIT = (
+    "no process limit where the workspace belongs to root: no control group can be made here; "
+    "run turnstone as an ordinary user"
+)
+
+#: `$0` is the group's file and the rest the program: the shell enters the group, and becomes
+#: the program, so that no process is ever outside.
+_ENTER_GROUP = 'echo $$ > "$0" && exec "$@"'
+
+
+class Bubblewrap:
+    """A Sandbox of level L3, where `attempt_escapes` has found that it holds.
+
+    `options` are those that this bwrap knows; `hidden` are folders and files to be hidden
+    beside the usual ones, such as our own state.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        *,
+        options: frozenset[str] = NEWER_OPTIONS,
+        hidden: Sequence[Path] = (),
+        groups: ProcessGroups | None = None,
+        limits: Limits | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._program = program
+        self._options = options
+        self._hidden = tuple(path.resolve() for path in hidden)
+        self._groups = groups
+        self._limits = limits or Limits()
+        known = "--add-seccomp-fd" in options
+        self._filter = filter_for(os.uname().machine) if known else b""
+        self.confinement = Confinement(Level.L3, "L3 (bubblewrap)", tuple(notes))
+
+    async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
+        """Raises OSError if bwrap cannot be started, ToolRefused for a workspace like `/`."""
+        identity = identity_for(command.workspace)
+        async with self._enter(identity) as prefix:
+            with _descriptor(self._filter) as filter_:
+                return await run_group(
+                    [*prefix, *self.command_line(command, identity, filter_)],
+                    identity=identity,
+                    environment=environment_for(identity),
+                    directory=Path("/"),
+                    timeout=command.timeout,
+                    max_output=command.max_output,
+                    emit=emit,
+                    descriptors=filter_,
+                )
+
+    def command_line(
+        self, command: Command, identity: Identity, filter_: Sequence[int]
+    ) -> list[str]:
+        view = view_of(command.workspace, identity, self._hidden)
+        return [
+            str(self._program),
+            *self._namespaces(network=command.network),
+            *(word for fd in filter_ for word in ("--add-seccomp-fd", str(fd))),
+            *self._mounts(view, network=command.network),
+            "--chdir",
+            str(view.workspace),
+            "--",
+            # The kernel does not hold root to the limit; a control group does, if there is one.
+            *shell(command.script, self._limits, count_processes=not identity.root),
+        ]
+
+    @asynccontextmanager
+    async def _enter(self, identity: Identity) -> AsyncIterator[list[str]]:
+        """What to put before bwrap, so that root's processes are counted too."""
+        if self._groups is None or not identity.root:
+            yield []
+            return
+        async with self._groups.group(self._limits.processes) as file:
+            yield ["/bin/sh", "-c", _ENTER_GROUP, str(file)]
+
+    def _namespaces(self, *, network: bool) -> Iterator[str]:
+        yield "--unshare-all"
+        if network:
+            yield "--share-net"
+        yield "--unshare-user"  # also for root: files are root's, but no power comes with it
+        if "--disable-userns" in self._options:
+            yield "--disable-userns"  # a namespace of its own would give the powers back
+        # Without this, root inside remounts / writable and is out.
+        yield from ("--cap-drop", "ALL")
+        yield "--new-session"  # no keystrokes into our terminal (TIOCSTI)
+        yield "--die-with-parent"  # the command ends with us, whatever ends us
+
+    def _mounts(self, view: View, *, network: bool) -> Iterator[str]:
+        yield from ("--ro-bind", "/", "/", "--dev", "/dev")
+        # Read-only, because /proc/sys is root's by mode, and the kernel asks for nothing more:
+        # root, in a user namespace and without any capability, can write kernel.core_pattern
+        # and so have the host start a program. bwrap itself leaves it as it is.
+        yield from ("--proc", "/proc", "--remount-ro", "/proc")
+        yield from self._memory(Path("/dev/shm"))  # noqa: S108
+        for path in view.hidden:
+            yield from self._hide(path)
+        if view.home:
+            yield from ("--dir", str(view.home))
+        for path in view.toolchains:
+            yield from ("--ro-bind-try", str(path), str(path))
+        if network:
+            yield from _name_service(view)
+        yield from ("--bind", str(view.workspace), str(view.workspace))
+        for path in view.hidden_within:
+            yield from self._hide(path)
+        yield from self._protect(view)
+
+    def _protect(self, view: View) -> Iterator[str]:
+        for folder in view.read_only_folders:
+            # Its parent becomes a mount too: what is mounted cannot be renamed out of the way.
+            yield from ("--bind", str(folder.parent), str(folder.parent))
+        for path in view.read_only:
+            source = path if path.exists() else Path("/dev/null")  # absent: it cannot be made
+            yield from ("--ro-bind", str(source), str(path))
+        for folder in view.read_only_folders:
+            if folder.is_dir():
+                yield from ("--ro-bind", str(folder), str(folder))
+            else:
+                yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
+
+    def _hide(self, path: Path) -> Iterator[str]:
+        if path.is_dir():
+            yield from self._memory(path)
+        else:
+            yield from ("--ro-bind", "/dev/null", str(path))
+
+    def _memory(self, path: Path) -> Iterator[str]:
+        if "--size" in self._options:
+            yield from ("--size", str(self._limits.scratch))
+        yield from ("--tmpfs", str(path))
+
+
+@contextmanager
+def _descriptor(filter_: bytes) -> Iterator[tuple[int, ...]]:
+    """A descriptor that bwrap reads the filter from, and closes; none for no filter."""
+    if not filter_:
+        yield ()
+        return
+    with os.fdopen(os.memfd_create("seccomp"), "wb", buffering=0) as file:
+        file.write(filter_)
+        file.seek(0)
+        yield (file.fileno(),)
+
+
+def _name_service(view: View) -> Iterator[str]:
+    """The file that names the DNS servers, where it is a link into a hidden folder."""
+    actual = Path("/etc/resolv.conf").resolve()
+    if any(actual.is_relative_to(hidden) for hidden in view.hidden):
+        yield from ("--ro-bind-try", str(actual), str(actual))

@@ -1,0 +1,48 @@
+"""What one command may use, and the script that sets it, inside, before the command starts.
+
+The limits are set by the fresh shell itself: nothing of ours runs between fork and exec, and
+a limit set once as a hard limit cannot be raised again by an unprivileged process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+_MIB = 1024 * 1024
+
+
+def _three_quarters_of_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes and counts; each process for itself, but `processes` and `scratch` together."""
+
+    #: Data that one process may allocate. 0: three quarters of the machine's memory.
+    memory: int = 0
+    #: The largest file that may be written: a runaway log ends before the disk does.
+    file: int = 8 * 1024 * _MIB
+    #: Processes and threads of one command. Builds with many threads stay below this.
+    processes: int = 1024
+    #: Each temporary file system (/tmp, the hidden home): it lives in memory.
+    scratch: int = 512 * _MIB
+
+
+def shell(script: str, limits: Limits, *, count_processes: bool) -> list[str]:
+    """The command line of a fresh bash, without profile or rc file, that runs `script`.
+
+    `count_processes` limits the processes of the *user*; right only in a user namespace of
+    its own, where no others are counted. The kernel does not hold root to it.
+    """
+    bash = shutil.which("bash") or "/bin/bash"
+    memory = limits.memory or _three_quarters_of_memory()
+    limits_ = {"c": 0, "d": memory // 1024, "f": limits.file // 1024}
+    if count_processes:
+        limits_["u"] = limits.processes
+    # One that cannot be set is lower already: the machine's own limit is the stricter one.
+    lines = [f"ulimit -{kind} {number} 2>/dev/null" for kind, number in limits_.items()]
+    lines.append(f'exec "{bash}" --noprofile --norc -c "$1" bash')
+    return [bash, "--noprofile", "--norc", "-c", "; ".join(lines), "turnstone", script]

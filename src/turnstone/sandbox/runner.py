@@ -1,0 +1,146 @@
+"""Starts one program in a process group of its own, follows its output, and ends the group.
+
+Used by every kind of sandbox; confines nothing by itself. Whatever happens (the program
+ends, its time is up, the caller is cancelled or fails), the whole group is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from turnstone.core.sandbox import CommandResult
+from turnstone.sandbox.identity import Identity
+from turnstone.sandbox.output import HeadTail
+
+#: Seconds that output is still read after the program has ended: enough for what is in the
+#: pipe. A background process may hold the pipe open for ever, so its end is not waited for.
+GRACE = 0.25
+
+#: Bytes of one read, and of the buffer before the pipe is left to fill up.
+_CHUNK = 64 * 1024
+
+
+async def run_group(
+    argv: Sequence[str],
+    *,
+    identity: Identity,
+    environment: Mapping[str, str],
+    directory: Path,
+    timeout: float,
+    max_output: int,
+    emit: Callable[[str], None],
+    descriptors: Sequence[int] = (),
+) -> CommandResult:
+    """Run `argv` with exactly this environment, nothing on stdin, and only these descriptors.
+
+    Raises OSError if it cannot be started.
+    """
+    started = time.monotonic()
+    output = HeadTail(max_output)
+    readable, writable = os.pipe()
+    try:
+        process = await _spawn(argv, identity, environment, directory, writable, descriptors)
+    except BaseException:
+        os.close(readable)
+        raise
+    finally:
+        os.close(writable)
+    pump = asyncio.create_task(_pump(readable, output, emit))
+    timed_out = False
+    try:
+        async with asyncio.timeout(timeout):
+            await _ended(process, pump)
+    except TimeoutError:
+        timed_out = True
+    finally:
+        await _end(process, pump)
+    return CommandResult(
+        exit_code=None if timed_out else process.returncode,
+        output=output.text(),
+        dropped=output.dropped,
+        duration=time.monotonic() - started,
+        timed_out=timed_out,
+    )
+
+
+async def _spawn(
+    argv: Sequence[str],
+    identity: Identity,
+    environment: Mapping[str, str],
+    directory: Path,
+    stdout: int,
+    descriptors: Sequence[int],
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stdout,
+        env=dict(environment),
+        cwd=directory,
+        start_new_session=True,
+        pass_fds=descriptors,
+        user=identity.uid if identity.dropped else None,
+        group=identity.gid if identity.dropped else None,
+        extra_groups=[] if identity.dropped else None,
+    )
+
+
+async def _ended(process: asyncio.subprocess.Process, pump: asyncio.Task[None]) -> None:
+    """Wait for the program; a pump that fails (its reader refused the text) ends the wait."""
+    waiting = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait({waiting, pump}, return_when=asyncio.FIRST_COMPLETED)
+        if pump.done():
+            pump.result()
+        await waiting
+    finally:
+        waiting.cancel()
+    await asyncio.wait({pump}, timeout=GRACE)
+
+
+async def _end(process: asyncio.subprocess.Process, pump: asyncio.Task[None]) -> None:
+    """Kill the group, reap the program, and take what is left in the pipe.
+
+    Cancelled meanwhile, it still reaps before it lets the cancellation pass.
+    """
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # it is gone; macOS says so of zombies with a permission error
+    reaped = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait({reaped})
+        await asyncio.wait({pump}, timeout=GRACE)
+    finally:
+        pump.cancel()
+        await asyncio.wait({reaped, pump})
+    if not pump.cancelled():
+        pump.result()
+
+
+async def _pump(readable: int, output: HeadTail, emit: Callable[[str], None]) -> None:
+    """Read to the end of the pipe, decoding as it comes. The transport closes the pipe."""
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    pipe = os.fdopen(readable, "rb", buffering=0)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        while chunk := await reader.read(_CHUNK):
+            _take(decoder.decode(chunk), output, emit)
+        _take(decoder.decode(b"", final=True), output, emit)
+    finally:
+        transport.close()
+
+
+def _take(text: str, output: HeadTail, emit: Callable[[str], None]) -> None:
+    if text:
+        output.add(text)
+        emit(text)

@@ -1,0 +1,103 @@
+"""An arena for attacks: a workspace, and around it what must stay out of reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import needs
+from support.arena import Arena
+from turnstone.core.sandbox import Level, Sandbox
+from turnstone.sandbox import Unconfined, find_sandbox
+
+
+@pytest.fixture
+def arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
+    nonce = secrets.token_hex(12)
+    workspace, sibling = tmp_path / "ws", tmp_path / "ws-evil"
+    hidden = tmp_path / "state"
+    for folder in (workspace, sibling, hidden):
+        folder.mkdir()
+    (tmp_path / "outside").write_text("precious")
+    (hidden / "token").write_text(nonce)
+    home_secret = Path.home() / ".ssh" / "id_rsa"
+    home_secret.parent.mkdir(exist_ok=True)
+    home_secret.write_text(nonce)
+    beside = Path(__file__).with_name(f".written-{nonce}")
+    runtime_socket = tmp_path / "run" / "bus"
+    runtime_socket.parent.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_socket.parent))
+    victim = subprocess.Popen(["sleep", "1000"], env={"SECRET": nonce, "PATH": os.environ["PATH"]})
+    callers: list[str] = []
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(_listening(socket.AF_INET, ("127.0.0.1", 0), callers))
+        stack.enter_context(_listening(socket.AF_UNIX, str(runtime_socket), callers))
+        stack.enter_context(_listening(socket.AF_UNIX, "\0" + nonce, callers))
+        yield Arena(
+            nonce,
+            workspace,
+            sibling,
+            tmp_path / "outside",
+            beside,
+            home_secret,
+            hidden,
+            runtime_socket,
+            nonce,
+            port,
+            victim,
+            callers,
+        )
+    victim.kill()
+    victim.wait()
+    beside.unlink(missing_ok=True)
+    shutil.rmtree(home_secret.parent)
+
+
+@contextlib.contextmanager
+def _listening(family: int, address: object, callers: list[str]) -> Iterator[int]:
+    server = socket.socket(family)
+    server.bind(address)  # type: ignore[arg-type]
+    server.listen()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            callers.append(str(address))
+            connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.getsockname()[1] if family == socket.AF_INET else 0
+    finally:
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+@pytest.fixture
+async def confined(arena: Arena) -> AsyncIterator[Sandbox]:
+    """The sandbox of this machine; without one of level L3 the test ends."""
+    needs.require("bwrap")
+    sandbox = await find_sandbox(hidden=[arena.hidden])
+    if sandbox.confinement.level < Level.L3:
+        needs.give_up("; ".join(sandbox.confinement.notes))
+    yield sandbox
+
+
+@pytest.fixture
+def unconfined() -> Sandbox:
+    return Unconfined()

@@ -1,0 +1,61 @@
+"""The filter, as the kernel would run it, for machines that the tests do not run on too."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from turnstone.sandbox.seccomp import filter_for
+
+ALLOWED, REFUSED, KILLED = 0x7FFF0000, 0x50001, 0x80000000
+
+#: Architecture, socket, openat, keyctl.
+MACHINES = {"x86_64": (0xC000003E, 41, 257, 250), "aarch64": (0xC00000B7, 198, 56, 219)}
+
+
+def verdict(machine: str, number: int, *, first: int = 0, architecture: int = 0) -> int:
+    """Runs the four instructions that the filter is made of."""
+    data = {0: number, 4: architecture or MACHINES[machine][0], 16: first}
+    program = list(struct.iter_unpack("=HBBI", filter_for(machine)))
+    at = value = 0
+    while True:
+        code, yes, no, operand = program[at]
+        at += 1
+        if code == 0x06:
+            return int(operand)
+        if code == 0x20:
+            value = data[operand]
+        elif code == 0x15:
+            at += yes if value == operand else no
+        else:
+            assert code == 0x35
+            at += yes if value >= operand else no
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_ordinary_calls_are_allowed_and_dangerous_ones_refused(machine: str) -> None:
+    _, _, openat, keyctl = MACHINES[machine]
+
+    assert verdict(machine, openat) == ALLOWED
+    assert [verdict(machine, number) for number in (keyctl, 425, 426, 427)] == [REFUSED] * 4
+    assert verdict(machine, 424) == verdict(machine, 428) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_only_the_usual_families_of_sockets_are_allowed(machine: str) -> None:
+    number = MACHINES[machine][1]
+
+    allowed = [family for family in range(50) if verdict(machine, number, first=family) == ALLOWED]
+
+    assert allowed == [1, 2, 10, 16]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_second_interface_leads_around_the_filter(machine: str) -> None:
+    assert verdict(machine, 0x40000000 + 41) == REFUSED
+    assert verdict(machine, 102, architecture=0x40000003) == KILLED
+
+
+def test_there_is_no_filter_for_a_machine_that_is_not_known() -> None:
+    assert filter_for("riscv64") == b""
