@@ -1,0 +1,155 @@
+"""The tool `write_file`: a whole file, new or instead of the old one, at once or not at all.
+
+What is approved is a diff against the content at that time; if the content has changed since,
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from turnstone.core.errors import ToolRefused
+from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
+from turnstone.tools.arguments import parse_arguments
+from turnstone.tools.files import (
+    ABSENT,
+    Changed,
+    digest,
+    digest_of,
+    reading,
+    reason,
+    replace,
+    root_for,
+)
+from turnstone.tools.paths import resolve, shown
+from turnstone.tools.spec import load_spec
+from turnstone.tools.text import one_line, visible
+from turnstone.tools.threads import in_thread
+
+#: Bytes of the old and the new content up to which a diff is computed: beyond it takes
+#: seconds, and nobody reads it.
+_MAX_DIFF = 400_000
+
+#: Lines of the preview; the rest is counted.
+_PREVIEW = 400
+
+
+class WriteFileArguments(msgspec.Struct, frozen=True):
+    path: str
+    content: str
+
+
+class WriteFile:
+    def __init__(self) -> None:
+        self.spec = load_spec("write_file")
+
+    async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
+        wanted = parse_arguments("write_file", WriteFileArguments, arguments)
+        content = _encoded(wanted.content)
+        use = resolve(wanted.path, context, "write")
+        name = shown(use.path, context)
+        if wanted.path.endswith("/"):
+            raise ToolRefused(f"write_file: {name} is a directory.", hint="Name a file in it.")
+        try:
+            expects, preview = await in_thread(lambda _: _look(use.path, content, context))
+        except OSError as error:
+            raise ToolRefused(f"write_file: {name} {reason(error)}.") from None
+        return Prepared(
+            tool="write_file",
+            arguments=msgspec.to_builtins(wanted),
+            effect=self.spec.effect,
+            header=f"write_file: {one_line(name)}",
+            preview=preview,
+            paths=(use,),
+            expects=expects,
+        )
+
+    async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
+        path = prepared.paths[0].path
+        content = str(prepared.arguments["content"])
+        root, name = root_for(path, context.workspace), shown(path, context)
+        try:
+            await in_thread(
+                lambda _: replace(root, path, _encoded(content), expects=prepared.expects)
+            )
+        except Changed:
+            words = f"{name} has changed since this call was made, so nothing was written."
+            return ToolResult("error", f"{words} Read it again.")
+        except OSError as error:
+            return ToolResult("error", f"{name} {reason(error)}; nothing was written.")
+        return ToolResult("ok", f"Wrote {len(content):,} characters to {name}.")
+
+    async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
+        path = prepared.paths[0].path
+        wanted = digest_of(_encoded(str(prepared.arguments["content"])))
+        try:
+            now = await in_thread(lambda _: digest(root_for(path, context.workspace), path))
+        except OSError:
+            return None
+        if now == wanted:
+            return True
+        return False if now == prepared.expects else None
+
+
+def _encoded(content: str) -> bytes:
+    try:
+        return content.encode()
+    except UnicodeEncodeError:
+        raise ToolRefused(
+            "write_file: the argument `content` contains half of a character pair."
+        ) from None
+
+
+def _look(path: Path, content: bytes, context: ToolContext) -> tuple[str, str]:
+    """The digest of what is there, and what will become of it. Raises OSError."""
+    root = root_for(path, context.workspace)
+    try:
+        with reading(root, path) as descriptor:
+            size = os.fstat(descriptor).st_size
+            if size + len(content) > _MAX_DIFF:
+                old = None
+            else:
+                old = os.fdopen(descriptor, "rb", closefd=False).read()
+    except FileNotFoundError:
+        return ABSENT, f"new file, {len(content):,} bytes\n{_head(_split(content), '+')}"
+    if old is None:
+        note = f"replaces {size:,} bytes by {len(content):,}; too long to compare"
+        return digest(root, path), f"{note}\n{_head(_split(content), '+')}"
+    return digest_of(old), _difference(old, content, shown(path, context))
+
+
+def _difference(old: bytes, new: bytes, name: str) -> str:
+    if old == new:
+        return "no change: the file has this content already"
+    if b"\0" in old:
+        return f"replaces a binary file of {len(old):,} bytes\n{_head(_split(new), '+')}"
+    lines = list(
+        difflib.unified_diff(
+            _split(old), _split(new), f"{name} (now)", f"{name} (new)", lineterm=""
+        )
+    )
+    return _head(lines)
+
+
+def _split(data: bytes) -> list[str]:
+    """Lines for a person: a final line feed that is missing, and other line ends, show."""
+    lines = data.decode("utf-8", "backslashreplace").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    elif lines:
+        lines[-1] += " [no line feed at the end]"
+    return lines
+
+
+def _head(lines: list[str], mark: str = "") -> str:
+    kept = [f"{mark}{visible(line)}" for line in islice(lines, _PREVIEW)]
+    if len(lines) > _PREVIEW:
+        kept.append(f"[{len(lines) - _PREVIEW:,} more lines]")
+    return "\n".join(kept)
