@@ -55,7 +55,9 @@ async def find_model(settings: Settings, *, or_practice: bool = False) -> Endpoi
 
 
 async def _sandbox(settings: Settings) -> Sandbox:
-    sandbox = await find_sandbox()
+    # A command must not read the token, the journals or the keys in the configuration.
+    hidden = [settings.store.path.parent, *([settings.file.parent] if settings.file else [])]
+    sandbox = await find_sandbox(hidden=hidden)
     if settings.sandbox.required and sandbox.confinement.level is Level.L0:
         notes = " ".join(sandbox.confinement.notes)
         raise ConfigurationError(
