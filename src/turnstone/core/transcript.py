@@ -105,6 +105,12 @@ class Transcript:
             self._say("user", message.message)
         return self.turn
 
+    def open_turn(self) -> OpenTurn:
+        """The turn in progress, where there must be one. Raises LookupError where there is not."""
+        if self.turn is None:
+            raise LookupError("no turn is open")
+        return self.turn
+
     def readable(self) -> list[HistoryMessage]:
         """The conversation for a reader; the last assistant message says if a question waits."""
         history = list(self.history)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oturn import signals as s
-from oturn.agent_stream_state import parse_arguments
+from oturn.agent_stream_state import tool_call
 from oturn.turn import TurnState, initial, reduce
 from turnstone.core.events import (
     ApprovalAsked,
@@ -64,14 +64,10 @@ def state_after(records: Iterable[Event], max_steps: int) -> TurnState:
 
 
 def _message_of(event: StepFinished) -> s.AssistantMessage:
-    calls = []
-    for call in event.tool_calls:
-        parsed, problem = parse_arguments(call.arguments)
-        calls.append(s.ToolCall(call.id, call.name, call.arguments, parsed, problem))
     return s.AssistantMessage(
         text=event.text,
         reasoning=event.reasoning,
-        tool_calls=tuple(calls),
+        tool_calls=tuple(tool_call(c.id, c.name, c.arguments) for c in event.tool_calls),
         model=event.model or None,
         finish=event.finish or None,
     )

@@ -1,0 +1,221 @@
+"""The HTTP transport: what is sent, and one sentence for everything that can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import httpx2
+import pytest
+
+from modelserver import ModelServer, Reply, error, hold, raw, text
+from oturn.errors import ConfigError, ModelError, ModelServerError
+from oturn.transport.base import Failed, Finished, ModelInfo, ModelRequest, StreamItem, TextDelta
+from oturn.transport.openai import OpenAITransport, list_models
+
+REQUEST = ModelRequest("m", [{"role": "user", "content": "hi"}])
+#: Seconds that a test waits for what must come.
+PATIENCE = 5.0
+
+
+async def items_of(transport: OpenAITransport, request: ModelRequest = REQUEST) -> list[StreamItem]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return [item async for item in transport.stream(request)]
+    finally:
+        await transport.aclose()
+
+
+async def failure(reply: Reply, **settings: object) -> ModelError:
+    with ModelServer(lambda _: reply) as server:
+        items = await items_of(OpenAITransport(server.base_url, **settings))  # type: ignore[arg-type]
+    assert isinstance(items[-1], Failed)
+    assert "\n" not in items[-1].error.message
+    return items[-1].error
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+async def test_key_headers_query_and_body_are_sent() -> None:
+    with ModelServer(lambda _: text("hi"), api_key="secret") as server:
+        transport = OpenAITransport(
+            server.base_url + "/", " secret ", extra_headers={"x-one": "1"}, query={"v": "2"}
+        )
+        items = await items_of(transport, ModelRequest("m", [], params={"top_p": 1}))
+        assert isinstance(items[-1], Finished)
+        assert server.headers[0]["x-one"] == "1"
+        assert server.requests == [
+            {
+                "model": "m",
+                "messages": [],
+                "top_p": 1,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+        ]
+
+
+async def test_a_server_that_is_not_there_is_unreachable() -> None:
+    url = f"http://127.0.0.1:{unused_port()}/v1"
+    (item,) = await items_of(OpenAITransport(url))
+    assert isinstance(item, Failed)
+    assert item.error.kind == "unreachable"
+    assert f"{url}/chat/completions" in item.error.message
+    assert "start the model server" in item.error.message
+
+
+async def test_a_refused_key_is_told_without_the_key() -> None:
+    with ModelServer(lambda _: text("hi"), api_key="secret") as server:
+        (item,) = await items_of(OpenAITransport(server.base_url, "wrong-key"))
+    assert isinstance(item, Failed)
+    assert (item.error.kind, item.error.status) == ("auth", 401)
+    assert "wrong-key" not in item.error.message
+
+
+async def test_a_wrong_path_points_to_the_base_url() -> None:
+    with ModelServer(lambda _: text("hi")) as server:
+        (item,) = await items_of(OpenAITransport(server.base_url.removesuffix("/v1")))
+    assert isinstance(item, Failed)
+    assert item.error.kind == "not_found"
+    assert "usually ends in /v1" in item.error.message
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "said"),
+    [
+        (error(404, "The model `m` does not exist"), "not_found", "no model 'm'"),
+        (error(400, "maximum context length is 4096 tokens"), "too_long", "shorten it"),
+        (error(413, "big"), "too_long", "shorten it"),
+        (error(400, "temperature must be below 2"), "refused", "temperature must be below 2"),
+        (error(500, "out of memory"), "server", "out of memory"),
+        (error(503, "loading"), "server", "try again"),
+        (error(403, "no"), "auth", "API key"),
+        (raw({"error": {"message": "GPU lost"}}), "server", "GPU lost"),
+        (raw("nonsense"), "broken", "no chat-completions stream"),
+        (raw(), "broken", "before it was whole"),
+    ],
+)
+async def test_each_failure_has_its_kind_and_sentence(reply: Reply, kind: str, said: str) -> None:
+    problem = await failure(reply)
+    assert problem.kind == kind
+    assert said in problem.message
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("1.5", 1.5), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)],
+)
+async def test_retry_after_is_read_as_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    problem = await failure(error(429, "slow down", {"retry-after": header}))
+    assert (problem.kind, problem.retry_after) == ("rate_limited", seconds)
+
+
+async def test_a_server_that_falls_silent_is_a_timeout() -> None:
+    gate = threading.Event()
+    try:
+        problem = await failure(hold(text("Hello, you there."), gate, before=2), timeout=0.3)
+    finally:
+        gate.set()
+    assert problem.kind == "timeout"
+    assert "0.3 s" in problem.message
+
+
+async def test_an_answer_whose_connection_breaks_behind_its_finish_reason_is_whole() -> None:
+    last = {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    reply = Reply(raw=raw(last).raw, die_after=1)
+    with ModelServer(lambda _: reply) as server:
+        items = await items_of(OpenAITransport(server.base_url))
+    assert items == [TextDelta("hi"), Finished("stop")]
+
+
+async def test_a_server_that_answers_without_a_stream_is_understood() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        choice = {"message": {"content": "hi"}, "finish_reason": "stop"}
+        return httpx2.Response(200, json={"choices": [choice]})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        items = await items_of(OpenAITransport("http://model.test/v1", client=client))
+        assert items == [TextDelta("hi"), Finished("stop")]
+        assert not client.is_closed
+
+
+async def test_a_redirect_names_the_address_to_use() -> None:
+    def elsewhere(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(301, headers={"location": "https://model.test/v1"})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(elsewhere)) as client:
+        (item,) = await items_of(OpenAITransport("http://model.test/v1", client=client))
+    assert isinstance(item, Failed)
+    assert "https://model.test/v1" in item.error.message
+
+
+async def test_a_request_that_is_no_json_is_a_failure_and_nothing_is_sent() -> None:
+    with ModelServer(lambda _: text("hi")) as server:
+        request = ModelRequest("m", [{"role": "user", "content": object()}])
+        (item,) = await items_of(OpenAITransport(server.base_url), request)
+        assert server.requests == []
+    assert isinstance(item, Failed)
+    assert "cannot be written as JSON" in item.error.message
+
+
+async def test_lone_surrogates_in_a_request_do_no_harm() -> None:
+    with ModelServer(lambda _: text("hi")) as server:
+        request = ModelRequest("m", [{"role": "user", "content": "a\ud800b"}])
+        items = await items_of(OpenAITransport(server.base_url), request)
+        assert server.requests[0]["messages"][0]["content"] == "a?b"
+    assert isinstance(items[-1], Finished)
+
+
+async def test_a_reader_that_leaves_closes_the_connection() -> None:
+    gate = threading.Event()
+    with ModelServer(lambda _: hold(text("Hello, you there."), gate, before=3)) as server:
+        transport = OpenAITransport(server.base_url)
+        stream = transport.stream(REQUEST)
+        assert isinstance(await anext(stream), TextDelta)
+        await stream.aclose()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE):
+            while not server.abandoned:
+                await asyncio.sleep(0.01)
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("base_url", ["", "localhost:8000/v1", "ftp://x/v1", "http://", "/v1"])
+def test_a_base_url_that_is_none_is_refused_with_an_example(base_url: str) -> None:
+    with pytest.raises(ConfigError, match="http"):
+        OpenAITransport(base_url)
+
+
+@pytest.mark.parametrize("key", ["naïve", "one\ntwo"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        OpenAITransport("http://model.test/v1", key)
+    assert key not in str(told.value)
+
+
+def test_a_password_in_the_base_url_is_not_shown() -> None:
+    assert "pass" not in OpenAITransport("http://user:pass@model.test/v1?key=pass").url
+
+
+async def test_models_are_listed_with_their_context_window() -> None:
+    with ModelServer(lambda _: text("hi"), model="tiny", context_window=4096) as server:
+        assert await list_models(server.base_url) == [ModelInfo("tiny", 4096)]
+
+
+async def test_listing_models_where_nothing_listens_raises_one_sentence() -> None:
+    with pytest.raises(ModelServerError, match="Nothing answers at") as told:
+        await list_models(f"http://127.0.0.1:{unused_port()}/v1")
+    assert told.value.error.kind == "unreachable"
+
+
+async def test_listing_models_at_a_wrong_path_or_with_a_wrong_key_raises() -> None:
+    with ModelServer(lambda _: text("hi"), api_key="secret") as server:
+        with pytest.raises(ModelServerError) as told:
+            await list_models(server.base_url + "/nowhere", "secret")
+        assert told.value.error.kind == "not_found"
+        with pytest.raises(ModelServerError) as told:
+            await list_models(server.base_url)
+        assert told.value.error.kind == "auth"
