@@ -133,6 +133,7 @@ async def test_a_question_waits_across_the_kill_under_its_id(tmp_path: Path) -> 
                 if isinstance(again, ev.ApprovalAsked):
                     break
             assert isinstance(event, ev.ApprovalAsked)
+            assert isinstance(again, ev.ApprovalAsked)
             assert again.request_id == event.request_id
             await host.approve(
                 Answer(ws_id=ws.id, request_id=event.request_id, approved=True, by="tester")
