@@ -58,7 +58,8 @@ async def serving(
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(serve(node_app, "127.0.0.1", port, ready=url.set_result))
     async with asyncio.timeout(PATIENCE):
-        await asyncio.wait({running, url}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: list[asyncio.Future[Any]] = [running, url]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
     served = Served(node_app, url.result(), running)

@@ -1,0 +1,256 @@
+"""The endpoints of a node: one table, from which routes, client and documentation come.
+
+Adding one: a row here, a handler in `turnstone.server.routes`, a method of `HttpHost` where
+programs call it, a row in `docs/api-reference.md` (tests miss each). Data only.
+
+Requests are lax where the 0.2 wire was (a missing field has its default), and strict in
+types. Answers have the fields of 0.2 and what it lacked.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from turnstone.core.host import CreateWorkstream, NodeHealth, WhenBusy, WorkstreamInfo
+
+Role: TypeAlias = Literal["public", "read", "approve", "full"]
+
+#: Each includes those before it.
+ROLES: tuple[Role, ...] = ("public", "read", "approve", "full")
+
+
+def covers(role: Role, needed: Role) -> bool:
+    """Whether a token of this role may do what needs that one."""
+    return ROLES.index(role) >= ROLES.index(needed)
+
+
+class NewReply(msgspec.Struct, frozen=True, kw_only=True):
+    ws_id: str
+    name: str
+    workstream: WorkstreamInfo
+
+
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
+    message: str = ""
+    ws_id: str = ""
+    correlation_id: str = ""
+    busy: WhenBusy = "queue"
+    auto_approve: bool = False
+    auto_approve_tools: list[str] = []
+
+
+class SendReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Status `busy` is for senders that asked with `busy: reject`; then nothing was taken."""
+
+    status: Literal["ok", "busy"] = "ok"
+    ws_id: str = ""
+    correlation_id: str = ""
+    duplicate: bool = False
+
+
+class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    ws_id: str = ""
+    approved: bool = False
+    request_id: str = ""
+    feedback: str | None = None
+    always: bool = False
+    expired: bool = False
+
+
+class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`answered` is false where no request was named and none waited."""
+
+    status: Literal["ok"] = "ok"
+    answered: bool = True
+
+
+class WorkstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    ws_id: str = ""
+
+
+class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`cancelled` is false where no turn ran."""
+
+    status: Literal["ok"] = "ok"
+    cancelled: bool = False
+
+
+class OkReply(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok"] = "ok"
+
+
+class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):
+    token: str = ""
+
+
+class LoginReply(msgspec.Struct, frozen=True, kw_only=True):
+    role: Role
+    status: Literal["ok"] = "ok"
+
+
+class WorkstreamsReply(msgspec.Struct, frozen=True, kw_only=True):
+    workstreams: list[WorkstreamInfo]
+
+
+class DashboardRow(WorkstreamInfo, frozen=True, kw_only=True):
+    node: str = "local"
+
+
+class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over the node's workstreams; active are those that are neither idle nor failed."""
+
+    total_tokens: int
+    total_tool_calls: int
+    active_count: int
+    total_count: int
+    uptime_seconds: int
+    node: str = "local"
+
+
+class DashboardReply(msgspec.Struct, frozen=True, kw_only=True):
+    workstreams: list[DashboardRow]
+    aggregate: Aggregate
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. Without `reply` the answer is no JSON: a page, or a stream of events."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    role: Role
+    summary: str
+    request: type[msgspec.Struct] | None = None
+    reply: type[msgspec.Struct] | None = None
+    stream: bool = False
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        name="page",
+        method="GET",
+        path="/",
+        role="public",
+        summary="A page that says what runs here.",
+    ),
+    Endpoint(
+        name="style",
+        method="GET",
+        path="/static/style.css",
+        role="public",
+        summary="The page's style sheet.",
+    ),
+    Endpoint(
+        name="login_link",
+        method="GET",
+        path="/login",
+        role="public",
+        summary="Exchanges the one-time `code` of a login link for a cookie.",
+    ),
+    Endpoint(
+        name="login",
+        method="POST",
+        path="/api/auth/login",
+        role="public",
+        summary="Exchanges a token for a cookie.",
+        request=LoginRequest,
+        reply=LoginReply,
+    ),
+    Endpoint(
+        name="logout",
+        method="POST",
+        path="/api/auth/logout",
+        role="public",
+        summary="Takes the cookie back.",
+        reply=OkReply,
+    ),
+    Endpoint(
+        name="health",
+        method="GET",
+        path="/health",
+        role="public",
+        summary="Whether the node is up; with a token: version, model, counts of workstreams.",
+        reply=NodeHealth,
+    ),
+    Endpoint(
+        name="workstreams",
+        method="GET",
+        path="/api/workstreams",
+        role="read",
+        summary="All open workstreams, in the order of their creation.",
+        reply=WorkstreamsReply,
+    ),
+    Endpoint(
+        name="dashboard",
+        method="GET",
+        path="/api/dashboard",
+        role="read",
+        summary="All open workstreams, with sums over them.",
+        reply=DashboardReply,
+    ),
+    Endpoint(
+        name="events",
+        method="GET",
+        path="/api/events",
+        role="read",
+        summary="Events of one workstream: `ws=` as they are, `ws_id=` in the spelling of 0.2.",
+        stream=True,
+    ),
+    Endpoint(
+        name="events_global",
+        method="GET",
+        path="/api/events/global",
+        role="read",
+        summary="States, creations, renames and closings of every workstream.",
+        stream=True,
+    ),
+    Endpoint(
+        name="new",
+        method="POST",
+        path="/api/workstreams/new",
+        role="full",
+        summary="Creates a workstream.",
+        request=CreateWorkstream,
+        reply=NewReply,
+    ),
+    Endpoint(
+        name="close",
+        method="POST",
+        path="/api/workstreams/close",
+        role="full",
+        summary="Ends a workstream, stopping its turn.",
+        request=WorkstreamRequest,
+        reply=OkReply,
+    ),
+    Endpoint(
+        name="send",
+        method="POST",
+        path="/api/send",
+        role="full",
+        summary="Sends a message; `correlation_id` makes it safe to send again.",
+        request=SendRequest,
+        reply=SendReply,
+    ),
+    Endpoint(
+        name="approve",
+        method="POST",
+        path="/api/approve",
+        role="approve",
+        summary="Answers a question; without `request_id`, the oldest one that waits.",
+        request=ApproveRequest,
+        reply=ApproveReply,
+    ),
+    Endpoint(
+        name="cancel",
+        method="POST",
+        path="/api/cancel",
+        role="approve",
+        summary="Stops the turn in progress.",
+        request=WorkstreamRequest,
+        reply=CancelReply,
+    ),
+)
+
+BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -1,0 +1,225 @@
+"""A node somewhere else, as a `Host`: each method is one row of the endpoint table.
+
+Holds no state of the node and no copy of what it decides. Errors come back as the classes
+that the node raised.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import httpx2
+import msgspec
+
+from turnstone.api import endpoints as api
+from turnstone.api.follow import follow
+from turnstone.api.problems import not_a_node, read_error
+from turnstone.core.errors import (
+    ConfigurationError,
+    NodeUnavailable,
+    NotAuthenticated,
+    UnknownRequest,
+    WorkstreamBusy,
+)
+from turnstone.core.events import Event, EventId
+from turnstone.core.host import (
+    Accepted,
+    Answer,
+    CreateWorkstream,
+    NodeHealth,
+    SendMessage,
+    WorkstreamInfo,
+)
+
+#: Seconds for one request, as the peers of 0.2 had it (contract, section 0.2), and for making
+#: a connection, which is done sooner or not at all.
+TIMEOUT = 30.0
+CONNECT_TIMEOUT = 5.0
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
+
+
+class HttpHost:
+    """Implements `turnstone.core.host.Host` over HTTP. Makes no connection before it is used.
+
+    Raises ConfigurationError for a URL or a token that cannot be one. Every method may raise NodeUnavailable,
+    NotAuthenticated and NotPermitted. The node names the senders of messages and answers
+    itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None) -> None:
+        url = _checked(base_url)
+        headers = [(b"authorization", _bearer(token))] if token else []
+        self.base_url = base_url.rstrip("/")
+        self._client = httpx2.AsyncClient(
+            base_url=url,
+            headers=headers,
+            timeout=httpx2.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT),
+            # Streams are long, and there may be one for each of many workstreams.
+            limits=httpx2.Limits(max_connections=None),
+            # A proxy for the world outside has nothing to say about this machine.
+            trust_env=not _is_loopback(url.host),
+        )
+
+    async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
+        """`Host.create`; asked once more after a lost connection if it names the workstream."""
+        reply = await self._call("new", api.NewReply, request, again=bool(request.ws_id))
+        return reply.workstream
+
+    async def send(self, request: SendMessage) -> Accepted:
+        """`Host.send`. A connection lost on the way is no doubt: it is sent once more, under
+        the same correlation id, and so accepted once."""
+        body = api.SendRequest(
+            message=request.message,
+            ws_id=request.ws_id,
+            correlation_id=request.correlation_id or secrets.token_hex(6),
+            busy=request.busy,
+            auto_approve=request.auto_approve,
+            auto_approve_tools=request.auto_approve_tools,
+        )
+        reply = await self._call("send", api.SendReply, body, again=True)
+        if reply.status == "busy":
+            raise WorkstreamBusy("A turn is running; the message was not taken.")
+        return Accepted(
+            ws_id=reply.ws_id, correlation_id=reply.correlation_id, duplicate=reply.duplicate
+        )
+
+    async def approve(self, answer: Answer) -> None:
+        body = api.ApproveRequest(
+            ws_id=answer.ws_id,
+            approved=answer.approved,
+            request_id=answer.request_id,
+            feedback=answer.feedback,
+            always=answer.always,
+            expired=answer.expired,
+        )
+        reply = await self._call("approve", api.ApproveReply, body)
+        if not reply.answered:
+            raise UnknownRequest(f"No question waits in workstream {answer.ws_id}.")
+
+    async def cancel(self, ws_id: str) -> bool:
+        body = api.WorkstreamRequest(ws_id=ws_id)
+        return (await self._call("cancel", api.CancelReply, body)).cancelled
+
+    async def close(self, ws_id: str) -> None:
+        await self._call("close", api.OkReply, api.WorkstreamRequest(ws_id=ws_id))
+
+    async def list(self) -> list[WorkstreamInfo]:
+        return (await self._call("workstreams", api.WorkstreamsReply)).workstreams
+
+    async def health(self) -> NodeHealth:
+        """`Host.health`; a node tells strangers only that it is up, which is no answer here."""
+        response = await self._request("health", None)
+        if set(_object(response, self.base_url)) == {"status"}:
+            raise NotAuthenticated(
+                f"The node at {self.base_url} does not know this token.",
+                hint="Give the right one with --auth-token or TURNSTONE_AUTH_TOKEN.",
+            )
+        return _decoded(response, NodeHealth, self.base_url)
+
+    def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
+        """`Host.follow`, across broken connections and restarts of the node."""
+        return follow(self._client, api.BY_NAME["events"].path, {"ws": ws_id}, after)
+
+    def follow_all(self, after: EventId | None = None) -> AsyncIterator[Event]:
+        """`Host.follow_all`; what is sent there is spelled alike in 0.2 and now."""
+        return follow(self._client, api.BY_NAME["events_global"].path, {}, after)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _call(
+        self,
+        name: str,
+        reply: type[ReplyT],
+        body: msgspec.Struct | None = None,
+        *,
+        again: bool = False,
+    ) -> ReplyT:
+        """`again`: the node takes the same request twice for one."""
+        try:
+            response = await self._request(name, body)
+        except _Interrupted:
+            if not again:
+                raise
+            response = await self._request(name, body)
+        return _decoded(response, reply, self.base_url)
+
+    async def _request(self, name: str, body: msgspec.Struct | None) -> httpx2.Response:
+        endpoint = api.BY_NAME[name]
+        content = msgspec.json.encode(body) if body is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        try:
+            response = await self._client.request(
+                endpoint.method, endpoint.path, content=content, headers=headers
+            )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise NodeUnavailable(
+                f"No node answers at {self.base_url} ({_reason(error)}).",
+                hint="Start one with turnstone-server, or give the address of one that runs.",
+            ) from error
+        except httpx2.TransportError as error:
+            raise _Interrupted(
+                f"The node at {self.base_url} did not answer: {_reason(error)}.",
+                hint="It may be stopping, or very busy. Try again.",
+            ) from error
+        if response.status_code != 200:
+            raise read_error(response.status_code, response.content, self.base_url)
+        return response
+
+
+class _Interrupted(NodeUnavailable):
+    """The request may have reached the node, or not."""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _decoded(response: httpx2.Response, reply: type[ReplyT], where: str) -> ReplyT:
+    try:
+        return msgspec.json.decode(response.content, type=reply)
+    except msgspec.DecodeError as error:
+        raise not_a_node(where, f"it sends no {reply.__name__}: {error}") from error
+
+
+def _object(response: httpx2.Response, where: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, object])
+    except msgspec.DecodeError as error:
+        raise not_a_node(where, "its /health is no JSON object") from error
+
+
+def _bearer(token: str) -> bytes:
+    if not token.strip().isprintable() or not token.strip():
+        raise ConfigurationError(
+            "The token has characters that no token has.",
+            hint="Look at --auth-token and TURNSTONE_AUTH_TOKEN for a line break.",
+        )
+    return b"Bearer " + token.strip().encode()
+
+
+def _checked(base_url: str) -> httpx2.URL:
+    try:
+        url = httpx2.URL(base_url)
+    except httpx2.InvalidURL as error:
+        raise _no_url(base_url) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise _no_url(base_url)
+    return url
+
+
+def _no_url(base_url: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{base_url!r} is not the address of a node.", hint="It looks like http://127.0.0.1:8080."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

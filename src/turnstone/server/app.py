@@ -1,0 +1,202 @@
+"""The ASGI app around a Host: who may, what is read, and errors in one shape.
+
+The order in which a request is judged: the name it was made to, path and method, the page it
+was made by, its token, the role of that, its body. Knows nothing of how the node works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
+from turnstone.api.problems import ForeignHost, InternalError, UnknownPath, WrongMethod
+from turnstone.core.errors import NotAuthenticated, NotPermitted, TurnstoneError
+from turnstone.core.host import Host
+from turnstone.server.auth import Attempts, Auth, Identity
+from turnstone.server.guard import AllowedHosts, check_origin, secured
+from turnstone.server.requests import read_body
+from turnstone.server.routes import HANDLERS, Call, Handler, Node, refusal
+from turnstone.server.sse import KEEPALIVE
+
+#: Seconds before a stream is refused to a client that was refused one a moment ago. Readers
+#: of 0.2 come back at once, some 700 times a second (contract, section 0.2).
+REFUSAL_DELAY = 2.0
+
+#: Seconds that count as a moment ago: more than the delay, so that who goes on stays slow.
+_REFUSAL_WINDOW = 10.0
+
+
+class NodeApp:
+    """An ASGI app. Serve it with `turnstone.server.run.serve`, or in any ASGI server.
+
+    `allowed_hosts` are names under which it is reached besides loopback and the address it
+    listens on. `refusal_delay` and `keepalive` are in seconds.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        auth: Auth,
+        *,
+        allowed_hosts: Iterable[str] = (),
+        refusal_delay: float = REFUSAL_DELAY,
+        keepalive: float = KEEPALIVE,
+    ) -> None:
+        self.auth = auth
+        self.hosts = AllowedHosts(allowed_hosts)
+        self._node = Node(host, auth, keepalive)
+        self._refusals = _Refusals(refusal_delay, self._node.closing)
+        self._app = secured(self._routed())
+
+    def login_link(self, base_url: str) -> str:
+        """A link that signs one browser in, once. Without tokens: just the page."""
+        code = self.auth.login_code() if self.auth.enabled else None
+        return f"{base_url}/login?code={code}" if code else f"{base_url}/"
+
+    def drain(self) -> None:
+        """End every stream; their readers come back to whoever serves next."""
+        self._node.closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def _routed(self) -> ASGIApp:
+        routes = [
+            Route(
+                endpoint.path,
+                self._answering(endpoint, HANDLERS[endpoint.name]),
+                methods=[endpoint.method],
+                name=endpoint.name,
+            )
+            for endpoint in ENDPOINTS
+        ]
+        app = Starlette(
+            routes=routes,
+            exception_handlers={
+                HTTPException: _http_error,
+                TurnstoneError: _told,
+                ClientDisconnect: _left,
+                Exception: _broken,
+            },
+        )
+        app.router.redirect_slashes = False
+
+        async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+            target: ASGIApp = app
+            try:
+                self.hosts.check(Headers(scope=scope))
+            except ForeignHost as error:
+                target = refusal(error)
+            await target(scope, receive, send)
+
+        return checked
+
+    def _answering(
+        self, endpoint: Endpoint, handler: Handler
+    ) -> Callable[[Request], Awaitable[ASGIApp]]:
+        async def answering(request: Request) -> ASGIApp:
+            if endpoint.role != "public" or endpoint.method != "GET":
+                check_origin(request.headers)
+            identity = self.auth.identify(request.headers)
+            try:
+                _permit(endpoint, identity)
+            except NotAuthenticated:
+                if endpoint.stream:
+                    await self._refusals.pace(request)
+                raise
+            body = None
+            if endpoint.request is not None:
+                body = await read_body(request, endpoint.request, identity)
+            return await handler(self._node, Call(request, identity, body))
+
+        return answering
+
+
+class _Refusals:
+    """Slows down clients that ask for streams again and again without a token."""
+
+    def __init__(self, delay: float, closing: asyncio.Event) -> None:
+        self._delay = delay
+        self._closing = closing
+        self._recent = Attempts(1, _REFUSAL_WINDOW, time.monotonic)
+
+    async def pace(self, request: Request) -> None:
+        client = request.client.host if request.client else ""
+        if self._recent.may(client):
+            self._recent.failed(client)
+            return
+        self._recent.failed(client)
+        try:
+            async with asyncio.timeout(self._delay):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+
+def _permit(endpoint: Endpoint, identity: Identity | None) -> None:
+    """Raises NotAuthenticated, NotPermitted."""
+    if endpoint.role == "public":
+        return
+    if identity is None:
+        raise NotAuthenticated(
+            "This needs a token that the node knows.",
+            hint="Send it as Authorization: Bearer TOKEN, or open the login link.",
+        )
+    if not covers(identity.role, endpoint.role):
+        raise NotPermitted(
+            f"A token of role {identity.role} does not cover this; it needs {endpoint.role}.",
+            hint="Use a token of that role.",
+        )
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TurnstoneError)
+    response = refusal(error)
+    if isinstance(error, NotAuthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What the router says of a path or a method that is not in the table."""
+    assert isinstance(error, HTTPException)
+    if error.status_code != 405:
+        return refusal(
+            UnknownPath(
+                f"There is nothing at {request.url.path}.",
+                hint="docs/api-reference.md lists what there is.",
+            )
+        )
+    allow = dict(error.headers or {})
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=allow)
+    response = refusal(
+        WrongMethod(
+            f"{request.url.path} does not take {request.method}.",
+            hint=f"Use {allow.get('Allow', 'another method')}.",
+        )
+    )
+    response.headers.update(allow)
+    return response
+
+
+async def _left(_request: Request, _error: Exception) -> Response:
+    """The sender hung up before its body was whole: nobody reads this, and nothing was done."""
+    return Response(status_code=400)
+
+
+async def _broken(_request: Request, _error: Exception) -> Response:
+    """A fault of ours. The server logs it; the caller is told no more than that there is one."""
+    return refusal(
+        InternalError("Turnstone itself failed here.", hint="The log of the node says more.")
+    )

@@ -1,0 +1,78 @@
+"""Bodies of requests: read within a limit, decoded into their struct, or refused in a sentence.
+
+Senders of 0.2 were allowed much: an empty body, one that is no JSON, any content type. They
+still are if they show a token of their own. From a browser each of these may be a forgery.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from turnstone.api.problems import BodyTooLarge, WrongMediaType
+from turnstone.core.errors import InvalidRequest
+from turnstone.server.auth import Identity
+
+#: Bytes of one body. A message of this length is ten times any model's window.
+MAX_BODY = 1024 * 1024
+
+_AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>.*)`", re.DOTALL)
+
+BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+
+
+async def read_body(request: Request, kind: type[BodyT], identity: Identity | None) -> BodyT:
+    """The request's body. Raises InvalidRequest, BodyTooLarge, WrongMediaType."""
+    lax = identity is not None and identity.via == "bearer"
+    if not lax:
+        _check_type(request)
+    content = await _read(request)
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        if lax:
+            return kind()
+        raise InvalidRequest(
+            "The body is not a JSON object.", hint="Send one, as UTF-8, of the documented fields."
+        ) from error
+
+
+def _check_type(request: Request) -> None:
+    """A page elsewhere can make a browser post a form or plain text, and not this type."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise WrongMediaType(
+            f"The body is declared as {media_type or 'nothing'}, and must be application/json.",
+            hint="Send Content-Type: application/json.",
+        )
+
+
+async def _read(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY:
+        raise _too_large()
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MAX_BODY:
+            raise _too_large()
+    return bytes(content)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is longer than {MAX_BODY} bytes.", hint="Send less, or a file's path."
+    )
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """The decoder's words, as a sentence that begins with the field's name."""
+    told = _AT.fullmatch(str(error))
+    what = (told["what"] if told else str(error)).replace("`", "")
+    where = (told["where"] if told else "") or "body"
+    return InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}.")

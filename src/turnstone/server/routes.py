@@ -1,0 +1,274 @@
+"""One handler for each row of the endpoint table: from a request to the Host, and back.
+
+A handler is called when the caller may do this, with the body decoded. It decides nothing
+that the engine decides; what differs from the Host is only what the 0.2 wire wants otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp
+
+from turnstone.api import endpoints as api
+from turnstone.api import wire02
+from turnstone.api.problems import TooManyAttempts, body_of
+from turnstone.core import events as ev
+from turnstone.core.errors import (
+    EmptyMessage,
+    InvalidRequest,
+    NotAuthenticated,
+    TurnstoneError,
+    UnknownRequest,
+    UnknownWorkstream,
+    WorkstreamBusy,
+)
+from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.server import page as pages
+from turnstone.server.auth import Auth, Identity, clear_cookie, set_cookie
+from turnstone.server.sse import KEEPALIVE, EventStream
+
+#: States of a workstream that is at work, or waits for a person in the middle of it.
+_ACTIVE = ("thinking", "running", "attention")
+
+BodyT = TypeVar("BodyT", bound="msgspec.Struct | None")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What the handlers of one server share. `closing` is set when it stops."""
+
+    host: Host
+    auth: Auth
+    keepalive: float = KEEPALIVE
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT]):
+    """One request that was let through. Anonymous callers reach public endpoints only."""
+
+    request: Request
+    identity: Identity | None
+    body: BodyT
+
+    @property
+    def sender(self) -> str:
+        return self.identity.name if self.identity else ""
+
+    @property
+    def client(self) -> str:
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def secure(self) -> bool:
+        return self.request.url.scheme == "https"
+
+
+Handler: TypeAlias = Callable[[Node, Call[Any]], Awaitable["ASGIApp"]]
+
+
+async def page(_node: Node, call: Call[None]) -> Response:
+    return pages.page(call.request, pages.greeting(call.identity))
+
+
+async def style(_node: Node, _call: Call[None]) -> Response:
+    return pages.style()
+
+
+async def login_link(node: Node, call: Call[None]) -> Response:
+    if call.request.method == "HEAD":
+        return Response()  # a preview of the link must not use it up
+    if call.identity is not None and call.identity.via == "cookie":
+        return RedirectResponse("/", 303)
+    _check_attempts(node.auth, call.client)
+    token = node.auth.redeem(call.request.query_params.get("code", ""))
+    if token is None:
+        node.auth.logins.failed(call.client)
+        return pages.page(call.request, pages.BAD_CODE, 401)
+    response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+    set_cookie(response, token, secure=call.secure)
+    return response
+
+
+async def login(node: Node, call: Call[api.LoginRequest]) -> Response:
+    _check_attempts(node.auth, call.client)
+    token = node.auth.token(call.body.token)
+    if token is None:
+        node.auth.logins.failed(call.client)
+        raise NotAuthenticated(
+            "This node does not know that token.",
+            hint="Use the login link that the program printed, or the token of its token file.",
+        )
+    response = answer(api.LoginReply(role=token.role))
+    set_cookie(response, token, secure=call.secure)
+    return response
+
+
+async def logout(_node: Node, call: Call[None]) -> Response:
+    response = answer(api.OkReply())
+    clear_cookie(response, secure=call.secure)
+    return response
+
+
+async def health(node: Node, call: Call[None]) -> Response:
+    if call.identity is None:
+        return answer(api.OkReply())
+    return answer(await node.host.health())
+
+
+async def workstreams(node: Node, _call: Call[None]) -> Response:
+    return answer(api.WorkstreamsReply(workstreams=await node.host.list()))
+
+
+async def dashboard(node: Node, _call: Call[None]) -> Response:
+    infos = await node.host.list()
+    uptime = (await node.host.health()).uptime_seconds
+    return answer(
+        api.DashboardReply(
+            workstreams=[api.DashboardRow(**msgspec.structs.asdict(info)) for info in infos],
+            aggregate=api.Aggregate(
+                total_tokens=sum(info.tokens for info in infos),
+                total_tool_calls=sum(info.tool_calls for info in infos),
+                active_count=sum(info.state in _ACTIVE for info in infos),
+                total_count=len(infos),
+                uptime_seconds=int(uptime),
+            ),
+        )
+    )
+
+
+async def events(node: Node, call: Call[None]) -> EventStream:
+    query = call.request.query_params
+    ws_id, encode = (query["ws"], ev.encode) if "ws" in query else ("", wire02.encode)
+    ws_id = ws_id or query.get("ws_id", "")
+    found = node.host.follow(ws_id, _resume_at(call.request))
+    stream = EventStream(found, encode, node.closing, keepalive=node.keepalive)
+    await stream.open()
+    return stream
+
+
+async def events_global(node: Node, call: Call[None]) -> EventStream:
+    found = node.host.follow_all(_resume_at(call.request))
+    return EventStream(found, wire02.encode, node.closing, keepalive=node.keepalive)
+
+
+async def new(node: Node, call: Call[CreateWorkstream]) -> Response:
+    info = await node.host.create(call.body)
+    return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info))
+
+
+async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
+    try:
+        await node.host.close(call.body.ws_id)
+    except UnknownWorkstream as error:
+        return refusal(error, status=400)  # and not 404: contract, section 2.3
+    return answer(api.OkReply())
+
+
+async def send(node: Node, call: Call[api.SendRequest]) -> Response:
+    message = call.body.message.strip()
+    if not message:  # before the workstream is looked for: contract, section 2.3
+        raise EmptyMessage("The message is empty.", hint="Send some text.")
+    asked = SendMessage(
+        ws_id=call.body.ws_id,
+        message=message,
+        correlation_id=call.body.correlation_id,
+        busy=call.body.busy,
+        auto_approve=call.body.auto_approve,
+        auto_approve_tools=call.body.auto_approve_tools,
+        sender=call.sender,
+    )
+    try:
+        accepted = await node.host.send(asked)
+    except WorkstreamBusy:
+        return answer(api.SendReply(status="busy", ws_id=call.body.ws_id))
+    return answer(
+        api.SendReply(
+            ws_id=accepted.ws_id,
+            correlation_id=accepted.correlation_id,
+            duplicate=accepted.duplicate,
+        )
+    )
+
+
+async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
+    given = Answer(
+        ws_id=call.body.ws_id,
+        approved=call.body.approved,
+        request_id=call.body.request_id,
+        feedback=call.body.feedback or "",
+        always=call.body.always,
+        expired=call.body.expired,
+        by=call.sender,
+    )
+    try:
+        await node.host.approve(given)
+    except UnknownRequest:
+        if given.request_id:
+            raise
+        return answer(api.ApproveReply(answered=False))
+    return answer(api.ApproveReply())
+
+
+async def cancel(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
+    return answer(api.CancelReply(cancelled=await node.host.cancel(call.body.ws_id)))
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "page": page,
+    "style": style,
+    "login_link": login_link,
+    "login": login,
+    "logout": logout,
+    "health": health,
+    "workstreams": workstreams,
+    "dashboard": dashboard,
+    "events": events,
+    "events_global": events_global,
+    "new": new,
+    "close": close,
+    "send": send,
+    "approve": approve,
+    "cancel": cancel,
+}
+
+
+def answer(body: msgspec.Struct, status: int = 200) -> Response:
+    return Response(
+        msgspec.json.encode(body),
+        status,
+        {"Cache-Control": "no-store"},
+        media_type="application/json",
+    )
+
+
+def refusal(error: TurnstoneError, status: int | None = None) -> Response:
+    """The error in its one shape."""
+    return answer(body_of(error), status or error.status)
+
+
+def _resume_at(request: Request) -> ev.EventId | None:
+    """Where the reader left. What its browser says itself is newer than the address it had."""
+    given = request.headers.get("last-event-id") or request.query_params.get("after")
+    if not given:
+        return None
+    try:
+        return ev.EventId.parse(given)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"after: {error}.", hint="Give the id of the last event that you saw, or none."
+        ) from error
+
+
+def _check_attempts(auth: Auth, client: str) -> None:
+    if not auth.logins.may(client):
+        raise TooManyAttempts(
+            "There were too many failed logins from here.", hint="Wait a minute, then try again."
+        )

@@ -1,0 +1,246 @@
+"""Requests of every shape: each gets its status and one sentence, and none breaks the server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelserver import hold
+from modelserver.plans import echo
+from support.servers import FULL, READ, Served
+from turnstone.api import endpoints as api
+from turnstone.core.host import Answer, SendMessage
+from turnstone.server.requests import MAX_BODY
+
+
+async def new(node: Served) -> str:
+    async with node.client() as client:
+        ws_id: str = (await client.post("/api/workstreams/new", json={})).json()["ws_id"]
+        return ws_id
+
+
+WRONG = [
+    ("/api/send", {"message": 5}, "message: "),
+    ("/api/send", {"message": None}, "message: "),
+    ("/api/send", {"message": "hello", "ws_id": ["x"]}, "ws_id: "),
+    ("/api/send", {"message": "hello", "busy": "maybe"}, "busy: "),
+    ("/api/approve", {"approved": "yes"}, "approved: "),
+    ("/api/approve", {"always": 1}, "always: "),
+    ("/api/workstreams/new", {"auto_approve_tools": "bash"}, "auto_approve_tools: "),
+    ("/api/workstreams/new", {"auto_approve_tools": [1]}, "auto_approve_tools[0]: "),
+    ("/api/auth/login", {"token": 1}, "token: "),
+    ("/api/send", [], "body: "),
+    ("/api/send", "text", "body: "),
+    ("/api/send", 1.5, "body: "),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), WRONG)
+async def test_a_wrong_type_is_refused_with_the_fields_name(
+    node: Served, path: str, body: Any, field: str
+) -> None:
+    async with node.client() as client:
+        answer = await client.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid_request"
+    assert answer.json()["error"].startswith(field)
+
+
+MALFORMED = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"{}{}",
+    b'{"x":' + b"[" * 100_000,
+    b'{"x":' * 100_000,
+    b'{"message": "\\ud800"}',
+    b"\0",
+]
+
+
+@pytest.mark.parametrize("content", MALFORMED, ids=lambda content: repr(content[:12]))
+async def test_a_body_that_is_no_json_is_empty_for_programs_and_refused_for_browsers(
+    node: Served, content: bytes
+) -> None:
+    as_json = {"content-type": "application/json"}
+    async with node.client() as program, node.client(None) as browser:
+        lax = await program.post("/api/send", content=content)
+        await browser.post("/api/auth/login", json={"token": FULL})
+        strict = await browser.post("/api/send", content=content, headers=as_json)
+    assert (lax.status_code, lax.json()["code"]) == (400, "empty_message")
+    assert (strict.status_code, strict.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+async def test_a_form_of_another_page_cannot_send(node: Served, media_type: str | None) -> None:
+    ws_id = await new(node)
+    content = f'{{"ws_id": "{ws_id}", "message": "hello"}}'.encode()
+    headers = {"content-type": media_type} if media_type else {}
+    async with node.client() as program, node.client(None) as browser:
+        await browser.post("/api/auth/login", json={"token": FULL})
+        strict = await browser.post("/api/send", content=content, headers=headers)
+        lax = await program.post("/api/send", content=content, headers=headers)
+    assert (strict.status_code, strict.json()["code"]) == (415, "wrong_media_type")
+    assert lax.json()["status"] == "ok"
+
+
+async def test_a_body_that_is_too_long_is_refused_declared_or_not(node: Served) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY // 1024 + 1):
+            yield b" " * 1024
+
+    async with node.client() as client:
+        declared = await client.post("/api/send", content=b" " * (MAX_BODY + 1))
+    async with node.client() as client:
+        chunked = await client.post("/api/send", content=endless())
+    assert [a.status_code for a in (declared, chunked)] == [413, 413]
+    assert declared.json()["code"] == "body_too_large"
+
+
+async def test_an_unknown_path_and_a_wrong_method_are_told_in_json(node: Served) -> None:
+    async with node.client() as client:
+        for path in ("/nowhere", "/api/plan", "/api/send/", "/static/../api", "/api/send%00"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path"), path
+        get = await client.get("/api/send")
+        put = await client.put("/api/workstreams")
+        options = await client.options("/api/send", headers={"origin": "http://evil.example"})
+    assert (get.status_code, get.json()["code"]) == (405, "wrong_method")
+    assert get.headers["allow"] == "POST"
+    assert put.status_code == 405
+    assert (options.status_code, options.headers["allow"]) == (204, "POST")
+    assert "access-control-allow-origin" not in options.headers
+
+
+async def test_a_head_is_answered_like_a_get_without_its_body(node: Served) -> None:
+    async with node.client() as client:
+        for path in ("/", "/health", "/api/workstreams", "/api/dashboard", "/static/style.css"):
+            head, get = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-type"] == get.headers["content-type"]
+
+
+async def test_a_message_is_trimmed_and_an_empty_one_refused_first(node: Served) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        empty = await client.post("/api/send", json={"ws_id": "ffffffff", "message": " \n"})
+        unknown = await client.post("/api/send", json={"ws_id": "ffffffff", "message": "hello"})
+        sent = await client.post("/api/send", json={"ws_id": ws_id, "message": " hello \n"})
+    assert (empty.status_code, empty.json()["code"]) == (400, "empty_message")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_workstream")
+    assert "ffffffff" in unknown.json()["error"]
+    assert sent.json()["status"] == "ok"
+    assert len(sent.json()["correlation_id"]) == 12
+
+
+async def test_answers_to_nothing_are_ok_as_on_0_2_unless_they_name_a_question(
+    node: Served,
+) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        nothing = await client.post("/api/approve", json={"ws_id": ws_id, "feedback": None})
+        named = await client.post(
+            "/api/approve", json={"ws_id": ws_id, "request_id": "0123456789ab"}
+        )
+        unknown = await client.post("/api/approve", json={"approved": True})
+    assert (nothing.status_code, nothing.json()) == (200, {"status": "ok", "answered": False})
+    assert (named.status_code, named.json()["code"]) == (409, "unknown_request")
+    assert unknown.status_code == 404
+
+
+async def test_closing_what_is_not_there_is_a_400_and_the_last_one_may_be_closed(
+    node: Served,
+) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        unknown = await client.post("/api/workstreams/close", json={"ws_id": "ffffffff"})
+        last = await client.post("/api/workstreams/close", json={"ws_id": ws_id})
+        listed = await client.get("/api/workstreams")
+    assert (unknown.status_code, unknown.json()["code"]) == (400, "unknown_workstream")
+    assert last.json() == {"status": "ok"}
+    assert listed.json() == {"workstreams": []}
+
+
+async def test_a_busy_workstream_takes_the_next_message_unless_it_is_told_to_refuse(
+    node: Served, model: Any
+) -> None:
+    gate = threading.Event()
+    model.plan = lambda body: hold(echo(body), gate)
+    ws_id = await new(node)
+    path = f"/api/events?ws_id={ws_id}&after=1-0"
+    async with asyncio.timeout(10), node.client() as client:
+        await client.post("/api/send", json={"ws_id": ws_id, "message": "one"})
+        refused = await client.post(
+            "/api/send", json={"ws_id": ws_id, "message": "two", "busy": "reject"}
+        )
+        queued = await client.post("/api/send", json={"ws_id": ws_id, "message": "three"})
+        async with client.stream("GET", path) as stream:
+            async for line in stream.aiter_lines():
+                if '"type": "busy_error"' in line:
+                    break
+        board = (await client.get("/api/dashboard")).json()
+        gate.set()
+    assert (refused.status_code, refused.json()["status"]) == (200, "busy")
+    assert queued.json()["status"] == "ok"
+    [row] = board["workstreams"]
+    assert (row["state"], row["queued"], row["node"]) == ("thinking", 1, "local")
+    assert board["aggregate"]["active_count"] == board["aggregate"]["total_count"] == 1
+    assert board["aggregate"].keys() == {
+        "total_tokens",
+        "total_tool_calls",
+        "active_count",
+        "total_count",
+        "uptime_seconds",
+        "node",
+    }
+
+
+async def test_cancel_says_whether_there_was_a_turn(node: Served) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        idle = await client.post("/api/cancel", json={"ws_id": ws_id})
+        unknown = await client.post("/api/cancel", json={})
+    assert idle.json() == {"status": "ok", "cancelled": False}
+    assert unknown.status_code == 404
+
+
+async def test_the_page_says_what_runs_here_without_a_script(node: Served) -> None:
+    async with node.client(None) as browser:
+        page = await browser.get("/", headers={"host": "localhost:1"})
+        style = await browser.get("/static/style.css")
+    assert "Turnstone" in page.text
+    assert "not signed in" in page.text
+    assert "<script" not in page.text
+    assert READ not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert style.headers["content-type"].startswith("text/css")
+
+
+def test_what_the_host_takes_can_be_sent_but_for_who_it_is_from() -> None:
+    def names(kind: type[msgspec.Struct]) -> set[str]:
+        return {field.name for field in msgspec.structs.fields(kind)}
+
+    assert names(api.SendRequest) == names(SendMessage) - {"sender"}
+    assert names(api.ApproveRequest) == names(Answer) - {"by"}
+
+
+async def test_a_sender_is_named_after_its_token_whatever_it_says(
+    node: Served,
+) -> None:
+    ws_id = await new(node)
+    async with asyncio.timeout(10), node.client() as client:
+        body = {"ws_id": ws_id, "message": "hello", "sender": "the queen"}
+        await client.post("/api/send", json=body)
+        async with client.stream("GET", f"/api/events?ws_id={ws_id}&after=1-0") as stream:
+            async for line in stream.aiter_lines():
+                if '"type": "message_accepted"' in line:
+                    break
+    assert '"sender": "full"' in line
