@@ -58,34 +58,21 @@ def test_requests_that_are_commands(text: str, command: str) -> None:
         ("show me notes.txt.", "read_file", {"path": "notes.txt"}),
         ('read "my notes.txt"', "read_file", {"path": "my notes.txt"}),
         ("search for TODO", "search", {"query": "TODO"}),
-        ("search for 'connection refused' in logs", "search", None),
-        ('find "failed in payment" in the logs?', "search", None),
+        ("search for TODO in src.", "search", {"query": "TODO", "path": "src"}),
+        ("find 'no such' in the logs?", "search", {"query": "no such", "path": "logs"}),
+        ('find "fall in love" in a', "search", {"query": "fall in love", "path": "a"}),
         ("write hello world to a.txt", "write_file", {"path": "a.txt", "content": "hello world\n"}),
-        ('write "to be or not" to b.txt.', "write_file", {"path": "b.txt", "content": None}),
+        ('write "to be" to b.txt.', "write_file", {"path": "b.txt", "content": "to be\n"}),
     ],
 )
-def test_requests_for_the_other_tools(
-    text: str, tool: str, arguments: dict[str, Any] | None
-) -> None:
-    [(name, given_arguments)] = asked(text)
-    assert name == tool
-    if arguments is None:
-        assert given_arguments["path"] == "logs"
-        assert given_arguments["query"] in ("connection refused", "failed in payment")
-    elif arguments.get("content", "") is None:
-        assert given_arguments == {"path": "b.txt", "content": "to be or not\n"}
-    else:
-        assert given_arguments == arguments
+def test_requests_for_the_other_tools(text: str, tool: str, arguments: dict[str, str]) -> None:
+    assert asked(text) == [(tool, arguments)]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hello", "help", "what is the meaning of life?", "read", "run", "list", "then"]
+    "text", ["", "hello", "help", "what is the meaning of life?", "read", "run", "then", "x" * 9999]
 )
 def test_everything_else_is_answered_with_what_is_understood(text: str) -> None:
-    if text == "list":
-        assert asked(text) == [("bash", {"command": "ls -la"})]
-        return
-    assert parse(text) == []
     said = reply([{"role": "user", "content": text}], ALL)
     assert said.text == HELP and said.call is None
 
@@ -223,8 +210,9 @@ async def turn(host: Host, request: str, *, approve: bool = True) -> list[ev.Eve
     info = await host.create(CreateWorkstream())
     accepted = await host.send(SendMessage(ws_id=info.id, message=request))
     seen: list[ev.Event] = []
+    events = host.follow(info.id, ev.EventId(1))
     async with asyncio.timeout(20):
-        async for event in host.follow(info.id, ev.EventId(1)):
+        async for event in events:
             seen.append(event)
             if isinstance(event, ev.ApprovalAsked):
                 answer = Answer(ws_id=info.id, request_id=event.request_id, approved=approve)

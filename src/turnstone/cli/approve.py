@@ -1,0 +1,135 @@
+"""A question to the person at the terminal: shown with its preview, asked, answered.
+
+What is asked and what an answer means is decided by the node; here it is only read from what
+was typed. Whatever is not plainly a yes is a no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from turnstone.cli.feed import Feed
+from turnstone.cli.lines import EndOfInput, Interrupted, Lines
+from turnstone.cli.render import Screen
+from turnstone.core import events as ev
+from turnstone.core.errors import UnknownRequest
+from turnstone.core.host import Answer, Host
+
+#: Who answered, in the record and in what the model is told.
+PERSON = "the person at the terminal"
+
+#: `y`, `yes, but …`, `n`, `no …`, `a`, `always, …`. A word of feedback may begin with "a",
+#: so "always" wants a comma before anything that follows it.
+_YES = re.compile(r"(?:y|yes)(?:[,\s]+(?P<said>.*))?", re.IGNORECASE | re.DOTALL)
+_NO = re.compile(r"(?:n|no)(?:[,\s]+(?P<said>.*))?", re.IGNORECASE | re.DOTALL)
+_ALWAYS = re.compile(r"(?:a|always)(?:\s*,\s*(?P<said>.*))?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    approved: bool
+    feedback: str = ""
+    always: bool = False
+
+
+def parse_reply(text: str) -> Reply | None:
+    """What was typed, as an answer; None for nothing, which is asked again.
+
+    Text that begins with none of the keys is a no, and told to the model.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if found := _YES.fullmatch(text):
+        return Reply(approved=True, feedback=found["said"] or "")
+    if found := _ALWAYS.fullmatch(text):
+        return Reply(approved=True, feedback=found["said"] or "", always=True)
+    found = _NO.fullmatch(text)
+    return Reply(approved=False, feedback=(found["said"] or "") if found else text)
+
+
+class Approver:
+    """Asks on a terminal. `__call__` is a `turn.Question`."""
+
+    def __init__(self, host: Host, feed: Feed, screen: Screen, lines: Lines) -> None:
+        self._host = host
+        self._feed = feed
+        self._screen = screen
+        self._lines = lines
+
+    async def __call__(self, asked: ev.ApprovalAsked) -> ev.Event | None:
+        """Ask until somebody has answered: here, elsewhere, or by stopping the turn.
+
+        Returns the event that settled it elsewhere; None if it was answered here.
+        """
+        self._screen.question(asked)
+        self._screen.line(_keys(asked), "dim", indent="  ")
+        asking = asyncio.create_task(self._typed())
+        try:
+            while not asking.done():
+                event = await self._news_before(asking)
+                if event is not None and _settles(event, asked.request_id):
+                    return event
+                if event is not None:
+                    self._screen.show(event)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        await self._give(asked, asking.result())
+        return None
+
+    async def _news_before(self, asking: asyncio.Task[Reply | None]) -> ev.Event | None:
+        coming = asyncio.create_task(self._feed.next())
+        try:
+            await asyncio.wait({asking, coming}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+
+    async def _typed(self) -> Reply | None:
+        """What was typed; None for Ctrl-C. Where no terminal is left, a no."""
+        reply = None
+        try:
+            while reply is None:
+                reply = parse_reply(await self._lines.answer("allow? "))
+        except Interrupted:
+            return None
+        except EndOfInput:
+            return Reply(approved=False)
+        return reply
+
+    async def _give(self, asked: ev.ApprovalAsked, reply: Reply | None) -> None:
+        """Ctrl-C stops the turn, and with it the question: nothing of it is run."""
+        if reply is None:
+            self._screen.line("Stopping …", "yellow")
+            await self._host.cancel(asked.ws_id)
+            return
+        answer = Answer(
+            ws_id=asked.ws_id,
+            request_id=asked.request_id,
+            approved=reply.approved,
+            feedback=reply.feedback,
+            always=reply.always,
+            by=PERSON,
+        )
+        self._screen.is_known(asked.request_id)
+        try:
+            await self._host.approve(answer)
+        except UnknownRequest:
+            self._screen.line("It was settled elsewhere in the meantime.", "dim")
+
+
+def _keys(asked: ev.ApprovalAsked) -> str:
+    tools = ", ".join(dict.fromkeys(i.name for i in asked.items if i.needs_approval))
+    return f"y yes · n no · a always {tools} in this workstream · or say what to do instead"
+
+
+def _settles(event: ev.Event, request_id: str) -> bool:
+    match event:
+        case ev.ApprovalAnswered():
+            return event.request_id == request_id
+        case ev.CallsDecided() | ev.CancelRequested() | ev.TurnEnded() | ev.WsClosed():
+            return True
+    return False

@@ -1,0 +1,126 @@
+"""`turnstone` at a terminal or in a script: the one entry to this package, `run_chat`.
+
+A front end around a `Host`, in this process or over HTTP alike. It keeps nothing and decides
+nothing; it closes no host, for whoever made that one lets it go.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from turnstone import __version__
+from turnstone.cli.conversation import Conversation
+from turnstone.cli.feed import following
+from turnstone.cli.lines import Lines
+from turnstone.cli.plain import one_line
+from turnstone.cli.print_mode import FAILED, STOPPED, USAGE, run_print
+from turnstone.cli.render import Screen, make_console
+from turnstone.core.errors import EmptyMessage, InvalidRequest, TurnstoneError
+from turnstone.core.host import CreateWorkstream, Host, NodeHealth
+from turnstone.core.practice import MODEL_NAME as PRACTICE
+
+_PRACTICE = (
+    "No model answers here, but the practice model: it carries out a few plain requests, to "
+    'show how things work. Say "help" to see them.'
+)
+_ANY = CreateWorkstream()
+_KEYS = "/help lists the commands. Ctrl-C stops a turn, Ctrl-D leaves."
+
+
+async def run_chat(
+    host: Host,
+    *,
+    prompt: str | None = None,
+    json: bool = False,
+    banner: str = "",
+    workspace: str = "",
+    create: CreateWorkstream = _ANY,
+) -> int:
+    """Chat with this host, or send the one message `prompt`. Returns the exit code.
+
+    Without `prompt`, and without a terminal to type on, the message is read from stdin.
+    `json`: print events as envelopes, one a line, instead of the answer (with a message only).
+    `banner`: further lines for the first screen. `workspace` is shown there; `create` says how
+    the workstream is made.
+
+    Exit codes: 0 done (or left), 1 failed, 2 wrong usage, 3 something needed an approval and
+    nobody could be asked, 130 stopped. A TurnstoneError is told on stderr, in a sentence.
+    """
+    _survive_any_encoding()
+    try:
+        if prompt is None and sys.stdin.isatty():
+            if json:
+                return _misused("--json needs a message: turnstone -p TEXT --json.")
+            lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
+            return await chat(host, Screen(make_console()), lines, create, banner, workspace)
+        text = prompt if prompt is not None else sys.stdin.read()
+        if not text.strip():
+            return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
+        asked = Lines(on=sys.stderr) if sys.stdin.isatty() and sys.stderr.isatty() else None
+        screen = Screen(make_console(sys.stderr), answers=False)
+        return await run_print(host, screen, text, create=create, json=json, lines=asked)
+    except TurnstoneError as error:
+        complain(error)
+        return USAGE if isinstance(error, EmptyMessage | InvalidRequest) else FAILED
+    except BrokenPipeError:
+        return _reader_is_gone()
+
+
+async def chat(
+    host: Host,
+    screen: Screen,
+    lines: Lines,
+    create: CreateWorkstream = _ANY,
+    banner: str = "",
+    workspace: str = "",
+) -> int:
+    """Chat until the person leaves. Raises the TurnstoneErrors after which it cannot go on."""
+    for line, style in first_screen(await host.health(), workspace or create.workspace, banner):
+        screen.line(line, style)
+    going = "new"
+    while going == "new":
+        info = await host.create(create)
+        async with following(host, info.id) as feed:
+            going = await Conversation(host, feed, screen, lines, complain).run()
+    return 0
+
+
+def first_screen(health: NodeHealth, workspace: str, banner: str) -> list[tuple[str, str]]:
+    """The first lines and their styles: what this is, who answers, where, how confined."""
+    parts = [f"turnstone {__version__}"]
+    parts += [f"model {health.model}"] if health.model else []
+    parts += [f"workspace {workspace}"] if workspace else []
+    parts += [f"sandbox {health.sandbox}"] if health.sandbox else []
+    found = [(" · ".join(parts), "bold")]
+    if health.model == PRACTICE:
+        found.append((_PRACTICE, "yellow"))
+    found += [(line, "dim") for line in banner.splitlines() if line.strip()]
+    return [*found, (_KEYS, "dim")]
+
+
+def complain(error: TurnstoneError) -> None:
+    """One sentence and what to do, on stderr."""
+    console = make_console(sys.stderr)
+    console.out(f"error: {one_line(error.message)}", style="red", highlight=False)
+    if error.hint:
+        console.out(f"  {one_line(error.hint)}", highlight=False)
+
+
+def _misused(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return USAGE
+
+
+def _reader_is_gone() -> int:
+    """Whoever read our stdout has enough, as `head` does. Nothing more can be written there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return STOPPED
+
+
+def _survive_any_encoding() -> None:
+    """A terminal that cannot show a character is shown its code; that is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

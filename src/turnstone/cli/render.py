@@ -1,0 +1,239 @@
+"""What happens in a workstream, as lines of a terminal. Scrollback first: printed once, never redrawn.
+
+Text is printed as it streams; tool calls are cards with their outcome; endings that are no
+answer are sentences. Everything from outside goes through `cli.plain` before it is printed,
+and none of it is read as markup. Reads no input and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from rich.console import Console
+
+from turnstone.cli.plain import one_line, plain
+from turnstone.core import events as ev
+
+#: Lines of a tool's output that are shown: its beginning, and its end, where errors stand.
+FOLD_HEAD, FOLD_TAIL = 8, 4
+#: Lines of a preview in a question. Far more than a command or a readable diff has; what
+#: is left out is said, for nobody should agree to what they cannot see.
+PREVIEW_HEAD, PREVIEW_TAIL = 300, 50
+#: Characters of one line of output: some four rows, so that one line cannot flood the screen.
+LINE_LENGTH = 400
+
+_STATUS: dict[ev.ToolStatus, tuple[str, str]] = {
+    "ok": ("✓ done", "green"),
+    "error": ("✗ failed", "red"),
+    "invalid": ("✗ not a valid call: not run", "red"),
+    "denied": ("⊘ denied: not run", "yellow"),
+    "expired": ("⊘ expired: nobody answered in time, not run", "yellow"),
+    "cancelled": ("⊘ cancelled", "yellow"),
+    "unknown": ("? outcome unknown: it was started, and may have run partly or fully", "magenta"),
+}
+
+_ENDINGS: dict[ev.Outcome, tuple[str, str]] = {
+    "empty": ("The model gave no answer", "yellow"),
+    "max_steps": ("The turn was ended at its limit", "yellow"),
+    "needs_input": ("The turn waits for you", "yellow"),
+    "failed": ("The turn failed", "red"),
+    "cancelled": ("The turn was stopped", "yellow"),
+}
+
+#: Reasons that say no more than the ending itself.
+_BARE_REASONS = ("", "cancelled")
+
+
+def make_console(file: TextIO | None = None) -> Console:
+    """A console for `Screen`: without `file`, on whatever stdout is when it prints."""
+    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class Screen:
+    """Shows events. `answers`: whether the model's text is shown, or only what surrounds it."""
+
+    def __init__(self, console: Console, *, answers: bool = True) -> None:
+        self._console = console
+        self._answers = answers
+        self._items: dict[str, ev.ToolItem] = {}
+        self._card = ""  # the call whose card was printed last
+        self._streamed = ""  # of the step in progress; empty again once it was finished
+        self._kind: type[ev.Event] | None = None
+        self._at_start = True  # of a line
+        self._usage: ev.Status | None = None
+        self._own: set[str] = set()
+
+    def is_known(self, own_id: str) -> None:
+        """A message or an answer of the person here, by its id: it is not shown to them again."""
+        self._own.add(own_id)
+
+    def show(self, event: ev.Event) -> None:
+        match event:
+            case ev.Content() | ev.Reasoning():
+                self._piece(event)
+            case ev.StepStarted():
+                self._streamed = ""
+            case ev.StreamReset():
+                self._reset()
+            case ev.StepFinished():
+                self._step_finished(event)
+            case ev.ApprovalAsked():
+                self._items.update({item.call_id: item for item in event.items})
+            case ev.ToolStarted():
+                self._started(event)
+            case ev.ToolFinished():
+                self._finished(event)
+            case ev.TurnEnded():
+                self._ended(event)
+            case ev.Status():
+                self._usage = event
+            case _:
+                self._notice(event)
+
+    def line(self, text: str, style: str = "", *, indent: str = "") -> None:
+        """One line, whatever the text holds."""
+        self._break()
+        self._write(indent + one_line(text), style)
+        self._break()
+
+    def keys_were_echoed(self) -> None:
+        """A terminal has put what was struck (`^C`) where we are: go on below it."""
+        if self._console.is_terminal:
+            self._at_start = False
+
+    def table(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Names and what they mean."""
+        for name, meaning in rows:
+            self._put(f"  {name:<9}", meaning, "")
+
+    def question(self, asked: ev.ApprovalAsked) -> None:
+        """What is about to happen, exactly, and why it is asked."""
+        for item in asked.items:
+            if not item.needs_approval:
+                continue
+            self.line(f"◆ {item.header}", "bold yellow")
+            diff = item.preview.startswith("--- ")
+            for row in _folded(_rows(item.preview), PREVIEW_HEAD, PREVIEW_TAIL):
+                self._put("  │ ", row, _diff_style(row) if diff else "")
+            if item.rule:
+                self.line(f"asked because: {item.rule}", "dim", indent="  ")
+
+    def _piece(self, event: ev.Content | ev.Reasoning) -> None:
+        if not self._answers:
+            return
+        if self._kind is not None and self._kind is not type(event):
+            self._break()
+        self._kind = type(event)
+        if isinstance(event, ev.Content):
+            self._streamed += event.text
+        self._write(plain(event.text), "" if isinstance(event, ev.Content) else "dim italic")
+
+    def _reset(self) -> None:
+        self._streamed = ""
+        self.line("The answer broke off; the model is asked again.", "dim")
+
+    def _step_finished(self, event: ev.StepFinished) -> None:
+        """The answer is whole: print what of it had not streamed."""
+        if self._answers and event.text.startswith(self._streamed):
+            self._piece(ev.Content(text=event.text[len(self._streamed) :]))
+        elif self._answers:
+            self._break()
+            self._piece(ev.Content(text=event.text))
+        self._streamed = ""
+        self._kind = None
+        self._break()
+
+    def _started(self, event: ev.ToolStarted) -> None:
+        if event.item is not None:
+            self._items[event.call_id] = event.item
+        self._print_card(event.call_id, event.name)
+
+    def _print_card(self, call_id: str, name: str) -> None:
+        self._card = call_id
+        item = self._items.get(call_id)
+        self.line(f"▸ {item.header if item else name}", "bold cyan")
+
+    def _finished(self, event: ev.ToolFinished) -> None:
+        if self._card != event.call_id:
+            self._print_card(event.call_id, event.name)
+        self._card = ""
+        said, style = _STATUS[event.status]
+        self.line(said, style, indent="  ")
+        for row in _folded(_rows(event.output), FOLD_HEAD, FOLD_TAIL):
+            self._put("    ", _cut(row), "dim")
+
+    def _ended(self, event: ev.TurnEnded) -> None:
+        self._streamed, self._kind = "", None
+        self._items.clear()
+        if event.outcome in _ENDINGS:
+            said, style = _ENDINGS[event.outcome]
+            reason = "" if event.reason in _BARE_REASONS else f": {event.reason}"
+            self.line(f"{said}{reason}.".replace("..", "."), style)
+        elif event.reason:
+            self.line(f"Note: {event.reason}.", "yellow")
+        if self._usage is not None:
+            self.line(_cost(self._usage), "dim")
+        self._usage = None
+
+    def _notice(self, event: ev.Event) -> None:
+        match event:
+            case ev.MessageAccepted() if event.correlation_id not in self._own:
+                self.line(f"› {event.message}", "bold")
+            case ev.ApprovalAnswered() if event.request_id not in self._own:
+                verdict = "allowed" if event.approved else "refused"
+                self.line(f"{verdict} by {event.by or 'somebody else'}", "dim")
+            case ev.TurnResumed():
+                self.line(f"The node took this turn up again (attempt {event.attempt}).", "dim")
+            case ev.Error() if event.code != "turn_failed":
+                self.line(event.message, "red")
+            case ev.Info():
+                self.line(event.message, "dim")
+            case ev.WsClosed():
+                self.line("This workstream was closed.", "yellow")
+
+    def _put(self, bar: str, row: str, style: str) -> None:
+        self._break()
+        self._write(bar, "dim")
+        self._write(plain(row), style)
+        self._at_start = False
+        self._break()
+
+    def _break(self) -> None:
+        """Go on at the start of a line."""
+        if not self._at_start:
+            self._write("\n")
+
+    def _write(self, text: str, style: str = "") -> None:
+        if text:
+            self._console.out(text, style=style or None, highlight=False, end="")
+            self._at_start = text.endswith("\n")
+            self._console.file.flush()
+
+
+def _rows(text: str) -> list[str]:
+    """Lines, split only where a terminal would begin one."""
+    return plain(text).rstrip("\n").split("\n") if text.strip() else []
+
+
+def _folded(rows: Sequence[str], head: int, tail: int) -> Sequence[str]:
+    hidden = len(rows) - head - tail
+    if hidden <= 1:
+        return rows
+    return [*rows[:head], f"… {hidden} more lines are not shown …", *rows[-tail:]]
+
+
+def _cut(row: str) -> str:
+    hidden = len(row) - LINE_LENGTH
+    return row if hidden <= 0 else f"{row[:LINE_LENGTH]}… ({hidden} more characters)"
+
+
+def _diff_style(row: str) -> str:
+    if row.startswith(("---", "+++", "@@")):
+        return "dim"
+    return {"+": "green", "-": "red"}.get(row[:1], "")
+
+
+def _cost(usage: ev.Status) -> str:
+    said = f"{usage.total_tokens:,} tokens"
+    return f"{said} · {usage.pct:g} % of the context" if usage.context_window else said

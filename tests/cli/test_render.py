@@ -1,0 +1,204 @@
+"""Events as a person sees them in the scrollback."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from turnstone.cli.render import FOLD_HEAD, FOLD_TAIL, LINE_LENGTH, Screen, make_console
+from turnstone.core import events as ev
+
+
+def shown(*events: ev.Event, answers: bool = True) -> str:
+    paper = io.StringIO()
+    screen = Screen(make_console(paper), answers=answers)
+    for event in events:
+        screen.show(event)
+    return paper.getvalue()
+
+
+def item(call_id: str = "c1", header: str = "bash: ls -la", **fields: object) -> ev.ToolItem:
+    values = {"call_id": call_id, "name": "bash", "func_name": "bash", "header": header}
+    return ev.ToolItem(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def started(call_id: str = "c1", header: str = "bash: ls -la") -> ev.ToolStarted:
+    return ev.ToolStarted(call_id=call_id, name="bash", item=item(call_id, header))
+
+
+@given(st.lists(st.text("ab \n\tc" + "界é")))
+def test_streamed_text_is_printed_as_it_comes_and_once(pieces: list[str]) -> None:
+    whole = "".join(pieces).expandtabs(1)
+    events = [ev.Content(text=piece.expandtabs(1)) for piece in pieces]
+    printed = shown(ev.StepStarted(), *events, ev.StepFinished(text=whole), ev.TurnEnded())
+    assert printed in (whole, f"{whole}\n")
+    assert not printed or printed.endswith("\n")
+
+
+def test_what_had_not_streamed_is_printed_when_the_answer_is_whole() -> None:
+    printed = shown(ev.StepStarted(), ev.Content(text="one "), ev.StepFinished(text="one two"))
+    assert printed == "one two\n"
+
+
+def test_an_answer_that_is_asked_again_begins_on_a_new_line() -> None:
+    printed = shown(
+        ev.StepStarted(),
+        ev.Content(text="half an ans"),
+        ev.StreamReset(),
+        ev.Content(text="Whole."),
+        ev.StepFinished(text="Whole."),
+    )
+    assert printed == "half an ans\nThe answer broke off; the model is asked again.\nWhole.\n"
+
+
+def test_reasoning_and_answer_are_kept_apart() -> None:
+    printed = shown(ev.Reasoning(text="hm"), ev.Content(text="Yes."), ev.StepFinished(text="Yes."))
+    assert printed == "hm\nYes.\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("ok", "✓ done"),
+        ("error", "✗ failed"),
+        ("invalid", "✗ not a valid call"),
+        ("denied", "⊘ denied: not run"),
+        ("expired", "⊘ expired: nobody answered"),
+        ("cancelled", "⊘ cancelled"),
+        ("unknown", "? outcome unknown"),
+    ],
+)
+def test_every_outcome_of_a_call_is_spelled_out(status: ev.ToolStatus, words: str) -> None:
+    finished = ev.ToolFinished(call_id="c1", name="bash", status=status, output="said")
+    lines = shown(started(), finished).splitlines()
+    assert lines[0] == "▸ bash: ls -la"
+    assert lines[1].startswith(f"  {words}")
+    assert lines[2] == "    said"
+
+
+def test_long_output_is_folded_and_says_how_much() -> None:
+    rows = [f"row {n}" for n in range(1000)]
+    finished = ev.ToolFinished(call_id="c1", name="bash", output="\n".join(rows))
+    lines = shown(started(), finished).splitlines()[2:]
+    assert lines[:FOLD_HEAD] == [f"    row {n}" for n in range(FOLD_HEAD)]
+    assert lines[FOLD_HEAD] == f"    … {1000 - FOLD_HEAD - FOLD_TAIL} more lines are not shown …"
+    assert lines[FOLD_HEAD + 1 :] == [f"    row {n}" for n in range(1000 - FOLD_TAIL, 1000)]
+
+
+def test_one_endless_line_does_not_flood_the_screen() -> None:
+    finished = ev.ToolFinished(call_id="c1", name="bash", output="x" * 100_000)
+    printed = shown(started(), finished)
+    assert len(printed) < LINE_LENGTH + 200
+    assert f"({100_000 - LINE_LENGTH} more characters)" in printed
+
+
+def test_calls_side_by_side_are_told_apart() -> None:
+    printed = shown(
+        started("c1", "search: one"),
+        started("c2", "search: two"),
+        ev.ToolFinished(call_id="c1", name="search", output="1"),
+        ev.ToolFinished(call_id="c2", name="search", output="2"),
+    )
+    assert [line for line in printed.splitlines() if line.startswith("▸")] == [
+        "▸ search: one",
+        "▸ search: two",
+        "▸ search: one",
+        "▸ search: two",
+    ]
+
+
+def test_a_call_that_never_started_has_a_card_too() -> None:
+    asked = ev.ApprovalAsked(request_id="r", items=[item()])
+    denied = ev.ToolFinished(call_id="c1", name="bash", status="denied", output="Not run.")
+    assert shown(asked, denied).splitlines()[0] == "▸ bash: ls -la"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "sentence"),
+    [
+        ("failed", "the model is gone", "The turn failed: the model is gone."),
+        ("failed", "No model at http://x. Start one.", "failed: No model at http://x. Start one."),
+        ("cancelled", "cancelled", "The turn was stopped."),
+        ("empty", "the model answered with nothing", "no answer: the model answered with nothing."),
+        ("max_steps", "stopped after 3 steps", "at its limit: stopped after 3 steps."),
+        ("needs_input", "a refused call waits for you", "The turn waits for you"),
+        ("done", "the answer was cut off", "Note: the answer was cut off."),
+    ],
+)
+def test_an_ending_that_is_no_answer_is_a_sentence(
+    outcome: ev.Outcome, reason: str, sentence: str
+) -> None:
+    assert sentence in shown(ev.TurnEnded(outcome=outcome, reason=reason))
+
+
+def test_without_answers_only_what_surrounds_them_is_shown() -> None:
+    printed = shown(
+        ev.Content(text="secret"),
+        ev.StepFinished(text="secret"),
+        started(),
+        ev.ToolFinished(call_id="c1", name="bash", output="out"),
+        answers=False,
+    )
+    assert printed == "▸ bash: ls -la\n  ✓ done\n    out\n"
+
+
+def test_no_control_code_is_written_where_there_is_no_terminal() -> None:
+    events = [
+        ev.Content(text="\x1b[31mred"),
+        started("c1", "bash: \x1b[2J"),
+        ev.ToolFinished(call_id="c1", name="bash", status="error", output="\x9b2J\x07"),
+        ev.Error(message="\x1b]0;x\x07"),
+        ev.TurnEnded(outcome="failed", reason="\x1bc"),
+    ]
+    printed = shown(*events)
+    assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in printed)
+
+
+def test_on_a_terminal_the_only_control_codes_are_our_own_colours() -> None:
+    paper = io.StringIO()
+    console = Console(
+        file=paper, force_terminal=True, color_system="standard", highlight=False, soft_wrap=True
+    )
+    screen = Screen(console)
+    screen.show(started("c1", "bash: \x1b]52;c;AAAA\x07 [bold]x[/bold]"))
+    screen.show(ev.ToolFinished(call_id="c1", name="bash", status="error", output="\x1b[2J"))
+    printed = paper.getvalue()
+    assert "\x1b[1;36m" in printed and "[bold]x[/bold]" in printed
+    codes = printed.split("\x1b")[1:]
+    assert all(
+        code[0] == "[" and code.split("m")[0][1:].replace(";", "").isdigit() for code in codes
+    )
+
+
+def test_a_question_shows_all_of_a_command_and_its_diff_is_not_folded() -> None:
+    command = "\n".join(f"echo {n}" for n in range(40))
+    paper = io.StringIO()
+    asked = item(preview=command, needs_approval=True, rule="bash is asked by default")
+    allowed = item("c2", "read_file: x", preview="unseen")
+    Screen(make_console(paper)).question(ev.ApprovalAsked(request_id="r", items=[asked, allowed]))
+    printed = paper.getvalue()
+    assert [line[4:] for line in printed.splitlines() if line.startswith("  │ ")] == (
+        command.splitlines()
+    )
+    assert "asked because: bash is asked by default" in printed and "unseen" not in printed
+
+
+def test_messages_and_answers_of_others_are_shown_and_ones_own_are_not() -> None:
+    paper = io.StringIO()
+    screen = Screen(make_console(paper))
+    screen.is_known("cid1")
+    screen.is_known("r1")
+    screen.show(ev.MessageAccepted(message="mine", correlation_id="cid1", sender="local"))
+    screen.show(ev.MessageAccepted(message="theirs", correlation_id="cid2", sender="local"))
+    screen.show(ev.ApprovalAnswered(request_id="r1", approved=True, by="local"))
+    screen.show(ev.ApprovalAnswered(request_id="r2", approved=False, by="bob"))
+    assert paper.getvalue() == "› theirs\nrefused by bob\n"
+
+
+def test_the_cost_of_a_turn_stands_at_its_end() -> None:
+    cost = ev.Status(total_tokens=12_345, context_window=32_000, pct=38.6)
+    assert shown(cost, ev.TurnEnded()) == "12,345 tokens · 38.6 % of the context\n"
