@@ -6,6 +6,7 @@ endpoint is configured. Says what a person must know at the start, and nothing e
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
@@ -15,8 +16,7 @@ from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
-from turnstone.server.run import check_exposure
-from turnstone.server.run import serve as serve_app
+from turnstone.server.run import listen, serve_on
 from turnstone.wiring import build_local_host, find_model
 
 Say = Callable[[str], None]
@@ -29,20 +29,21 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
     the practice model if there is none. Raises TurnstoneErrors, before anything runs.
     """
     auth = _auth(settings)
-    check_exposure(settings.server.host, auth)
-    endpoint = await find_model(settings, or_practice=or_practice)
-    host = await build_local_host(settings, endpoint, "server")
-    try:
-        await _first_workstream(host)
-        app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
+    address = settings.server.host
+    with contextlib.closing(listen(address, settings.server.port, auth)) as listener:
+        endpoint = await find_model(settings, or_practice=or_practice)
+        host = await build_local_host(settings, endpoint, "server")
+        try:
+            await _first_workstream(host)
+            app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
 
-        def ready(url: str) -> None:
-            for line in _greeting(app, host, settings, url, endpoint.found):
-                say(line)
+            def ready(url: str) -> None:
+                for line in _greeting(app, host, settings, url, endpoint.found):
+                    say(line)
 
-        await serve_app(app, settings.server.host, settings.server.port, ready=ready)
-    finally:
-        await host.aclose()
+            await serve_on(listener, app, address, ready=ready)
+        finally:
+            await host.aclose()
 
 
 async def _first_workstream(host: Host) -> None:

@@ -46,6 +46,7 @@ STATEFUL = [
     "oturn.transport.openai",
     "oturn.transport.scripted",
     "oturn.turn_handler",
+    "turnstone.core.calls",
     "turnstone.core.clock",
     "turnstone.core.config",
     "turnstone.core.endpoint",

@@ -105,6 +105,8 @@ async def test_rows_count_open_turns_and_leave_closed_workstreams_out(store: Sto
     assert both[0].summary == {"n": 2}
     assert [r.ws_id for r in await store.rows()] == ["aaaa0001"]
     assert await store.rows("somebody else") == []
+    assert await store.count("node") == 1
+    assert await store.count("somebody else") == 0
     closed = await store.row("aaaa0002")
     assert closed is not None
     assert closed.closed

@@ -340,7 +340,8 @@ async def test_a_turn_that_ends_its_process_again_and_again_is_given_up(tmp_path
 
 async def test_a_workstream_asked_for_by_id_is_made_once(tmp_path: Path) -> None:
     async with local_node(tmp_path, echo) as node:
-        one = await node.host.create(CreateWorkstream(ws_id="0a1b2c3d", name="first"))
+        asked = CreateWorkstream(ws_id="0a1b2c3d", name="first")
+        one, *others = await asyncio.gather(*(node.host.create(asked) for _ in range(5)))
         again = await node.host.create(CreateWorkstream(ws_id="0a1b2c3d", name="second"))
         listed = await node.host.list()
 
@@ -348,7 +349,7 @@ async def test_a_workstream_asked_for_by_id_is_made_once(tmp_path: Path) -> None
             await node.host.create(CreateWorkstream(ws_id="../etc"))
 
     assert one.id == "0a1b2c3d"
-    assert again == one
+    assert [*others, again] == [one] * 5
     assert len(listed) == 1
 
 
@@ -378,3 +379,27 @@ async def test_what_a_message_permits_holds_from_then_on(tmp_path: Path) -> None
         events += await turn(node.host, ws.id, "again")
 
     assert "approval_asked" not in kinds(events)
+
+
+async def test_a_sender_that_gives_up_waiting_does_not_take_its_message_with_it(
+    tmp_path: Path,
+) -> None:
+    async with local_node(tmp_path, bash_once("echo ran >> note")) as node:
+        ws = await node.host.create(CreateWorkstream())
+        follower = asyncio.create_task(until_ended(node.host, ws.id, "c1"))
+        sending = asyncio.create_task(
+            node.host.send(SendMessage(ws_id=ws.id, message="go", correlation_id="c1"))
+        )
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        async for event in node.host.follow(ws.id, ev.EventId(1)):
+            if isinstance(event, ev.ApprovalAsked):
+                break
+        answering = asyncio.create_task(node.host.approve(Answer(ws_id=ws.id, approved=True)))
+        await asyncio.sleep(0)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+
+        assert ending(await follower).outcome == "done"
+        assert (node.workspace / "note").read_text() == "ran\n"

@@ -65,6 +65,13 @@ class Workstream:
         if (self._runner is None or self._runner.done()) and self.busy:
             self._runner = asyncio.create_task(self._run(), name=f"ws-{self._journal.ws_id}")
 
+    def recorded(self, event: ev.Event) -> None:
+        """What follows from a record, whether or not whoever asked for it still waits."""
+        if isinstance(event, ev.MessageAccepted):
+            self.wake()
+        elif isinstance(event, ev.ApprovalAnswered):
+            self._session.answered(event)
+
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message (`Host.send`)."""
         if not request.message.strip():
@@ -84,7 +91,6 @@ class Workstream:
                 correlation_id=request.correlation_id or self._engine.ids.correlation(),
             )
         )
-        self.wake()
         [event] = appended.events
         return Accepted(
             ws_id=event.ws_id, correlation_id=event.correlation_id, duplicate=appended.duplicate
@@ -103,7 +109,7 @@ class Workstream:
             )
         self._answering.add(request_id)
         try:
-            appended = await self._journal.append(
+            await self._journal.append(
                 ev.ApprovalAnswered(
                     request_id=request_id,
                     approved=answer.approved,
@@ -116,9 +122,6 @@ class Workstream:
             )
         finally:
             self._answering.discard(request_id)
-        for event in appended.events:
-            if isinstance(event, ev.ApprovalAnswered):
-                self._session.answered(event)
 
     def cancel(self) -> bool:
         """Stop the turn in progress, or the one that is just about to begin (`Host.cancel`)."""
@@ -240,46 +243,50 @@ class WorkstreamManager:
         return len(rows)
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
-        """A new workstream (`Host.create`)."""
-        if request.ws_id and await self._exists(request.ws_id):
-            return (await self.get(request.ws_id)).info()
-        workspace = _workspace(request.workspace, self._engine.workspace)
+        """A new workstream, or the one that has the id asked for (`Host.create`)."""
+        if request.ws_id and not _WS_ID.fullmatch(request.ws_id):
+            raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
+        ws_id = request.ws_id or self._engine.ids.workstream()
+        created = self._new(request, ws_id)
         async with self._opening:
-            if len(await self._store.rows(self._node_id)) >= self._engine.max_workstreams:
-                raise TooManyWorkstreams(
-                    f"This node holds {self._engine.max_workstreams} workstreams, its limit.",
-                    hint="Close some, or raise [server] max_workstreams.",
-                )
-            ws_id = request.ws_id or self._engine.ids.workstream()
-            session_id = self._engine.ids.session()
-            now = round(self._engine.clock.now(), 6)
-            created = ev.WsCreated(
-                name=request.name or f"ws-{ws_id[:4]}",
-                session_id=session_id,
-                workspace=str(workspace),
-                auto_approve=request.auto_approve,
-                auto_approve_tools=request.auto_approve_tools,
-                timestamp=now,
-            )
-            row = WorkstreamRow(
-                ws_id=ws_id,
-                session_id=session_id,
-                created=now,
-                owner=self._node_id,
-                epoch=1,
-                summary=msgspec.to_builtins(Summary().after(created)),
-            )
-            first = await self._store.create(row, created)
-            row = msgspec.structs.replace(row, last_seq=1)
-            workstream = self._built(row, [first])
-            self._open[ws_id] = workstream
-        self._on_change(first, workstream.info())
+            made = not request.ws_id or await self._store.row(ws_id) is None
+            if made:
+                await self._check_room()
+                self._open[ws_id] = await self._stored(created)
+        workstream = await self.get(ws_id)
+        if made:
+            self._on_change(created, workstream.info())
         return workstream.info()
 
-    async def _exists(self, ws_id: str) -> bool:
-        if not _WS_ID.fullmatch(ws_id):
-            raise InvalidRequest(f"ws_id: {ws_id!r} is not 8 lower-case hex digits.")
-        return await self._store.row(ws_id) is not None
+    def _new(self, request: CreateWorkstream, ws_id: str) -> ev.WsCreated:
+        return ev.WsCreated(
+            ws_id=ws_id,
+            name=request.name or f"ws-{ws_id[:4]}",
+            session_id=self._engine.ids.session(),
+            workspace=str(_workspace(request.workspace, self._engine.workspace)),
+            auto_approve=request.auto_approve,
+            auto_approve_tools=request.auto_approve_tools,
+            timestamp=round(self._engine.clock.now(), 6),
+        )
+
+    async def _check_room(self) -> None:
+        if await self._store.count(self._node_id) >= self._engine.max_workstreams:
+            raise TooManyWorkstreams(
+                f"This node holds {self._engine.max_workstreams} workstreams, its limit.",
+                hint="Close some, or raise [server] max_workstreams.",
+            )
+
+    async def _stored(self, created: ev.WsCreated) -> Workstream:
+        row = WorkstreamRow(
+            ws_id=created.ws_id,
+            session_id=created.session_id,
+            created=created.timestamp,
+            owner=self._node_id,
+            epoch=1,
+            summary=msgspec.to_builtins(Summary().after(created)),
+        )
+        first = await self._store.create(row, created)
+        return self._built(msgspec.structs.replace(row, last_seq=1), [first])
 
     async def get(self, ws_id: str) -> Workstream:
         """An open workstream of this node, woken from the store if it sleeps."""
@@ -317,13 +324,18 @@ class WorkstreamManager:
 
     def _built(self, row: WorkstreamRow, records: Sequence[ev.Event]) -> Workstream:
         engine = self._engine
+
+        def recorded(event: ev.Event) -> None:
+            workstream.recorded(event)
+            self._on_change(event, workstream.info())
+
         journal = Journal(
             self._store,
             row,
             records,
             engine.clock,
             context_window=engine.context_window,
-            on_record=lambda event: self._on_change(event, journal.info()),
+            on_record=recorded,
         )
         context = ToolContext(
             ws_id=row.ws_id,
@@ -331,7 +343,8 @@ class WorkstreamManager:
             timeout=engine.tool_timeout,
             max_output=engine.max_output,
         )
-        return Workstream(journal, Session(journal, engine, context), engine)
+        workstream = Workstream(journal, Session(journal, engine, context), engine)
+        return workstream
 
     def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:
         summary = msgspec.convert(row.summary, Summary)

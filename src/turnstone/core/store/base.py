@@ -63,6 +63,9 @@ class Store(Protocol):
     async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
         """Workstreams that are not closed, in the order of their creation."""
 
+    async def count(self, owner: str) -> int:
+        """How many workstreams of this owner are not closed."""
+
     async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
         """Make `owner` the one writer, under a raised epoch. Raises UnknownWorkstream."""
 

@@ -84,6 +84,9 @@ class SqliteStore:
     async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
         return await self._call(self._rows, owner)
 
+    async def count(self, owner: str) -> int:
+        return await self._call(self._count, owner)
+
     async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
         return await self._call(self._acquire, ws_id, owner)
 
@@ -244,6 +247,10 @@ class SqliteStore:
             (owner, owner),
         )
         return [_row_of(row) for row in found]
+
+    def _count(self, owner: str) -> int:
+        sql = "SELECT count(*) FROM workstream WHERE closed = 0 AND owner = ?"
+        return int(self._open_connection().execute(sql, (owner,)).fetchone()[0])
 
     def _acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
         with self._transaction() as connection:
