@@ -61,6 +61,25 @@ async def started(folder: Path, tool: str, **arguments: Any) -> list[ev.Event]:
     ]
 
 
+def question(args_hash: str) -> ev.ApprovalAsked:
+    """The question that was asked about the call of `called`."""
+    item = ev.ToolItem(
+        call_id="call_1",
+        name="bash",
+        func_name="bash",
+        header="bash: a command",
+        needs_approval=True,
+        args_hash=args_hash,
+    )
+    return ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1")
+
+
+def hash_of(records: list[ev.Event]) -> str:
+    """What `started` was allowed for."""
+    [intent] = [r for r in records if isinstance(r, ev.ToolStarted)]
+    return intent.args_hash
+
+
 def plan(body: dict[str, Any]) -> Reply:
     return text(" | ".join(output for _, output in tool_results(body)) or "fresh answer")
 
@@ -118,17 +137,7 @@ async def test_a_started_step_asks_the_model_again_and_voids_what_was_streamed(
 
 async def test_an_open_question_is_asked_again_under_its_id(tmp_path: Path) -> None:
     begun = await started(tmp_path, "bash", command="echo x > made")
-    [decision] = begun[2].decisions if isinstance(begun[2], ev.CallsDecided) else []
-    item = ev.ToolItem(
-        call_id="call_1",
-        name="bash",
-        func_name="bash",
-        header="bash: echo x > made",
-        needs_approval=True,
-        args_hash=decision.args_hash,
-    )
-    asked = ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1")
-    await left_behind(tmp_path, *begun[:2], asked)
+    await left_behind(tmp_path, *begun[:2], question(hash_of(begun)))
 
     with ModelServer(plan) as model:
         host = await start_host(tmp_path, model.base_url)
@@ -149,19 +158,10 @@ async def test_an_open_question_is_asked_again_under_its_id(tmp_path: Path) -> N
 
 async def test_an_answer_that_was_given_holds(tmp_path: Path) -> None:
     begun = await started(tmp_path, "bash", command="echo x > made")
-    [decision] = begun[2].decisions if isinstance(begun[2], ev.CallsDecided) else []
-    item = ev.ToolItem(
-        call_id="call_1",
-        name="bash",
-        func_name="bash",
-        header="bash: echo x > made",
-        needs_approval=True,
-        args_hash=decision.args_hash,
-    )
     await left_behind(
         tmp_path,
         *begun[:2],
-        ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
+        question(hash_of(begun)),
         ev.ApprovalAnswered(request_id="r1", approved=True, by="ann", correlation_id="c1"),
     )
 
@@ -173,18 +173,10 @@ async def test_an_answer_that_was_given_holds(tmp_path: Path) -> None:
 
 
 async def test_an_answer_does_not_hold_for_other_arguments(tmp_path: Path) -> None:
-    item = ev.ToolItem(
-        call_id="call_1",
-        name="bash",
-        func_name="bash",
-        header="bash: ls",
-        needs_approval=True,
-        args_hash="the hash of something else",
-    )
     await left_behind(
         tmp_path,
         *called("bash", command="echo x > made"),
-        ev.ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
+        question("the hash of something else"),
         ev.ApprovalAnswered(request_id="r1", approved=True, correlation_id="c1"),
     )
 
