@@ -403,3 +403,26 @@ async def test_a_sender_that_gives_up_waiting_does_not_take_its_message_with_it(
 
         assert ending(await follower).outcome == "done"
         assert (node.workspace / "note").read_text() == "ran\n"
+
+
+async def test_a_question_may_wait_through_any_number_of_restarts(tmp_path: Path) -> None:
+    async with local_node(tmp_path, bash_once("echo ran >> note")) as node:
+        ws = await node.host.create(CreateWorkstream())
+        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
+        host = node.host
+        for _ in range(6):
+            async for event in host.follow(ws.id):
+                if isinstance(event, ev.ApprovalAsked):
+                    break
+            await host.aclose()
+            host = await start_host(tmp_path, node.model.base_url)
+        await host.approve(Answer(ws_id=ws.id, approved=True))
+        async for event in host.follow(ws.id):
+            if isinstance(event, ev.TurnEnded) or (
+                isinstance(event, ev.Connected) and event.state == "idle"
+            ):
+                break
+        await host.aclose()
+
+        assert (node.workspace / "note").read_text() == "ran\n"
+    assert event.correlation_id in ("", sent.correlation_id)

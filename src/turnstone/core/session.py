@@ -41,13 +41,14 @@ class Session:
         turn = self._journal.transcript.turn
         if turn is None:
             return await self._drive(None)
-        if turn.attempts >= self._engine.max_attempts:
+        state = state_after(turn.records, self._engine.max_steps)
+        # A process that ended while a person was asked did not end because of the turn.
+        attempt = turn.attempts if state.request_id else turn.attempts + 1
+        if attempt > self._engine.max_attempts:
             reason = f"given up: its process ended {turn.attempts} times while it ran"
             return await self.give_up(message, reason)
-        await self._journal.append(
-            ev.TurnResumed(attempt=turn.attempts + 1, correlation_id=self._cid)
-        )
-        await self._drive(state_after(turn.records, self._engine.max_steps))
+        await self._journal.append(ev.TurnResumed(attempt=attempt, correlation_id=self._cid))
+        await self._drive(state)
 
     async def give_up(
         self, message: ev.MessageAccepted, reason: str, outcome: ev.StopOutcome = "failed"
