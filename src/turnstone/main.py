@@ -23,6 +23,10 @@ from turnstone.core.errors import TurnstoneError
 
 _INTERRUPTED = 130
 
+_LEFT_BEHIND = (
+    "{count} turn(s) of earlier sessions were cut off and wait; `turnstone up` takes them up."
+)
+
 Flags = Mapping[str, object]
 
 
@@ -62,7 +66,9 @@ async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
     host = await build_local_host(settings, endpoint, "process")
     try:
         where = str(settings.tools.workspace)
-        return await run_chat(host, prompt=prompt, json=as_json, workspace=where)
+        left = await host.left_behind()
+        banner = _LEFT_BEHIND.format(count=left) if left else ""
+        return await run_chat(host, prompt=prompt, json=as_json, workspace=where, banner=banner)
     finally:
         await host.aclose()
 

@@ -16,6 +16,7 @@ from turnstone.core.local_host import LocalHost
 from turnstone.core.node import lock_process, lock_server
 from turnstone.core.sandbox import Level, Sandbox
 from turnstone.core.store import SqliteStore
+from turnstone.core.tool import SEED_TOOLS
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -73,13 +74,27 @@ def _engine(settings: Settings, endpoint: Endpoint, sandbox: Sandbox) -> Engine:
         raise ConfigurationError(
             f"The workspace {workspace} is not a directory.", hint="Name another with --workspace."
         )
+    if not _is_utf8(str(workspace)):
+        raise ConfigurationError(
+            f"The name of the workspace {str(workspace)!r} is not UTF-8.",
+            hint="Name another with --workspace.",
+        )
     window = settings.model.context_window
     if endpoint.context_window and not settings.given("model.context_window"):
         window = endpoint.context_window
+    tools = load_tools(sandbox)
+    unknown = [
+        name for name in settings.tools.auto_approve_tools if name not in {*tools, *SEED_TOOLS}
+    ]
+    if unknown:
+        raise ConfigurationError(
+            f"[tools] auto_approve_tools names {unknown[0]!r}, and there is no such tool.",
+            hint=f"The tools are {', '.join(tools)}.",
+        )
     return Engine(
         model=endpoint.transport,
         model_name=endpoint.model,
-        tools=load_tools(sandbox),
+        tools=tools,
         confinement=sandbox.confinement,
         workspace=workspace,
         params={
@@ -95,3 +110,11 @@ def _engine(settings: Settings, endpoint: Endpoint, sandbox: Sandbox) -> Engine:
         auto_approve_tools=frozenset(settings.tools.auto_approve_tools),
         instructions=settings.session.instructions,
     )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -164,7 +164,7 @@ async def test_a_node_that_was_started_again_is_followed_on_with_a_snapshot(
                 async for event in remote.follow(ws_id):
                     seen.append(event)
                     there.set()
-                    if isinstance(event, ev.TurnEnded):
+                    if isinstance(event, ev.TurnEnded) and event.text == "after all":
                         return
 
             following = asyncio.create_task(follow())

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelserver import ModelServer, Reply, text
+from modelserver import ModelServer, Reply, error, raw, text
 from modelserver.plans import tool_results
 from support.nodes import start_host
 from turnstone.core import events as ev
-from turnstone.core.host import Answer
+from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
-from turnstone.core.node import lock_server
+from turnstone.core.node import lock_process, lock_server
 from turnstone.core.store import SqliteStore, WorkstreamRow
 from turnstone.core.tool import ToolContext
 from turnstone.sandbox import find_sandbox
@@ -279,3 +279,89 @@ async def test_an_answer_that_was_not_yet_recorded_as_the_ending_is_ended(tmp_pa
     assert isinstance(events[-1], ev.TurnEnded)
     assert events[-1].text == "done"
     assert requests == []
+
+
+async def test_a_server_takes_up_what_a_terminal_left_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    terminal = lock_process(path)
+    store = await SqliteStore.open(path)
+    (tmp_path / "workspace").mkdir()
+    row = WorkstreamRow(
+        ws_id=WS, session_id="s" * 12, created=1.0, owner=terminal.node_id, epoch=1, summary={}
+    )
+    await store.create(row, ev.WsCreated(name="left", workspace=str(tmp_path / "workspace")))
+    await store.append(WS, 1, [ev.MessageAccepted(message="go", correlation_id="c1")])
+    await store.aclose()
+
+    with ModelServer(plan) as model:
+        beside = await start_host(tmp_path, model.base_url)
+        assert await beside.left_behind() == 0
+        assert await beside.list() == []
+        await beside.aclose()
+        assert model.requests == []
+
+        terminal.release()
+        after = await start_host(tmp_path, model.base_url)
+        events = await _until_ended(after, None)
+        await after.aclose()
+
+    assert isinstance(events[-1], ev.TurnEnded)
+    assert events[-1].text == "fresh answer"
+
+
+async def test_halves_of_characters_are_mended_wherever_they_come_from(tmp_path: Path) -> None:
+    with ModelServer(lambda body: raw(*half_a_character())) as model:
+        host = await start_host(tmp_path, model.base_url)
+        ws = await host.create(CreateWorkstream())
+        sent = await host.send(SendMessage(ws_id=ws.id, message="half \udce4 of it"))
+        async with asyncio.timeout(PATIENCE):
+            async for event in host.follow(ws.id, ev.EventId(1)):
+                ev.encode(event)
+                if isinstance(event, ev.TurnEnded):
+                    break
+        history = host_history(await snapshot(host, ws.id))
+        await host.aclose()
+
+    assert isinstance(event, ev.TurnEnded)
+    assert event.correlation_id == sent.correlation_id
+    assert event.outcome == "done", event.reason
+    assert [m.content for m in history] == ["half \ufffd of it", "lone \ufffd surrogate"]
+
+
+def half_a_character() -> list[str]:
+    delta = {"index": 0, "delta": {"content": "lone \ud800 surrogate"}, "finish_reason": None}
+    return [json.dumps({"choices": [delta]}), "[DONE]"]
+
+
+async def snapshot(host: LocalHost, ws_id: str) -> list[ev.Event]:
+    """What a reader starts from: up to the ending of the last turn."""
+    seen = []
+    async with asyncio.timeout(PATIENCE):
+        async for event in host.follow(ws_id):
+            seen.append(event)
+            if isinstance(event, ev.TurnEnded):
+                break
+    return seen
+
+
+def host_history(events: list[ev.Event]) -> list[ev.HistoryMessage]:
+    [history] = [e for e in events if isinstance(e, ev.History)]
+    return history.messages
+
+
+async def test_a_reader_that_comes_late_is_told_how_the_last_turn_ended(tmp_path: Path) -> None:
+    with ModelServer(lambda body: error(500, "out of memory")) as model:
+        host = await start_host(tmp_path, model.base_url)
+        ws = await host.create(CreateWorkstream())
+        await host.send(SendMessage(ws_id=ws.id, message="go"))
+        async for event in host.follow(ws.id, ev.EventId(1)):
+            if isinstance(event, ev.TurnEnded):
+                break
+        late = await snapshot(host, ws.id)
+        await host.aclose()
+
+    assert [e.type for e in late] == ["connected", "history", "turn_ended"]
+    assert isinstance(late[-1], ev.TurnEnded)
+    assert late[-1].outcome == "failed"
+    assert "out of memory" in late[-1].reason
+    assert all(e.timestamp for e in late)

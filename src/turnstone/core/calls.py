@@ -20,8 +20,8 @@ from turnstone.core.journal import Journal
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
 _UNKNOWN = (
-    "Outcome unknown: this call was interrupted when its process ended. It may have run partly "
-    "or fully. Check what has happened before you repeat it."
+    "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
+    "run partly or fully. Check what has happened before you repeat it."
 )
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
 
@@ -123,6 +123,8 @@ class Calls:
         if tool is None:
             known = ", ".join(sorted(self._engine.tools))
             raise ToolRefused(f"There is no tool named {call.name!r}. The tools are: {known}.")
+        if not self._context.workspace.is_dir():
+            raise ToolRefused(f"The workspace {self._context.workspace} is gone.")
         prepared = await tool.prepare(call.parsed or {}, self._context)
         self._prepared[call.id] = prepared
         return prepared

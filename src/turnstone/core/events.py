@@ -15,7 +15,8 @@ position since. Records have n = 0. Ids rise strictly within a workstream, acros
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+import re
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -374,6 +375,10 @@ JOURNALED: tuple[type[Event], ...] = (
     WsClosed,
 )
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+EventT = TypeVar("EventT", bound=Event)
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
@@ -381,6 +386,29 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 def encode(event: Event) -> bytes:
     """The envelope: one JSON object on one line."""
     return _encoder.encode(event)
+
+
+def sound(event: EventT) -> EventT:
+    """The event, fit to be encoded: halves of characters (lone surrogates) become U+FFFD.
+
+    They come from models, file names and keyboards, have no UTF-8, and must not stop a turn.
+    """
+    try:
+        _encoder.encode(event)
+    except UnicodeEncodeError:
+        return msgspec.convert(_without_halves(msgspec.to_builtins(event)), type(event))
+    return event
+
+
+def _without_halves(value: Any) -> Any:
+    match value:
+        case str():
+            return _HALVES.sub("\N{REPLACEMENT CHARACTER}", value)
+        case list():
+            return [_without_halves(part) for part in value]
+        case dict():
+            return {_without_halves(key): _without_halves(part) for key, part in value.items()}
+    return value
 
 
 def decode(data: bytes | str) -> AnyEvent:

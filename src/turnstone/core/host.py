@@ -120,8 +120,8 @@ class Host(Protocol):
     def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
         """The events of one workstream, for ever, until the iterator is closed.
 
-        Without `after`: `connected`, a `history` (the snapshot), the question that waits, and
-        then what comes. With `after`: what came since, or `truncated` and the snapshot if
+        Without `after`: the snapshot (`connected`, `history`, what the step in progress has
+        streamed, the question that waits or how the last turn ended), and then what comes. With `after`: what came since, or `truncated` and the snapshot if
         that is gone. Ends after `ws_closed`. Raises UnknownWorkstream on the first item.
         """
 

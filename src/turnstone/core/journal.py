@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import msgspec
 
 from turnstone.core.clock import Clock
-from turnstone.core.events import Content, Event, EventId, Reasoning, ToolOutput
+from turnstone.core.events import Content, Event, EventId, EventT, Reasoning, ToolOutput, sound
 from turnstone.core.host import WorkstreamInfo
 from turnstone.core.livelog import LiveLog
 from turnstone.core.store import Appended, Store, WorkstreamRow
 from turnstone.core.transcript import Transcript
-
-EventT = TypeVar("EventT", bound=Event)
 
 
 class Journal:
@@ -66,11 +63,11 @@ class Journal:
 
     def publish(self, event: Event, correlation_id: str = "") -> None:
         """Tell readers something that is not kept."""
-        self.live.publish(msgspec.structs.replace(event, correlation_id=correlation_id))
+        self.live.publish(sound(msgspec.structs.replace(event, correlation_id=correlation_id)))
 
     def piece(self, event: Content | Reasoning | ToolOutput, correlation_id: str) -> None:
         """Tell readers a piece of a stream."""
-        self.live.piece(msgspec.structs.replace(event, correlation_id=correlation_id))
+        self.live.piece(sound(msgspec.structs.replace(event, correlation_id=correlation_id)))
 
     def info(self) -> WorkstreamInfo:
         """What lists show of this workstream."""
@@ -101,7 +98,7 @@ class Journal:
             return appended
 
     def _timed(self, event: EventT) -> EventT:
-        return msgspec.structs.replace(event, timestamp=round(self._clock.now(), 6))
+        return sound(msgspec.structs.replace(event, timestamp=round(self._clock.now(), 6)))
 
     def _stamped(self, event: Event, event_id: EventId) -> Event:
         return msgspec.structs.replace(

@@ -43,10 +43,18 @@ class LocalHost:
 
     @classmethod
     async def start(cls, store: Store, engine: Engine, lock: NodeLock) -> LocalHost:
-        """Start the node: turns that an earlier process left are taken up at once."""
+        """Start the node: turns that an earlier process left are taken up at once.
+
+        A server takes up those of terminals too that are gone; see `left_behind`.
+        """
         host = cls(store, engine, lock)
-        await host._manager.recover()
+        await host._manager.recover(await host._gone() if lock.serves else ())
         return host
+
+    async def left_behind(self) -> int:
+        """How many turns of processes that are gone wait for a server to take them up."""
+        gone = await self._gone()
+        return sum(row.open_turns for row in await self._store.rows() if row.owner in gone)
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         return await self._manager.create(request)
@@ -106,6 +114,12 @@ class LocalHost:
         await self.engine.model.aclose()
         await self._store.aclose()
         self._lock.release()
+
+    async def _gone(self) -> set[str]:
+        """Nodes that own open turns in this store, and whose processes have ended."""
+        owners = {row.owner for row in await self._store.rows() if row.open_turns}
+        owners.discard(self.node_id)
+        return {owner for owner in owners if not self._lock.lives(owner)}
 
     def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
         """A record was written: tell the global stream what it needs to know of it."""

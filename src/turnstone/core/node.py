@@ -10,17 +10,28 @@ import fcntl
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from turnstone.core.errors import StoreError
+
+#: The file that keeps a server's id, and (with `.lock`) its lock.
+_SERVER = "server"
 
 
 class NodeLock:
     """This process's hold on a node id. Keep it as long as the process writes to the store."""
 
-    def __init__(self, node_id: str, descriptor: int) -> None:
+    def __init__(self, node_id: str, store: Path, descriptor: int, *, serves: bool) -> None:
         self.node_id = node_id
+        self.serves = serves  # the server of its store, and not just a process on it
+        self._store = store
         self._descriptor = descriptor
+
+    def lives(self, node_id: str) -> bool:
+        """Whether another process on the same store lives. Raises StoreError."""
+        return lives(self._store, node_id)
 
     def release(self) -> None:
         """Let go. Idempotent."""
@@ -35,18 +46,39 @@ def lock_server(store: Path, wanted: str = "") -> NodeLock:
     Raises StoreError if another process is: the message says which.
     """
     folder = _folder(store)
-    keeper = folder / "server"
-    node_id = wanted or _read(keeper) or _made_up()
-    lock = _lock(folder, "server", node_id, store)
-    if _read(keeper) != node_id:
-        keeper.write_text(node_id, encoding="utf-8")
-    return lock
+    keeper = folder / _SERVER
+    with _explained(folder):
+        node_id = wanted or _read(keeper) or _made_up()
+        lock = _lock(folder, _SERVER, node_id, store)
+        if _read(keeper) != node_id:
+            keeper.write_text(node_id, encoding="utf-8")
+        return lock
 
 
 def lock_process(store: Path) -> NodeLock:
     """Be a process of one's own on this store: a terminal, a tool."""
+    folder = _folder(store)
     node_id = _made_up()
-    return _lock(_folder(store), node_id, node_id, store)
+    with _explained(folder):
+        return _lock(folder, node_id, node_id, store)
+
+
+def lives(store: Path, node_id: str) -> bool:
+    """Whether the process that has this node id lives. Raises StoreError."""
+    folder = _folder(store)
+    with _explained(folder):
+        name = _SERVER if node_id == _read(folder / _SERVER) else node_id
+        try:
+            descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
 
 def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
@@ -54,6 +86,8 @@ def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode(errors="replace").strip()
         os.close(descriptor)
@@ -62,21 +96,30 @@ def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
             f"{f' (process {holder})' if holder else ''}.",
             hint="Use that one, stop it, or name another store with --store.",
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
-    return NodeLock(node_id, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return NodeLock(node_id, store, descriptor, serves=name == _SERVER)
 
 
 def _folder(store: Path) -> Path:
+    if not store.name:
+        raise StoreError(f"The store {store} is a folder.", hint="Name a file with --store.")
     folder = store.with_name(f"{store.name}.nodes")
-    try:
+    with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
-            f"The folder {folder} beside the store cannot be made: {error.strerror}.",
-            hint="Name another place with --store or [store] path.",
+            f"The folder {folder} beside the store cannot be written: {error.strerror}.",
+            hint="Make room or change its permissions, or name another place with --store.",
         ) from error
-    return folder
 
 
 def _read(path: Path) -> str:

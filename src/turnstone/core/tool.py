@@ -19,6 +19,14 @@ from turnstone.core.events import EffectClass, ToolStatus
 
 Access: TypeAlias = Literal["read", "write"]
 
+#: The tools that programs of 0.2 know, and may permit beforehand, whether this version has them.
+SEED_TOOLS = frozenset(
+    (
+        "bash read_file write_file edit_file search math man web_fetch web_search "
+        "remember recall forget task plan"
+    ).split()
+)
+
 EmitOutput: TypeAlias = Callable[[str], None]
 """Told of output while a tool runs: text, already decoded, in pieces of any size."""
 

@@ -66,6 +66,7 @@ class Transcript:
         self.waiting: list[MessageAccepted] = []  # accepted, their turns not begun
         self.turn: OpenTurn | None = None
         self.question: ApprovalAsked | None = None
+        self.ending: TurnEnded | None = None  # of the last turn
         self.answers: dict[str, ApprovalAnswered] = {}
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
@@ -199,6 +200,7 @@ class Transcript:
     def _ended(self, event: TurnEnded) -> None:
         self.begin(event.correlation_id)
         self.turn = None
+        self.ending = event
         self.question = None
 
     def _say(self, role: str, text: str, calls: list[ToolCallRecord] | None = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     EmptyMessage,
     InvalidRequest,
+    NotOwner,
     StoreError,
     TooManyWorkstreams,
     UnknownRequest,
@@ -32,9 +33,12 @@ from turnstone.core.livelog import Lagged
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.summary import Summary
-from turnstone.core.tool import ToolContext
+from turnstone.core.tool import SEED_TOOLS, ToolContext
 
 log = logging.getLogger(__name__)
+
+#: Seconds before a turn is tried again that could not be recorded (a full disk, say).
+RETRY = 5.0
 
 #: The form of a workstream's id (contract, section 0.1).
 _WS_ID = re.compile(r"[0-9a-f]{8}")
@@ -186,10 +190,15 @@ class Workstream:
         snapshot += streamed
         if transcript.question is not None:
             snapshot.append(transcript.question)
+        if transcript.turn is None and transcript.ending is not None:
+            snapshot.append(transcript.ending)
         return snapshot
 
     def _at(self, place: ev.EventId, event: ev.Event) -> ev.Event:
-        return msgspec.structs.replace(event, ws_id=self._journal.ws_id, id=str(place))
+        timestamp = event.timestamp or round(self._engine.clock.now(), 6)
+        return msgspec.structs.replace(
+            event, ws_id=self._journal.ws_id, id=str(place), timestamp=timestamp
+        )
 
     async def _run(self) -> None:
         transcript = self._journal.transcript
@@ -201,16 +210,22 @@ class Workstream:
                     await self._session.give_up(message, "cancelled", "cancelled")
                 else:
                     await self._session.run_turn(message)
-            except StoreError as error:
-                # Nothing can be recorded, so nothing may be done: the turn stays open, and is
-                # taken up with the next message or by the next process.
-                log.error("workstream %s stands still: %s", self._journal.ws_id, error)
-                self._journal.publish(ev.Error(message=str(error), code=error.code))
+            except NotOwner as error:
+                self._stand_still(error)
                 return
+            except StoreError as error:
+                # Nothing can be recorded, so nothing may be done. The turn stays open, and is
+                # taken up again when the store takes records.
+                self._stand_still(error)
+                await asyncio.sleep(RETRY)
             except Exception as error:
                 log.exception("workstream %s: a turn broke", self._journal.ws_id)
                 reason = f"an error in turnstone itself: {type(error).__name__}: {error}"
                 await self._session.give_up(message, reason)
+
+    def _stand_still(self, error: StoreError) -> None:
+        log.error("workstream %s stands still: %s", self._journal.ws_id, error)
+        self._journal.publish(ev.Error(message=str(error), code=error.code))
 
     async def _stop_runner(self) -> None:
         if self._runner is not None:
@@ -235,18 +250,20 @@ class WorkstreamManager:
         self._open: dict[str, Workstream] = {}
         self._opening = asyncio.Lock()
 
-    async def recover(self) -> int:
-        """Take up every turn that an earlier process of this node left; returns how many."""
-        rows = [r for r in await self._store.rows(self._node_id) if r.open_turns]
-        for row in rows:
-            (await self.get(row.ws_id)).wake()
-        return len(rows)
+    async def recover(self, others: Iterable[str] = ()) -> None:
+        """Take up every turn that an earlier process of this node left, or one of `others`."""
+        mine = {self._node_id, *others}
+        for row in await self._store.rows():
+            if row.open_turns and row.owner in mine:
+                await self._store.acquire(row.ws_id, self._node_id)
+                (await self.get(row.ws_id)).wake()
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """A new workstream, or the one that has the id asked for (`Host.create`)."""
         if request.ws_id and not _WS_ID.fullmatch(request.ws_id):
             raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
         ws_id = request.ws_id or self._engine.ids.workstream()
+        self._check_tools(request.auto_approve_tools)
         created = self._new(request, ws_id)
         async with self._opening:
             made = not request.ws_id or await self._store.row(ws_id) is None
@@ -268,6 +285,16 @@ class WorkstreamManager:
             auto_approve_tools=request.auto_approve_tools,
             timestamp=round(self._engine.clock.now(), 6),
         )
+
+    def _check_tools(self, names: Sequence[str]) -> None:
+        """A misspelt name would leave a person waiting for what they thought was permitted."""
+        known = self._engine.tools.keys() | SEED_TOOLS
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InvalidRequest(
+                f"auto_approve_tools: there is no tool {unknown[0]!r}.",
+                hint=f"The tools are {', '.join(sorted(self._engine.tools))}.",
+            )
 
     async def _check_room(self) -> None:
         if await self._store.count(self._node_id) >= self._engine.max_workstreams:
@@ -357,8 +384,9 @@ def _workspace(wanted: str, default: Path) -> Path:
     if not wanted:
         return default
     path = Path(wanted).expanduser()
-    if not path.is_dir():
+    if not path.is_absolute() or not path.is_dir():
         raise InvalidRequest(
-            f"workspace: {wanted} is not a directory on this node.", hint="Name one that exists."
+            f"workspace: {wanted} is not a directory on this node.",
+            hint="Name one that exists, with its whole path.",
         )
     return path.resolve()

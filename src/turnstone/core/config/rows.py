@@ -14,7 +14,6 @@ _ENGINE: Final = (CHAT, UP, SERVER)
 _NODE: Final = (UP, SERVER)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
 _REDIS: Final = (UP, SERVER, BRIDGE, CONSOLE, SIM)
-_REDIS_FLAGS: Final = (UP, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _TOP_PORT: Final = 65535
 
@@ -356,7 +355,6 @@ _REDIS_ROWS: Final = (
         default="localhost",
         flag="--redis-host",
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Host of the Redis server.",
     ),
     Setting(
@@ -368,7 +366,6 @@ _REDIS_ROWS: Final = (
         maximum=_TOP_PORT,
         flag="--redis-port",
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Port of the Redis server.",
     ),
     Setting(
@@ -378,7 +375,6 @@ _REDIS_ROWS: Final = (
         default="",
         flag="--redis-user",
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Name of the Redis ACL user; when empty, the default user.",
     ),
     Setting(
@@ -389,8 +385,15 @@ _REDIS_ROWS: Final = (
         flag="--redis-password",
         variables=("REDIS_PASSWORD",),
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Password of the Redis user.",
+    ),
+    Setting(
+        section="redis",
+        key="prefix",
+        kind="text",
+        default="turnstone",
+        programs=_REDIS,
+        meaning="What all names in Redis begin with; on Redis Cluster it must be {turnstone}.",
     ),
     Setting(
         section="redis",
@@ -400,7 +403,6 @@ _REDIS_ROWS: Final = (
         minimum=0,
         flag="--redis-db",
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Number of the Redis database.",
     ),
     Setting(
@@ -410,7 +412,6 @@ _REDIS_ROWS: Final = (
         default=False,
         flag="--redis-tls",
         programs=_REDIS,
-        flag_on=_REDIS_FLAGS,
         meaning="Speak TLS with the Redis server.",
     ),
 )
@@ -536,6 +537,15 @@ _PLATFORM: Final = (
         default=True,
         programs=(UP, SERVER, BRIDGE),
         meaning="Honour auto_approve in queued work, where commands are confined by a sandbox.",
+    ),
+    Setting(
+        section="queue",
+        key="slots",
+        kind="integer",
+        default=8,
+        minimum=1,
+        programs=(UP, SERVER, BRIDGE),
+        meaning="Turns of the shared queue that the node runs at once.",
     ),
 )
 

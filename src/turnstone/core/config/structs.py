@@ -113,6 +113,7 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     user: str
     password: Secret
+    prefix: str
     db: int
     tls: bool
 
@@ -150,6 +151,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool
+    slots: int
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
