@@ -219,3 +219,15 @@ async def test_listing_models_at_a_wrong_path_or_with_a_wrong_key_raises() -> No
         with pytest.raises(ModelServerError) as told:
             await list_models(server.base_url)
         assert told.value.error.kind == "auth"
+
+
+async def test_a_key_that_a_server_quotes_is_never_shown() -> None:
+    with ModelServer(lambda body: error(401, "bad key sk-verysecret")) as server:
+        transport = OpenAITransport(server.base_url, "sk-verysecret")
+        items = [item async for item in transport.stream(ModelRequest("m", []))]
+        await transport.aclose()
+
+    [failed] = items
+    assert isinstance(failed, Failed)
+    assert "sk-verysecret" not in str(failed.error)
+    assert "[the API key]" in str(failed.error)

@@ -12,6 +12,7 @@ import functools
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -62,6 +63,7 @@ class OpenAITransport:
         query: Mapping[str, str] | None = None,
     ) -> None:
         self._base = _checked(base_url)
+        self._key = (api_key or "").strip()
         self._headers = _headers(api_key, extra_headers)
         self._query = dict(query or {})
         self._timeout = timeout
@@ -84,12 +86,13 @@ class OpenAITransport:
         try:
             async with self._open(content) as response:
                 if not response.is_success:
-                    yield Failed(await _refusal(response, self.url, request.model))
+                    refusal = await _refusal(response, self.url, request.model)
+                    yield self._told(Failed(refusal))
                     return
                 if _is_plain_json(response):
                     body = await response.aread()
                     for item in decoder.feed_whole(body.decode("utf-8", "replace")):
-                        yield item
+                        yield self._told(item) if type(item) is Failed else item
                 else:
                     chunks = response.aiter_bytes()
                     async for chunk in chunks:
@@ -97,7 +100,7 @@ class OpenAITransport:
                         if decoder.ended:
                             await _drain(chunks)
                         for item in items:
-                            yield item
+                            yield self._told(item) if type(item) is Failed else item
                         if decoder.ended:
                             return
         except httpx2.HTTPError as problem:
@@ -110,6 +113,9 @@ class OpenAITransport:
     async def aclose(self) -> None:
         if self._client is not None and self._owns_client:
             await self._client.aclose()
+
+    def _told(self, failed: Failed) -> Failed:
+        return Failed(_without(self._key, failed.error))
 
     def _open(self, content: bytes) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
         if self._client is None:
@@ -138,10 +144,16 @@ async def list_models(
         async with _new_client(base, timeout) as client:
             response = await client.get(url, headers=_headers(api_key, extra_headers))
             if not response.is_success:
-                raise ModelServerError(await _refusal(response, shown, ""))
+                refusal = await _refusal(response, shown, "")
+                raise ModelServerError(_without((api_key or "").strip(), refusal))
     except httpx2.HTTPError as problem:
         raise ModelServerError(_broken(problem, shown, timeout)) from problem
     return _models(response.content, shown)
+
+
+def _without(key: str, error: ModelError) -> ModelError:
+    """The error without our key, which servers like to quote when they refuse it."""
+    return replace(error, message=error.message.replace(key, "[the API key]")) if key else error
 
 
 def _models(body: bytes, shown: str) -> list[ModelInfo]:
