@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,10 @@ from support.arena import Arena
 from support.commands import run_in
 from turnstone.core.errors import ToolRefused
 from turnstone.core.sandbox import Sandbox
+from turnstone.core.sensitive import HOME_SECRETS, HOME_STARTER_FILES, HOME_STARTER_FOLDERS
 from turnstone.sandbox import find_sandbox
 from turnstone.sandbox.limits import Limits
+from turnstone.sandbox.placeholders import held
 
 #: Starts more processes than the limit allows, and never more than this: no bomb goes off
 #: on a machine where the limit does not hold.
@@ -35,7 +39,7 @@ print("started", count)'"""
 
 
 def started(output: str) -> int:
-    return int(output.rsplit(maxsplit=1)[-1])
+    return int(output.partition("started ")[2].split()[0])
 
 
 @pytest.fixture
@@ -123,6 +127,169 @@ async def test_secrets_are_hidden_where_the_workspace_is_the_home_itself(
     finally:
         (home / ".bashrc").unlink()
         (home / "made").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+PLANT = """for place in {places}; do
+    mkdir -p "$(dirname $place)"; rm -rf $place; echo evil > $place; echo evil > $place/evil
+done 2>/dev/null; true"""
+
+
+async def test_every_secret_of_a_home_is_hidden_where_it_is_the_workspace(
+    confined: Sandbox, arena: Arena, home: Path
+) -> None:
+    for place in HOME_SECRETS:
+        path = home / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if place in {".ssh", ".config/gh"}:
+            path.mkdir()
+            path /= "file"
+        path.write_text(arena.nonce)
+    linked = home / "elsewhere"
+    (home / ".aws").rename(linked)
+    (home / ".aws").symlink_to("elsewhere")
+
+    result = await run_in(confined, "cat $(find . -type f -o -type c); echo end", home)
+    moved = await run_in(confined, "mv .config c; mv .local l; cat c/gh/* elsewhere", home)
+    after = await run_in(confined, "cat c/gh/*; grep -r . .", home)
+
+    assert result.output.endswith("end\n")
+    for output in (result.output, moved.output, after.output):
+        assert arena.nonce not in output
+
+
+async def test_what_starts_by_itself_cannot_be_made_in_a_home_and_nothing_is_left_there(
+    confined: Sandbox, home: Path
+) -> None:
+    (home / ".zshrc").write_text("mine\n")
+    (home / ".config" / "fish").mkdir(parents=True)
+    places = " ".join((*HOME_STARTER_FILES, *HOME_STARTER_FOLDERS))
+    before = everything_in(home)
+
+    result = await run_in(
+        confined, PLANT.format(places=places) + "; mv .local l; echo fine > made; ls -A", home
+    )
+
+    assert "made" in result.output
+    assert everything_in(home) == sorted([*before, "made"])
+    assert (home / ".zshrc").read_text() == "mine\n"
+
+
+async def test_a_folder_on_the_way_to_what_starts_by_itself_cannot_be_exchanged(
+    confined: Sandbox, home: Path
+) -> None:
+    script = "mv .config x; mkdir -p .config/autostart; echo x > .config/autostart/evil; true"
+    await run_in(confined, script, home)
+    assert everything_in(home) == []
+
+    (home / ".config").mkdir()
+    await run_in(confined, script, home)
+    assert everything_in(home) == [".config"]
+
+
+async def test_starter_files_that_are_links_are_protected_where_they_lead_to(
+    confined: Sandbox, home: Path
+) -> None:
+    (home / "dotfiles" / "config" / "fish").mkdir(parents=True)
+    (home / "dotfiles" / "bashrc").write_text("mine\n")
+    (home / ".bashrc").symlink_to("dotfiles/bashrc")
+    (home / ".zshrc").symlink_to(home / "dotfiles" / "absent")
+    (home / ".profile").symlink_to("/nowhere/profile")
+    (home / ".config").symlink_to(home / "dotfiles" / "config")
+    before = everything_in(home)
+
+    places = ".bashrc .zshrc .config/fish/evil .config/autostart/evil dotfiles/absent"
+    script = f"for f in {places}; do echo evil > $f; done; mkdir .config/autostart; echo tried"
+    result = await run_in(confined, script, home)
+
+    assert result.output.endswith("tried\n")
+    assert (home / "dotfiles" / "bashrc").read_text() == "mine\n"
+    assert everything_in(home) == before
+
+
+async def test_what_is_held_stays_held_until_the_last_command_ends(
+    confined: Sandbox, home: Path
+) -> None:
+    wait = "touch begun; until [ -e go ]; do sleep 0.01; done; echo evil > .bashrc"
+    running = asyncio.create_task(run_in(confined, wait, home))
+    async with asyncio.timeout(20):
+        while not (home / "begun").exists():
+            await asyncio.sleep(0.01)
+
+    await run_in(confined, "true", home)
+    (home / "go").touch()
+    await running
+
+    assert everything_in(home) == ["begun", "go"]
+
+
+async def test_what_a_killed_process_has_left_goes_with_the_next_command(
+    confined: Sandbox, home: Path
+) -> None:
+    with held([home / ".bashrc"], [home / ".config" / "autostart"]):
+        left = home.with_name("left")
+        subprocess.run(["cp", "-a", str(home), str(left)], check=True)
+    assert everything_in(left) == [".bashrc", ".config", ".config/autostart"]
+    home.rmdir()
+    left.rename(home)
+
+    await run_in(confined, "echo evil > .bashrc; echo evil > .config/autostart/evil", home)
+
+    assert everything_in(home) == []
+
+
+def test_a_login_shell_reads_the_same_files_while_others_are_held(home: Path) -> None:
+    (home / ".profile").write_text("echo profile\n")
+
+    with held([home / ".bash_login", home / ".bash_profile"], []):
+        assert len(everything_in(home)) == 3
+        shell = subprocess.run(
+            ["bash", "-l", "-c", "true"], capture_output=True, text=True, check=True
+        )
+
+    assert shell.stdout == "profile\n"
+
+
+OWN = ("token", "turnstone.db", "turnstone.db-wal", "turnstone.db-shm", "turnstone.db.nodes/n.lock")
+
+ATTACK = """cat token turnstone.db*
+for f in token turnstone.db turnstone.db-wal turnstone.db-shm turnstone.db.nodes/n.lock; do
+    echo evil > $f; rm -f $f; mv $f away
+done
+rm -rf turnstone.db.nodes; mv turnstone.db.nodes away; echo tried"""
+
+
+@pytest.mark.parametrize("place", ["in", "deep", "same"])
+async def test_neither_token_nor_store_nor_locks_can_be_had_in_the_workspace(
+    place: str, confined: Sandbox, arena: Arena
+) -> None:
+    workspace = arena.workspace
+    state = {"in": workspace / "state", "deep": workspace / "a" / "b", "same": workspace}[place]
+    (state / "turnstone.db.nodes").mkdir(parents=True)
+    for name in OWN:
+        (state / name).write_text(arena.nonce)
+    sandbox = await find_sandbox(hidden=[state])
+
+    inside = await run_in(sandbox, f"cd {state} && {{ {ATTACK}; }}", workspace)
+    moved = await run_in(sandbox, "mv a x; mv state x; echo tried", workspace)
+    after = await run_in(sandbox, "grep -r . .; echo tried", workspace)
+
+    for result in (inside, moved, after):
+        assert result.output.endswith("tried\n"), result.output
+        assert arena.nonce not in result.output
+    assert [(state / name).read_text() for name in OWN] == [arena.nonce] * len(OWN)
 
 
 async def test_our_own_state_is_hidden_inside_the_workspace_too(

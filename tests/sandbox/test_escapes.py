@@ -134,6 +134,7 @@ ATTACKS = [
     Attack("open a socket to the kernel's ciphers", lambda a: open_socket("AF_ALG"), said_yes),
     Attack("keep off the hooks of git: new one", lambda a: "echo x > .git/hooks/pre-commit && echo yes", said_yes),
     Attack("change the settings of git", lambda a: "echo x > .git/config && echo yes", said_yes),
+    Attack("say that the settings of git are elsewhere", lambda a: "echo $PWD/evil > .git/commondir && echo yes", said_yes),
     Attack("put another repository in place", lambda a: "mv .git g && mkdir -p .git/hooks && echo yes", said_yes),
 ]  # fmt: skip
 
@@ -211,7 +212,7 @@ async def test_hooks_cannot_be_made_where_there_were_none(arena: Arena, confined
     result = await run_in(confined, script, workspace)
 
     assert not (workspace / ".git" / "hooks" / "pre-commit").exists(), result.output
-    assert not (workspace / ".git" / "config").read_text()
+    assert list((workspace / ".git").iterdir()) == []  # and nothing is left of what was held
 
 
 async def test_commits_work_although_hooks_and_settings_are_protected(

@@ -12,7 +12,7 @@ import pytest
 
 from support.commands import processes_with, run_in, until_gone, until_there
 from turnstone.core.sandbox import Command, Sandbox
-from turnstone.sandbox.limits import Limits, shell
+from turnstone.sandbox.limits import STOPPED, Limits, shell
 from turnstone.sandbox.output import HeadTail
 
 LEVELS = ["confined", "unconfined"]
@@ -162,8 +162,17 @@ async def test_a_background_process_neither_holds_the_command_up_nor_outlives_it
     result = await run_in(sandbox, f"{sleep} & echo done", tmp_path, timeout=30)
 
     assert result.exit_code == 0
-    assert result.output == "done\n"
+    assert result.output == f"done\n\n{STOPPED}\n"
     assert await until_gone(sleep.replace(" ", "\0")) == []
+
+
+@pytest.mark.parametrize(
+    "script", ["sleep 0 & wait; echo done", "echo done | cat", "(exec echo done)"]
+)
+async def test_a_command_that_leaves_nothing_is_not_said_to_have(
+    script: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    assert (await run_in(sandbox, script, tmp_path)).output == "done\n"
 
 
 async def test_a_cancelled_command_is_gone_when_the_cancellation_passes(

@@ -129,7 +129,16 @@ async def test_a_workspace_that_is_gone_is_told(bash: Bash, context: ToolContext
     result = await call(bash, context, command="true")
 
     assert result.status == "error"
-    assert result.output.startswith("The command could not be started:")
+    assert result.output == f"The workspace {context.workspace} is gone."
+
+
+async def test_the_model_is_told_that_background_processes_were_stopped(
+    bash: Bash, context: ToolContext
+) -> None:
+    result = await call(bash, context, command="(sleep 300) & echo ok")
+
+    assert result.status == "ok"
+    assert result.output == "ok\n\n[background processes were stopped with the command]"
 
 
 async def test_after_a_crash_it_cannot_be_told_whether_it_has_happened(

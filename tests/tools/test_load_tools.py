@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from support.tools import call, prepare
+from turnstone.core.errors import ToolRefused
+from turnstone.core.sensitive import store_files
+from turnstone.core.tool import ToolContext
 from turnstone.sandbox import Unconfined
 from turnstone.tools import load_tools
 
@@ -39,3 +45,75 @@ def test_nothing_of_ours_is_sent_to_the_model(name: str) -> None:
 
     assert set(function["function"]) == {"name", "description", "parameters"}
     assert set(function["function"]["parameters"]) == {"type", "properties", "required"}
+
+
+def fill(folder: Path) -> None:
+    (folder / "turnstone.db.nodes").mkdir(parents=True)
+    for name in ("token", "turnstone.db", "turnstone.db-wal", "turnstone.db.nodes/server.lock"):
+        (folder / name).write_text("needle\n")
+
+
+OWN = ("token", "turnstone.db", "turnstone.db-wal", "turnstone.db.nodes/server.lock", "new.db")
+
+
+@pytest.mark.parametrize("where", ["ws/state", "ws/a/b", "ws", ".", "elsewhere"])
+@pytest.mark.parametrize("name", OWN)
+async def test_our_own_state_is_refused_wherever_it_lies(
+    where: str, name: str, context: ToolContext
+) -> None:
+    state = context.workspace.parent / where
+    fill(state)
+    (context.workspace / "link").symlink_to(state / name)
+    tools = load_tools(Unconfined(), hidden=[state])
+
+    for path in (str(state / name), "link"):
+        for tool, more in (("read_file", {}), ("write_file", {"content": "x"}), ("search", {})):
+            with pytest.raises(ToolRefused, match=r"^\S+ belongs to turnstone itself"):
+                query = {"query": "needle"} if tool == "search" else {}
+                await prepare(tools[tool], context, path=path, **more, **query)
+
+
+@pytest.mark.parametrize("where", ["ws/state", "ws/a/b", "ws"])
+async def test_a_search_leaves_our_own_state_out(where: str, context: ToolContext) -> None:
+    state = context.workspace.parent / where
+    fill(state)
+    (context.workspace / "mine").write_text("needle\n")
+    search = load_tools(Unconfined(), hidden=[state])["search"]
+
+    result = await call(search, context, query="needle")
+    named = await call(search, context, query="o")
+
+    assert result.output == "mine:1:needle"
+    assert named.output == "[no line matches]"
+
+
+async def test_the_workspace_stays_of_use_where_our_own_state_is_in_it(
+    context: ToolContext,
+) -> None:
+    tools = load_tools(Unconfined(), hidden=[context.workspace])
+    (context.workspace / "sub").mkdir()
+
+    await call(tools["write_file"], context, path="sub/app.db", content="text")
+
+    assert (await call(tools["read_file"], context, path="sub/app.db")).output == "   1\ttext"
+
+
+async def test_a_store_of_any_name_is_refused_where_its_files_are_named(
+    context: ToolContext,
+) -> None:
+    store = context.workspace / "mine.sqlite"
+    tools = load_tools(Unconfined(), hidden=store_files(store))
+
+    for name in ("mine.sqlite", "mine.sqlite-wal", "mine.sqlite.nodes/server.lock"):
+        with pytest.raises(ToolRefused):
+            await prepare(tools["read_file"], context, path=name)
+    await prepare(tools["read_file"], context, path="mine.sqlite3")
+
+
+async def test_a_missing_file_is_not_told_to_be_near_to_one_of_ours(context: ToolContext) -> None:
+    (context.workspace / "token").write_text("x")
+    tools = load_tools(Unconfined(), hidden=[context.workspace])
+
+    result = await call(tools["read_file"], context, path="tokens")
+
+    assert result.output == "tokens does not exist."

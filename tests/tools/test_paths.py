@@ -15,6 +15,7 @@ import pytest
 
 from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
+from turnstone.core.sensitive import HOME_SECRETS, HOME_STARTER_FILES, HOME_STARTER_FOLDERS
 from turnstone.core.tool import ToolContext
 from turnstone.tools.files import Changed, digest, reading, replace
 from turnstone.tools.read_file import ReadFile
@@ -107,6 +108,21 @@ async def test_credentials_inside_the_workspace_count_as_outside(
 ) -> None:
     assert not (await prepare(ReadFile(), context, path=path)).paths[0].inside
     assert not (await prepare(WriteFile(), context, path=path, content="")).paths[0].inside
+
+
+@pytest.mark.parametrize("place", HOME_SECRETS)
+async def test_what_is_hidden_from_commands_in_a_home_is_asked_about(
+    place: str, context: ToolContext
+) -> None:
+    for path in (place, f"{place}/file", f"backup/{place.upper()}"):
+        assert not (await prepare(ReadFile(), context, path=path)).paths[0].inside
+
+
+@pytest.mark.parametrize("place", [*HOME_STARTER_FILES, *HOME_STARTER_FOLDERS, ".git/commondir"])
+async def test_what_commands_may_not_make_in_a_home_is_asked_about_before_it_is_written(
+    place: str, context: ToolContext
+) -> None:
+    assert not (await prepare(WriteFile(), context, path=place, content="")).paths[0].inside
 
 
 @pytest.mark.parametrize("path", SENSITIVE["write"])

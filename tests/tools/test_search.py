@@ -11,6 +11,7 @@ import pytest
 from support import needs
 from support.commands import until_gone, until_there
 from support.tools import call, prepare
+from turnstone.core.sensitive import HOME_SECRETS
 from turnstone.core.tool import ToolContext
 from turnstone.tools.search import MAX_MATCHES, Search
 from turnstone.tools.search_engines import PER_FILE, PythonEngine, Ripgrep
@@ -110,6 +111,59 @@ async def test_binary_files_git_packages_and_credentials_are_left_out(
         line for line in lines if any(s in line for s in ("git", "env", "ENV", "pem", "ssh"))
     ]
     assert not [line for line in lines if line.startswith(("node_modules", "bin"))]
+
+
+@pytest.mark.parametrize("path", ["", ".config", ".local/share"])
+async def test_the_secrets_of_a_home_are_left_out(
+    path: str, search: Search, context: ToolContext
+) -> None:
+    for place in HOME_SECRETS:
+        for name in (place, f"{place}/needle"):
+            file = context.workspace / ("as_file" if name == place else "as_folder") / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("needle\n")
+    for kind in ("as_file", "as_folder"):
+        within = f"{kind}/{path}" if path else kind
+        (context.workspace / within / "plain").write_text("needle\n")
+
+        assert await found(search, context, "needle", within) == [f"{within}/plain:1:needle"]
+
+
+async def test_who_was_permitted_to_search_a_secret_folder_finds_what_is_in_it(
+    search: Search, context: ToolContext, tmp_path: Path
+) -> None:
+    for folder in (context.workspace, tmp_path / "other"):
+        (folder / ".aws").mkdir(parents=True)
+        (folder / ".aws" / "config").write_text("needle\n")
+
+    assert await found(search, context, "needle", ".aws") == [".aws/config:1:needle"]
+    outside = f"{tmp_path}/other/.aws"
+    assert await found(search, context, "needle", outside) == [f"{outside}/config:1:needle"]
+
+
+async def test_a_name_with_unseen_characters_is_spelled_out_on_one_line(
+    search: Search, context: ToolContext
+) -> None:
+    for name in ("a\nb\x1b[31m", "\u202egpj.c", "d\n./e:1:x", "t\tab", b"\xff"):
+        path = os.path.join(os.fsencode(context.workspace), os.fsencode(name))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write("needle\n")
+
+    lines = await found(search, context, "needle")
+
+    assert set(lines) == {
+        "\\udcff:1:needle",
+        "\\u202egpj.c:1:needle",
+        "a\\nb\\x1b[31m:1:needle",
+        "d\\n./e:1:x:1:needle",
+        "t\\tab:1:needle",
+    }
+    named = await found(search, context, "[31m")
+    assert named[-2:] == [
+        "a\\nb\\x1b[31m",
+        "[the query is no regular expression; it was taken as text]",
+    ]
 
 
 async def test_hidden_and_ignored_files_are_searched(search: Search, context: ToolContext) -> None:

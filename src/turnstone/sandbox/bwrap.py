@@ -8,14 +8,16 @@ command's clean environment, because /proc/1/environ shows what bwrap was starte
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from turnstone.core.sandbox import Command, CommandResult, Confinement, Level
 from turnstone.sandbox.cgroup import ProcessGroups
+from turnstone.sandbox.gone import all_gone
 from turnstone.sandbox.identity import Identity, environment_for, identity_for
 from turnstone.sandbox.limits import Limits, shell
+from turnstone.sandbox.placeholders import content, held
 from turnstone.sandbox.runner import run_group
 from turnstone.sandbox.seccomp import filter_for
 from turnstone.sandbox.view import View, view_of
@@ -62,33 +64,44 @@ class Bubblewrap:
     async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
         """Raises OSError if bwrap cannot be started, ToolRefused for a workspace like `/`."""
         identity = identity_for(command.workspace)
-        async with self._enter(identity) as prefix:
-            with _descriptor(self._filter) as filter_:
+        view = view_of(command.workspace, identity, self._hidden)
+        with ExitStack() as stack:
+            placeholders = stack.enter_context(held(view.absent_files, view.absent_folders))
+            filter_ = stack.enter_context(_descriptor(self._filter))
+            data = {p: stack.enter_context(_descriptor(content(p))) for p in placeholders.files}
+            async with self._enter(identity) as prefix, all_gone() as told:
+                mounts = [*self._mounts(view, network=command.network)]
+                mounts += _absent(data, placeholders.folders)
                 return await run_group(
-                    [*prefix, *self.command_line(command, identity, filter_)],
+                    [*prefix, *self._command_line(command, identity, filter_, told, mounts)],
                     identity=identity,
                     environment=environment_for(identity),
                     directory=Path("/"),
                     timeout=command.timeout,
                     max_output=command.max_output,
                     emit=emit,
-                    descriptors=filter_,
+                    descriptors=[*filter_, told, *(fd for fds in data.values() for fd in fds)],
                 )
 
-    def command_line(
-        self, command: Command, identity: Identity, filter_: Sequence[int]
+    def _command_line(
+        self,
+        command: Command,
+        identity: Identity,
+        filter_: Sequence[int],
+        told: int,
+        mounts: Sequence[str],
     ) -> list[str]:
-        view = view_of(command.workspace, identity, self._hidden)
         return [
             str(self._program),
             *self._namespaces(network=command.network),
             *(word for fd in filter_ for word in ("--add-seccomp-fd", str(fd))),
-            *self._mounts(view, network=command.network),
+            *("--info-fd", str(told)),
+            *mounts,
             "--chdir",
-            str(view.workspace),
+            str(command.workspace.resolve()),
             "--",
             # The kernel does not hold root to the limit; a control group does, if there is one.
-            *shell(command.script, self._limits, count_processes=not identity.root),
+            *shell(command.script, self._limits, count_processes=not identity.root, alone=True),
         ]
 
     @asynccontextmanager
@@ -128,22 +141,13 @@ class Bubblewrap:
         if network:
             yield from _name_service(view)
         yield from ("--bind", str(view.workspace), str(view.workspace))
+        for path in view.pinned:
+            if path.is_dir():
+                yield from ("--bind", str(path), str(path))
+        for path in view.read_only:
+            yield from ("--ro-bind", str(path), str(path))
         for path in view.hidden_within:
             yield from self._hide(path)
-        yield from self._protect(view)
-
-    def _protect(self, view: View) -> Iterator[str]:
-        for folder in view.read_only_folders:
-            # Its parent becomes a mount too: what is mounted cannot be renamed out of the way.
-            yield from ("--bind", str(folder.parent), str(folder.parent))
-        for path in view.read_only:
-            source = path if path.exists() else Path("/dev/null")  # absent: it cannot be made
-            yield from ("--ro-bind", str(source), str(path))
-        for folder in view.read_only_folders:
-            if folder.is_dir():
-                yield from ("--ro-bind", str(folder), str(folder))
-            else:
-                yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
 
     def _hide(self, path: Path) -> Iterator[str]:
         if path.is_dir():
@@ -157,14 +161,22 @@ class Bubblewrap:
         yield from ("--tmpfs", str(path))
 
 
+def _absent(files: Mapping[Path, Sequence[int]], folders: Sequence[Path]) -> Iterator[str]:
+    """Over each placeholder a copy: the placeholder itself must not be opened and locked."""
+    for path, descriptors in files.items():
+        yield from (word for fd in descriptors for word in ("--ro-bind-data", str(fd), str(path)))
+    for folder in folders:
+        yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
+
+
 @contextmanager
-def _descriptor(filter_: bytes) -> Iterator[tuple[int, ...]]:
-    """A descriptor that bwrap reads the filter from, and closes; none for no filter."""
-    if not filter_:
+def _descriptor(data: bytes) -> Iterator[tuple[int, ...]]:
+    """A descriptor that bwrap reads the data from, and closes; none for no data."""
+    if not data:
         yield ()
         return
-    with os.fdopen(os.memfd_create("seccomp"), "wb", buffering=0) as file:
-        file.write(filter_)
+    with os.fdopen(os.memfd_create("turnstone"), "wb", buffering=0) as file:
+        file.write(data)
         file.seek(0)
         yield (file.fileno(),)
 

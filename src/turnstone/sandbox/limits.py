@@ -31,11 +31,31 @@ class Limits:
     scratch: int = 512 * _MIB
 
 
-def shell(script: str, limits: Limits, *, count_processes: bool) -> list[str]:
+#: Told after a command whose background processes ended with it.
+STOPPED = "[background processes were stopped with the command]"
+
+#: Runs the command, and then looks whether anything but this shell and the first process of
+#: the namespace is left. What bash itself would say of a signal is kept off the output.
+_WATCH = """exec 3>&2 2>/dev/null
+"{bash}" --noprofile --norc -c "$1" bash 2>&3 3>&-
+code=$?
+for process in /proc/[0-9]*; do
+    id=${{process#/proc/}}
+    case $id in 1|$$) continue;; esac
+    read -r line < "$process/stat" || continue
+    case ${{line##*) }} in [ZX]*) continue;; esac
+    printf '\n%s\n' '{stopped}'
+    break
+done
+exit $code"""
+
+
+def shell(script: str, limits: Limits, *, count_processes: bool, alone: bool = False) -> list[str]:
     """The command line of a fresh bash, without profile or rc file, that runs `script`.
 
     `count_processes` limits the processes of the *user*; right only in a user namespace of
     its own, where no others are counted. The kernel does not hold root to it.
+    `alone`: it runs in a process namespace of its own, so that what it leaves can be told.
     """
     bash = shutil.which("bash") or "/bin/bash"
     memory = limits.memory or _three_quarters_of_memory()
@@ -44,5 +64,6 @@ def shell(script: str, limits: Limits, *, count_processes: bool) -> list[str]:
         limits_["u"] = limits.processes
     # One that cannot be set is lower already: the machine's own limit is the stricter one.
     lines = [f"ulimit -{kind} {number} 2>/dev/null" for kind, number in limits_.items()]
-    lines.append(f'exec "{bash}" --noprofile --norc -c "$1" bash')
-    return [bash, "--noprofile", "--norc", "-c", "; ".join(lines), "turnstone", script]
+    plain = f'exec "{bash}" --noprofile --norc -c "$1" bash'
+    lines.append(_WATCH.format(bash=bash, stopped=STOPPED) if alone else plain)
+    return [bash, "--noprofile", "--norc", "-c", "\n".join(lines), "turnstone", script]

@@ -31,4 +31,5 @@ class Unconfined:
             timeout=command.timeout,
             max_output=command.max_output,
             emit=emit,
+            tell_stopped=True,
         )

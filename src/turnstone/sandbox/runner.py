@@ -12,10 +12,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from turnstone.core.sandbox import CommandResult
 from turnstone.sandbox.identity import Identity
+from turnstone.sandbox.limits import STOPPED
 from turnstone.sandbox.output import HeadTail
 
 #: Seconds that output is still read after the program has ended: enough for what is in the
@@ -36,9 +38,11 @@ async def run_group(
     max_output: int,
     emit: Callable[[str], None],
     descriptors: Sequence[int] = (),
+    tell_stopped: bool = False,
 ) -> CommandResult:
     """Run `argv` with exactly this environment, nothing on stdin, and only these descriptors.
 
+    With `tell_stopped`, a line is added to the output if processes of the group were left.
     Raises OSError if it cannot be started.
     """
     started = time.monotonic()
@@ -59,7 +63,10 @@ async def run_group(
     except TimeoutError:
         timed_out = True
     finally:
+        left = tell_stopped and not timed_out and _is_group_alive(process.pid)
         await _end(process, pump)
+    if left:
+        _take(f"\n{STOPPED}\n", output, emit)
     return CommandResult(
         exit_code=None if timed_out else process.returncode,
         output=output.text(),
@@ -103,6 +110,20 @@ async def _ended(process: asyncio.subprocess.Process, pump: asyncio.Task[None]) 
     finally:
         waiting.cancel()
     await asyncio.wait({pump}, timeout=GRACE)
+
+
+def _is_group_alive(group: int) -> bool:
+    """Whether the group of an ended program has processes other than dead ones."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 async def _end(process: asyncio.subprocess.Process, pump: asyncio.Task[None]) -> None:

@@ -53,6 +53,8 @@ class Bash:
             max_output=context.max_output,
         )
         try:
+            if not context.workspace.is_dir():
+                return ToolResult("error", f"The workspace {context.workspace} is gone.")
             result = await self._sandbox.run(command, emit)
         except OSError as error:
             return ToolResult("error", f"The command could not be started: {error}.")

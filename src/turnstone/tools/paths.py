@@ -8,73 +8,41 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from turnstone.core.errors import ToolRefused
+from turnstone.core.sensitive import (
+    HOME_SECRETS,
+    HOME_STARTER_FOLDERS,
+    SECRET_NAMES,
+    STARTER_NAMES,
+    is_own,
+)
 from turnstone.core.tool import Access, PathUse, ToolContext
+from turnstone.tools.text import visible
 
 #: Bytes; what Linux takes.
 _MAX_PATH = 4096
 _MAX_NAME = 255
 
-#: Names of files and folders that hold credentials, wherever they are.
-SECRET_NAMES = (
-    ".env*",
-    "*.pem",
-    "*.p12",
-    "*.pfx",
-    "*.kdbx",
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa*",
-    "id_ed25519*",
-    ".netrc",
-    ".npmrc",
-    ".pypirc",
-    ".pgpass",
-    ".git-credentials",
-    ".aws",
-    ".azure",
-    ".gnupg",
-    ".kube",
-    ".ssh",
-    ".turnstone",
+#: Where secrets are, wherever such a place is: the names and places of one list, folded.
+SECRET_PLACES = (".git/config", *(place.casefold() for place in HOME_SECRETS if "/" in place))
+SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
+
+#: The same for what is started by itself; these may be read.
+_STARTER_PLACES = (
+    *(".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks"),
+    *(place for place in HOME_STARTER_FOLDERS if "/" in place),
 )
 
-#: Names of files and folders from which something is started later, by itself, with the
-#: person's rights: harmless to read, and asked about before they are written.
-STARTER_NAMES = (
-    ".bash*",
-    ".zsh*",
-    ".zprofile",
-    ".profile",
-    ".gitconfig",
-    ".gitmodules",
-    ".gitattributes",
-    ".mcp.json",
-    ".envrc",
-    ".pre-commit-config.yaml",
-    ".github",
-    ".gitlab-ci.yml",
-    ".circleci",
-    ".vscode",
-    ".idea",
-    ".husky",
-    ".ci",
-    "jenkinsfile",
-)
 
-#: The same, by the folder that they lie in.
-_STARTER_PLACES = ((".git", "config"), (".git", "hooks"))
-_SECRET_PLACES = ((".git", "config"), (".config", "turnstone"), (".local", "share", "turnstone"))
-
-
-def resolve(raw: str, context: ToolContext, access: Access) -> PathUse:
+def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Path] = ()) -> PathUse:
     """Links followed, `~` expanded, relative to the workspace.
 
     What is in a sensitive place counts as outside, so that it is asked about.
-    Raises ToolRefused for what can be no path.
+    Raises ToolRefused for what can be no path, and for what is in one of `hidden`.
     """
     if not raw.strip():
         raise ToolRefused("The argument `path` is empty.")
@@ -90,31 +58,41 @@ def resolve(raw: str, context: ToolContext, access: Access) -> PathUse:
     # `~` and `~/…` alone: `~other` names somebody else's home, and is a fine file name too.
     expanded = os.path.expanduser(raw) if raw == "~" or raw.startswith("~/") else raw
     path = Path(os.path.realpath(context.workspace / expanded))
-    inside = path.is_relative_to(context.workspace) and not is_sensitive(path, access, context)
+    if is_own(path, hidden, context.workspace):
+        raise ToolRefused(
+            f"{shown(path, context)} belongs to turnstone itself; no tool may use it."
+        )
+    base = context.workspace
+    inside = path.is_relative_to(base) and not is_sensitive(path, access, base)
     return PathUse(path, access, inside)
 
 
 def shown(path: Path, context: ToolContext) -> str:
-    """Relative to the workspace where it is in there, otherwise absolute."""
+    """Relative to the workspace where it is in there, otherwise absolute; on one line, visible."""
     if path == context.workspace:
         return "."
     if path.is_relative_to(context.workspace):
-        return str(path.relative_to(context.workspace))
-    return str(path)
+        return shown_name(str(path.relative_to(context.workspace)))
+    return shown_name(str(path))
 
 
-def is_sensitive(path: Path, access: Access, context: ToolContext) -> bool:
+def shown_name(name: str) -> str:
+    """A name in which nothing is unseen, and that takes one line."""
+    return visible(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def is_sensitive(path: Path, access: Access, base: Path) -> bool:
     """Whether reading it would show credentials, or writing it start something later.
 
     Case and Unicode form do not matter, since to some file systems they do not. Folders
-    above the workspace do not count: the person has chosen to work below them.
+    above `base` do not count: the person has chosen to work below them.
     """
-    base = context.workspace
     parts = path.relative_to(base).parts if path.is_relative_to(base) else path.parts
     folded = [unicodedata.normalize("NFC", part).casefold() for part in parts]
     writes = access == "write"
-    names = (*SECRET_NAMES, *(STARTER_NAMES if writes else ()))
-    places = (*_SECRET_PLACES, *(_STARTER_PLACES if writes else ()))
+    names = (*SECRET_ANYWHERE, *(STARTER_NAMES if writes else ()))
+    places = (*SECRET_PLACES, *(_STARTER_PLACES if writes else ()))
+    within = f"/{'/'.join(folded)}/"
     return any(fnmatchcase(part, name) for part in folded for name in names) or any(
-        tuple(folded[i : i + len(place)]) == place for place in places for i in range(len(folded))
+        f"/{place}/" in within for place in places
     )

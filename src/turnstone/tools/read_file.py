@@ -7,13 +7,14 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from turnstone.core.errors import ToolRefused
+from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import reading, reason, root_for
@@ -52,7 +53,10 @@ class ReadFileArguments(msgspec.Struct, frozen=True):
 
 
 class ReadFile:
-    def __init__(self) -> None:
+    """`hidden` are resolved folders and files of our own, which it refuses."""
+
+    def __init__(self, hidden: Sequence[Path] = ()) -> None:
+        self._hidden = tuple(hidden)
         self.spec = load_spec("read_file")
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
@@ -60,7 +64,7 @@ class ReadFile:
         for name, value in (("offset", wanted.offset), ("limit", wanted.limit)):
             if value is not None and value < 1:
                 raise ToolRefused(f"read_file: the argument `{name}` must be 1 or more.")
-        use = resolve(wanted.path, context, "read")
+        use = resolve(wanted.path, context, "read", self._hidden)
         return Prepared(
             tool="read_file",
             arguments=msgspec.to_builtins(wanted),
@@ -75,7 +79,9 @@ class ReadFile:
         try:
             return await in_thread(lambda stop: _read(path, wanted, context, stop))
         except OSError as error:
-            hint = _near(path, context) if isinstance(error, FileNotFoundError) else ""
+            hint = (
+                _near(path, context, self._hidden) if isinstance(error, FileNotFoundError) else ""
+            )
             return ToolResult("error", f"{shown(path, context)} {reason(error)}.{hint}")
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
@@ -153,7 +159,7 @@ def _text(raw: bytes, *, first: bool) -> str:
     return raw.decode(encoding, "replace").rstrip()
 
 
-def _near(path: Path, context: ToolContext) -> str:
+def _near(path: Path, context: ToolContext, hidden: Sequence[Path]) -> str:
     """Names beside the missing one that look like it; of the workspace only."""
     if not path.is_relative_to(context.workspace):
         return ""
@@ -161,7 +167,11 @@ def _near(path: Path, context: ToolContext) -> str:
         names = sorted(os.listdir(path.parent))
     except OSError:
         return ""
-    near = difflib.get_close_matches(path.name, names, n=_NEAR)
+    near = [
+        name
+        for name in difflib.get_close_matches(path.name, names, n=_NEAR)
+        if not is_own(path.with_name(name), hidden, context.workspace)
+    ]
     if not near:
         return ""
     return " Did you mean " + " or ".join(shown(path.with_name(n), context) for n in near) + "?"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Any
 import msgspec
 
 from turnstone.core.errors import ToolRefused
+from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import NotAFile, folder, reason, root_for
-from turnstone.tools.paths import resolve, shown
+from turnstone.tools.paths import is_sensitive, resolve, shown
 from turnstone.tools.search_engines import INVALID, PER_FILE, Engine, find_engine
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import one_line
@@ -35,6 +37,9 @@ MAX_LINE = 400
 #: Files named whose name contains the query.
 MAX_NAMES = 50
 
+#: What ripgrep prints of a binary file in which something matches, with no NUL after the path.
+_REMARK = re.compile(rb": binary file matches \(found .* byte around offset \d+\)$")
+
 #: Bytes. A query is an argument of a program.
 _MAX_QUERY = 10_000
 
@@ -45,16 +50,20 @@ class SearchArguments(msgspec.Struct, frozen=True):
 
 
 class Search:
-    """`engine` is the program that looks through the files; by default the best there is."""
+    """`engine` is the program that looks through the files; by default the best there is.
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    `hidden` are resolved folders and files of our own: refused, and left out of what is found.
+    """
+
+    def __init__(self, engine: Engine | None = None, *, hidden: Sequence[Path] = ()) -> None:
+        self._hidden = tuple(hidden)
         self.spec = load_spec("search")
         self._engine = engine or find_engine()
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
         wanted = parse_arguments("search", SearchArguments, arguments)
         _check(wanted.query)
-        use = resolve(wanted.path or ".", context, "read")
+        use = resolve(wanted.path or ".", context, "read", self._hidden)
         place = "" if use.path == context.workspace else f" in {shown(use.path, context)}"
         return Prepared(
             tool="search",
@@ -67,10 +76,12 @@ class Search:
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
         path = prepared.paths[0].path
         query = str(prepared.arguments["query"])
-        findings = _Findings(query, context.max_output)
+        findings = _Findings(
+            query, context, lambda found: self._may_tell(found, path, context.workspace)
+        )
         try:
             with _place(path, context) as place:
-                findings.prefix = place.prefix
+                findings.base = place.base
                 async with asyncio.timeout(context.timeout):
                     await self._search(findings, place)
         except TimeoutError:
@@ -82,6 +93,16 @@ class Search:
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
         return None
 
+    def _may_tell(self, found: Path, searched: Path, workspace: Path) -> bool:
+        """Whether a file that was found is neither our own nor, by its name, a secret.
+
+        Who has permitted the search of a secret folder has permitted what is in it.
+        """
+        base = workspace if searched.is_relative_to(workspace) else Path("/")
+        if is_sensitive(searched, "read", base):
+            base = searched
+        return not is_own(found, self._hidden, workspace) and not is_sensitive(found, "read", base)
+
     async def _search(self, findings: _Findings, place: _Place) -> None:
         query, target = findings.query, place.target
         trial = self._engine.lines(query, os.devnull, literal=False)
@@ -90,48 +111,56 @@ class Search:
         if literal:
             findings.notes.append("the query is no regular expression; it was taken as text")
         lines = self._engine.lines(query, target, literal=literal)
-        await _each(lines, place.directory, findings.add_line)
-        await _each(self._engine.files(target), place.directory, findings.add_name)
+        await _each(lines, place.directory, b"\n", findings.add_line)
+        await _each(self._engine.files(target), place.directory, b"\0", findings.add_name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     directory: str  # where the program starts
     target: str  # what it looks through, from there
-    prefix: str  # what its paths are shown with
+    base: Path  # where that is
 
 
 class _Findings:
     """What a search has found, within the limits, and what was left out."""
 
-    def __init__(self, query: str, room: int) -> None:
+    def __init__(self, query: str, context: ToolContext, may_tell: Callable[[Path], bool]) -> None:
         self.query = query
-        self.prefix = ""
+        self.base = context.workspace
         self.notes: list[str] = []
-        self._room = room
+        self._context = context
+        self._may_tell = may_tell
+        self._room = context.max_output
+        self._begun = b""
         self._lines: list[str] = []
         self._names: list[str] = []
-        self._path, self._of_path = b"", 0
+        self._path, self._told, self._of_path = b"", True, 0
 
     def add_line(self, line: bytes) -> bool:
         """Whether more is wanted."""
-        path, separator, rest = line.rstrip(b"\r\n").partition(b"\0")
+        path, separator, rest = line.partition(b"\0")
         if not separator:
-            return True  # ripgrep's remark about a binary file
+            # The name goes on in the next line, or it is ripgrep's remark about a binary file.
+            self._begun = b"" if _REMARK.search(line) else self._begun + line
+            return True
+        path, self._begun = self._begun + path, b""
+        if not self._count(path):
+            return True
+        rest = rest.rstrip(b"\r\n")
         number, _, text = rest.decode("utf-8", "replace").partition(":")
         if len(text) > MAX_LINE:
             text = f"{text[:MAX_LINE]} [line cut]"
         self._add(self._lines, f"{self._shown(path)}:{number}:{text}")
-        self._count(path)
         if len(self._lines) < MAX_MATCHES and self._room > 0:
             return True
         self.notes.append(f"stopped at {len(self._lines):,} matches; narrow the query or the path")
         return False
 
     def add_name(self, line: bytes) -> bool:
-        path = line.rstrip(b"\n")
+        path = line.rstrip(b"\0")
         name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-        if self.query.casefold() in name.casefold():
+        if self.query.casefold() in name.casefold() and self._may_tell(self._found(path)):
             if len(self._names) == MAX_NAMES or self._room <= 0:
                 self.notes.append(f"stopped at {len(self._names)} file names")
                 return False
@@ -145,19 +174,25 @@ class _Findings:
         return "\n".join([*parts, *(f"[{note}]" for note in self.notes)])
 
     def _shown(self, path: bytes) -> str:
-        return self.prefix + path.decode("utf-8", "replace").removeprefix("./")
+        return shown(self._found(path), self._context)
+
+    def _found(self, path: bytes) -> Path:
+        return self.base / os.fsdecode(path)
 
     def _add(self, to: list[str], text: str) -> None:
         to.append(text)
         self._room -= len(text) + 1
 
-    def _count(self, path: bytes) -> None:
-        self._of_path = self._of_path + 1 if path == self._path else 1
-        self._path = path
-        if self._of_path == PER_FILE:
+    def _count(self, path: bytes) -> bool:
+        """Whether this file may be told of."""
+        if path != self._path:
+            self._path, self._told, self._of_path = path, self._may_tell(self._found(path)), 0
+        self._of_path += 1
+        if self._told and self._of_path == PER_FILE:
             self.notes.append(
                 f"{self._shown(path)}: the first {PER_FILE} matches; there may be more"
             )
+        return self._told
 
 
 def _check(query: str) -> None:
@@ -182,10 +217,8 @@ def _place(path: Path, context: ToolContext) -> Iterator[_Place]:
     else:
         base, target = path.parent, f"./{path.name}"
     with folder(root, base) as descriptor:
-        base_shown = shown(base, context)
-        prefix = "" if base_shown == "." else f"{base_shown.rstrip('/')}/"
         held = f"/proc/self/fd/{descriptor}"
-        yield _Place(held if os.path.isdir(held) else str(base), target, prefix)
+        yield _Place(held if os.path.isdir(held) else str(base), target, base)
 
 
 def _is_folder(root: Path, path: Path) -> bool:
@@ -196,13 +229,20 @@ def _is_folder(root: Path, path: Path) -> bool:
         return stat.S_ISDIR(mode)
 
 
-async def _each(argv: list[str], directory: str, take: Callable[[bytes], bool]) -> None:
-    """Give the lines of a program to `take` until it has enough."""
+async def _each(argv: list[str], directory: str, end: bytes, take: Callable[[bytes], bool]) -> None:
+    """Give what a program prints to `take`, piece by piece, until it has enough."""
     async with _started(argv, directory) as process:
         assert process.stdout is not None
-        async for line in process.stdout:
-            if not take(line):
+        while piece := await _until(end, process.stdout):
+            if not take(piece):
                 break
+
+
+async def _until(end: bytes, stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readuntil(end)
+    except asyncio.IncompleteReadError as rest:
+        return rest.partial
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """The two programs that can look through files for `search`, as command lines.
 
 Both run in the folder to be searched, both print `path NUL line:text` in the order of paths,
-leave out the same files, and end with INVALID if the query is no regular expression to them.
+or `path NUL` for files, and end with INVALID if the query is no regular expression to them.
+Both leave out what saves work to leave out; that nothing else is told is up to `search`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from turnstone.tools.paths import SECRET_NAMES
+from turnstone.tools.paths import SECRET_ANYWHERE, SECRET_PLACES
 
 #: Exit code for a query that is no regular expression; ripgrep's choice.
 INVALID = 2
@@ -44,14 +45,15 @@ class Engine(Protocol):
         """The program that prints the matching lines."""
 
     def files(self, target: str) -> list[str]:
-        """The program that prints all files that are looked through."""
+        """The program that prints all files that are looked through, a NUL after each."""
 
 
 class Ripgrep:
     def __init__(self, program: str) -> None:
         self._common = [program, "--no-config", "--no-ignore", "--hidden", "--color=never"]
         self._common += ["--sort=path", "--no-messages"]
-        self._common += [f"--iglob=!{name}" for name in (*SKIPPED, *SECRET_NAMES)]
+        self._common += [f"--iglob=!{name}" for name in (*SKIPPED, *SECRET_ANYWHERE)]
+        self._common += [f"--iglob=!**/{place}" for place in SECRET_PLACES]
 
     def lines(self, query: str, target: str, *, literal: bool) -> list[str]:
         form = ["--no-heading", "--with-filename", "--line-number", "--null"]
@@ -60,7 +62,7 @@ class Ripgrep:
         return [*self._common, *form, f"--regexp={query}", "--", target]
 
     def files(self, target: str) -> list[str]:
-        return [*self._common, "--files", "--", target]
+        return [*self._common, "--files", "--null", "--", target]
 
 
 class PythonEngine:
@@ -74,7 +76,7 @@ class PythonEngine:
         return self._program(query=None, target=target, literal=True)
 
     def _program(self, **order: object) -> list[str]:
-        order |= {"skipped": [*SKIPPED, *SECRET_NAMES], "per_file": PER_FILE}
+        order |= {"skipped": [*SKIPPED, *SECRET_ANYWHERE], "per_file": PER_FILE}
         order |= {"max_columns": _MAX_COLUMNS}
         script = Path(__file__).with_name("search_program.py")
         return [sys.executable, "-I", "-S", str(script), json.dumps(order)]

@@ -34,7 +34,7 @@ def main() -> int:
             return _INVALID
     for path in _files(order["target"], order["skipped"]):
         if pattern is None:
-            _put(os.fsencode(path))
+            _put(os.fsencode(path), end=b"\0")
         else:
             _search(path, pattern, order["per_file"], order["max_columns"])
     return 0
@@ -87,8 +87,8 @@ def _lines(file: io.BufferedReader[io.FileIO]) -> Iterator[bytes]:
         yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _put(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
+def _put(line: bytes, end: bytes = b"\n") -> None:
+    sys.stdout.buffer.write(line + end)
 
 
 if __name__ == "__main__":

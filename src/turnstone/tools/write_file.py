@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,16 @@ class WriteFileArguments(msgspec.Struct, frozen=True):
 
 
 class WriteFile:
-    def __init__(self) -> None:
+    """`hidden` are resolved folders and files of our own, which it refuses."""
+
+    def __init__(self, hidden: Sequence[Path] = ()) -> None:
+        self._hidden = tuple(hidden)
         self.spec = load_spec("write_file")
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
         wanted = parse_arguments("write_file", WriteFileArguments, arguments)
         content = _encoded(wanted.content)
-        use = resolve(wanted.path, context, "write")
+        use = resolve(wanted.path, context, "write", self._hidden)
         name = shown(use.path, context)
         if wanted.path.endswith("/"):
             raise ToolRefused(f"write_file: {name} is a directory.", hint="Name a file in it.")

@@ -1,0 +1,126 @@
+"""What holds secrets, what starts by itself, and what is our own: one list for tools and sandbox.
+
+Names and places only; nothing is looked at or opened here. Names are patterns in lower case,
+for whoever folds the case first; places are as they are on the disk, below a home directory.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+#: Secrets wherever they are. A command may read these in its workspace, since builds do.
+SECRET_NAMES = (
+    ".env*",
+    "*.pem",
+    "*.p12",
+    "*.pfx",
+    "*.kdbx",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa*",
+    "id_ed25519*",
+)
+
+#: Secrets of a home directory: hidden from commands one by one where the workspace is a home
+#: directory or a folder above one; asked about, and left out by `search`, in any folder.
+HOME_SECRETS = tuple(
+    (
+        # Keys, tokens and passwords.
+        ".ssh .gnupg .aws .azure .kube .docker .dockercfg .password-store .netrc .npmrc .pypirc "
+        ".git-credentials .gitcookies .pgpass .my.cnf .mylogin.cnf .vault-token .s3cfg .boto "
+        ".terraformrc .terraform.d .huggingface .cache/huggingface/token .cargo/credentials "
+        ".cargo/credentials.toml .gem/credentials .composer/auth.json .m2/settings.xml "
+        ".config/gcloud .config/gh .config/glab-cli .config/hub .config/git/credentials "
+        ".config/rclone .config/op .config/sops .config/containers .config/composer "
+        ".config/pypoetry/auth.toml .local/share/containers .local/share/keyrings "
+        ".local/share/kwalletd "
+        # What the person has typed.
+        ".bash_history .zsh_history .python_history .psql_history .mysql_history "
+        ".sqlite_history .node_repl_history .histfile .lesshst .viminfo "
+        ".local/share/fish/fish_history "
+        # Cookies and mail.
+        ".mozilla .thunderbird .config/google-chrome .config/chromium .config/vivaldi "
+        ".config/microsoft-edge .config/BraveSoftware "
+        # Our own.
+        ".turnstone .config/turnstone .local/share/turnstone .local/state/turnstone"
+    ).split()
+)
+
+#: Files of a home directory that start by themselves what is written in them.
+HOME_STARTER_FILES = tuple(
+    (
+        ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .xprofile "
+        ".xsession .xsessionrc .zshrc .zprofile .zshenv .zlogin .zlogout .gitconfig"
+    ).split()
+)
+
+#: Folders of which the same holds, or whose settings name programs to start.
+HOME_STARTER_FOLDERS = tuple(
+    (
+        ".config/autostart .config/environment.d .config/fish .config/git .config/systemd "
+        ".config/turnstone .local/bin .ssh .aws .docker .kube"
+    ).split()
+)
+
+#: Names of files and folders from which something is started later, by itself, with the
+#: person's rights: harmless to read, and asked about before they are written.
+STARTER_NAMES = (
+    ".bash*",
+    ".zsh*",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".profile",
+    ".xprofile",
+    ".xsession*",
+    ".gitconfig",
+    ".gitmodules",
+    ".gitattributes",
+    ".mcp.json",
+    ".envrc",
+    ".pre-commit-config.yaml",
+    ".github",
+    ".gitlab-ci.yml",
+    ".circleci",
+    ".vscode",
+    ".idea",
+    ".husky",
+    ".ci",
+    "jenkinsfile",
+)
+
+#: What is ours in a folder that holds our state, where the folder as a whole cannot be hidden.
+OWN_NAMES = ("token", "*.db", "*.db-wal", "*.db-shm", "*.db-journal", "*.nodes")
+
+#: What belongs to a store, after its name: SQLite's files beside it, and the locks of nodes.
+_STORE_ENDINGS = ("", "-wal", "-shm", "-journal", ".nodes")
+
+
+def store_files(store: Path) -> tuple[Path, ...]:
+    """The files and folders of the store at this path, to be hidden whatever its name is."""
+    return tuple(store.with_name(f"{store.name}{ending}") for ending in _STORE_ENDINGS)
+
+
+def is_own(path: Path, hidden: Sequence[Path], workspace: Path) -> bool:
+    """Whether `path` is hidden: in one of `hidden`, which are folders or files; all resolved.
+
+    Of a hidden folder that is the workspace, or holds it, only the names in OWN_NAMES are.
+    Case and Unicode form do not matter, since to some file systems they do not.
+    """
+    parts, base = _folded(path), _folded(workspace)
+    for folder in map(_folded, hidden):
+        rest = parts[len(folder) :]
+        if parts[: len(folder)] != folder:
+            continue
+        if base[: len(folder)] != folder:
+            return True
+        if rest and any(fnmatchcase(rest[0], name) for name in OWN_NAMES):
+            return True
+    return False
+
+
+def _folded(path: Path) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in path.parts)
