@@ -13,7 +13,7 @@ import pytest
 from modelserver import Reply, call, calls, error, hold, text
 from modelserver.plans import echo, last_user_text, shell, tool_results
 from oturn.transport.base import Finished, TextDelta
-from support.nodes import local_host
+from support.nodes import local_host, local_node
 from support.person import ASKED, CTRL_C, CTRL_D, PROMPT, at_terminal
 from support.servers import FULL, serving
 from turnstone.api.http_host import HttpHost
@@ -45,6 +45,19 @@ async def test_an_answer_is_printed_once_and_whole(tmp_path: Path) -> None:
             await person.says("one two three four five six")
             await person.sees(PROMPT)
             assert person.screen.count("one two three four five six") == 1
+
+
+async def test_bytes_that_are_no_text_are_replaced_before_they_are_sent(tmp_path: Path) -> None:
+    async with local_node(tmp_path, shell) as node, at_terminal(node.host) as person:
+        await person.sees(PROMPT)
+        person._keys.send_bytes(b"caf\xff now\r")
+        assert "caf\ufffd now" in await person.sees(PROMPT)
+        person.types("run: true\r")
+        await person.sees(ASKED)
+        person._keys.send_bytes(b"no, not \xff\r")
+        await person.sees(PROMPT)
+        assert last_user_text(node.model.requests[0]) == "caf\ufffd now"
+        assert "not \ufffd" in tool_results(node.model.requests[-1])[-1][1]
 
 
 async def test_a_yes_runs_exactly_what_was_shown(tmp_path: Path) -> None:
@@ -241,7 +254,8 @@ async def test_slash_commands_do_what_help_says(tmp_path: Path) -> None:
             person.types("/cancel\r")
             assert "No turn is running." in await person.sees(PROMPT)
             person.types("/new\r")
-            await person.sees(PROMPT)
+            told = await person.sees(PROMPT)
+            assert "is kept" not in told and "cannot go back to it yet" in told
             assert [info.name for info in await host.list()] == ["mine", "mine"]
             person.types("/exit\r")
             assert await person.leaves() == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnstone.cli.plain import one_line, plain, plain_json
+from turnstone.cli.plain import one_line, plain, plain_json, sendable
 
 #: Sequences that terminals obey: what they would do, and the bytes.
 HOSTILE = {
@@ -152,3 +152,12 @@ def test_json_keeps_its_value_and_loses_what_a_terminal_obeys(text: str) -> None
     line = plain_json(json.dumps({"text": text}, ensure_ascii=False))
     assert json.loads(line) == {"text": text}
     assert not any(is_obeyed(char) for char in line) and "\n" not in line
+
+
+@given(st.text(st.characters(codec=None)))
+def test_what_is_sent_has_an_encoding_and_only_halves_of_characters_are_replaced(text: str) -> None:
+    sent = sendable(text)
+    sent.encode()
+    assert len(sent) == len(text)
+    for before, after in zip(text, sent, strict=True):
+        assert after == ("\ufffd" if "\ud800" <= before <= "\udfff" else before)

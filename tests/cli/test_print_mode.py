@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import signal
 import threading
@@ -19,8 +20,12 @@ from support.nodes import local_host
 from support.servers import FULL, serving
 from turnstone.api.http_host import HttpHost
 from turnstone.cli.chat import run_chat
+from turnstone.cli.print_mode import way_out
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream
+from turnstone.core.policy import Grants, decide
+from turnstone.core.sandbox import Level
+from turnstone.core.tool import PathUse, Prepared, ToolSpec
 
 Plan = Callable[[dict[str, Any]], Reply]
 
@@ -75,8 +80,49 @@ async def test_what_needs_approval_is_refused_where_nobody_can_be_asked(
     code, out, err = await printed(tmp_path, capsys, shell, "run: touch here")
     assert code == 3
     assert "Not run" in out, "the model was told, and says so"
-    assert "touch here" in err and "Nobody could be asked" in err and "--skip-permissions" in err
+    assert "touch here" in err and "Nobody could be asked" in err
+    assert "asked because: " in err and "--skip-permissions" not in err
     assert not (tmp_path / "workspace" / "here").exists()
+
+
+TOOL = ToolSpec(name="a_tool", description="", parameters={})
+INSIDE = PathUse(Path("/w/x"), "write", inside=True)
+OUTSIDE = PathUse(Path("/x"), "read", inside=False)
+
+
+def prepared(paths: tuple[PathUse, ...], commands: tuple[str, ...]) -> Prepared:
+    return Prepared("a_tool", {}, "effect", "a_tool: x", paths=paths, commands=commands)
+
+
+def test_the_way_out_that_is_named_leads_out() -> None:
+    """For every question that the rules can ask: the flag is named just where it is an answer."""
+    rules = set()
+    for paths, commands, auto, level in itertools.product(
+        [(), (INSIDE,), (INSIDE, OUTSIDE)], [(), ("true",)], [False, True], Level
+    ):
+        call = prepared(paths, commands)
+        ruling = decide(call, TOOL, Grants(auto_approve=auto), level)
+        if ruling.verdict != "ask":
+            continue
+        rules.add(ruling.rule)
+        named = decide(call, TOOL, Grants(auto_approve=auto, tools={TOOL.name}), level)
+        told = way_out([question(rule=ruling.rule)])
+        assert ("--auto-approve a_tool" in told) is (named.verdict == "allow"), ruling.rule
+        assert "terminal" in told
+    assert len(rules) == 4, rules
+
+
+def question(**fields: Any) -> ev.ToolItem:
+    named = {"call_id": "c", "name": "a_tool", "func_name": "a_tool", "header": ""}
+    return ev.ToolItem(**{"needs_approval": True, **named, **fields})
+
+
+def test_one_call_that_no_flag_permits_is_enough() -> None:
+    one = question(rule="a_tool is asked by default")
+    other = question(rule="/x is outside the workspace, or holds secrets")
+    unasked = question(name="search", rule="search runs unasked", needs_approval=False)
+    assert "--auto-approve a_tool," in way_out([one, unasked])
+    assert "No flag" in way_out([one, other])
 
 
 async def test_what_was_allowed_beforehand_is_not_asked(

@@ -7,6 +7,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from turnstone.cli.render import FOLD_HEAD, FOLD_TAIL, LINE_LENGTH, Screen, make_console
@@ -202,3 +203,45 @@ def test_messages_and_answers_of_others_are_shown_and_ones_own_are_not() -> None
 def test_the_cost_of_a_turn_stands_at_its_end() -> None:
     cost = ev.Status(total_tokens=12_345, context_window=32_000, pct=38.6)
     assert shown(cost, ev.TurnEnded()) == "12,345 tokens · 38.6 % of the context\n"
+
+
+def on_terminal(width: int) -> tuple[Screen, io.StringIO]:
+    paper = io.StringIO()
+    console = Console(
+        file=paper, force_terminal=True, color_system=None, highlight=False, width=width
+    )
+    return Screen(console), paper
+
+
+SENTENCE = "No model answers here, but the practice model: it shows how things work, 漢字 and all."
+
+
+@pytest.mark.parametrize("width", [24, 40, 79, 80, 200])
+def test_a_sentence_is_broken_between_words_where_the_terminal_ends(width: int) -> None:
+    screen, paper = on_terminal(width)
+    screen.line(SENTENCE, indent="  ")
+    rows = paper.getvalue().splitlines()
+    assert all(cell_len(row) <= width and row.startswith("  ") for row in rows)
+    assert " ".join(paper.getvalue().split()) == SENTENCE, "no word is broken, and none lost"
+    assert (len(rows) > 1) is (width < 90)
+
+
+def test_the_meanings_of_a_table_stay_in_their_column() -> None:
+    screen, paper = on_terminal(40)
+    screen.table([("/help", SENTENCE), ("/exit", "leave")])
+    rows = paper.getvalue().splitlines()
+    assert rows[0].startswith("  /help    No model") and rows[-1] == "  /exit    leave"
+    assert all(row.startswith(" " * 11) and row[11] != " " for row in rows[1:-1])
+    assert all(cell_len(row) <= 40 for row in rows)
+
+
+def test_a_word_longer_than_the_terminal_is_shown_whole() -> None:
+    screen, paper = on_terminal(30)
+    screen.line("x" * 100)
+    assert "".join(paper.getvalue().split()) == "x" * 100
+
+
+def test_where_there_is_no_terminal_a_sentence_stays_on_its_line() -> None:
+    paper = io.StringIO()
+    Screen(make_console(paper)).line(SENTENCE * 5)
+    assert paper.getvalue() == f"{SENTENCE * 5}\n"

@@ -6,17 +6,23 @@ nothing; it closes no host, for whoever made that one lets it go.
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 
 from turnstone import __version__
 from turnstone.cli.conversation import Conversation
 from turnstone.cli.feed import following
 from turnstone.cli.lines import Lines
-from turnstone.cli.plain import one_line
+from turnstone.cli.plain import sendable
 from turnstone.cli.print_mode import FAILED, STOPPED, USAGE, run_print
 from turnstone.cli.render import Screen, make_console
+from turnstone.cli.streams import (
+    StreamFailed,
+    check_stdout,
+    drop,
+    has_keyboard,
+    make_ready,
+    read_all,
+)
 from turnstone.core.errors import EmptyMessage, InvalidRequest, TurnstoneError
 from turnstone.core.host import CreateWorkstream, Host, NodeHealth
 from turnstone.core.practice import MODEL_NAME as PRACTICE
@@ -46,26 +52,31 @@ async def run_chat(
     the workstream is made.
 
     Exit codes: 0 done (or left), 1 failed, 2 wrong usage, 3 something needed an approval and
-    nobody could be asked, 130 stopped. A TurnstoneError is told on stderr, in a sentence.
+    nobody could be asked, 130 stopped. A TurnstoneError, and a standard stream that cannot be
+    used, is told on stderr, in a sentence.
     """
-    _survive_any_encoding()
+    make_ready()
     try:
-        if prompt is None and sys.stdin.isatty():
+        check_stdout()
+        if prompt is None and has_keyboard():
             if json:
                 return _misused("--json needs a message: turnstone -p TEXT --json.")
             lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
             return await chat(host, Screen(make_console()), lines, create, banner, workspace)
-        text = prompt if prompt is not None else sys.stdin.read()
+        text = sendable(prompt if prompt is not None else read_all())
         if not text.strip():
             return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
-        asked = Lines(on=sys.stderr) if sys.stdin.isatty() and sys.stderr.isatty() else None
-        screen = Screen(make_console(sys.stderr), answers=False)
-        return await run_print(host, screen, text, create=create, json=json, lines=asked)
+        asked = Lines(on=sys.stderr) if has_keyboard() and sys.stderr.isatty() else None
+        return await run_print(host, _beside(), text, create=create, json=json, lines=asked)
     except TurnstoneError as error:
         complain(error)
         return USAGE if isinstance(error, EmptyMessage | InvalidRequest) else FAILED
+    except StreamFailed as error:
+        _say_error(str(error))
+        return FAILED
     except BrokenPipeError:
-        return _reader_is_gone()
+        drop(sys.stdout)  # whoever read it has enough, as `head` does
+        return STOPPED
 
 
 async def chat(
@@ -102,25 +113,20 @@ def first_screen(health: NodeHealth, workspace: str, banner: str) -> list[tuple[
 
 def complain(error: TurnstoneError) -> None:
     """One sentence and what to do, on stderr."""
-    console = make_console(sys.stderr)
-    console.out(f"error: {one_line(error.message)}", style="red", highlight=False)
+    _say_error(error.message)
     if error.hint:
-        console.out(f"  {one_line(error.hint)}", highlight=False)
+        _beside().line(error.hint, indent="  ")
 
 
 def _misused(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    _say_error(sentence)
     return USAGE
 
 
-def _reader_is_gone() -> int:
-    """Whoever read our stdout has enough, as `head` does. Nothing more can be written there."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return STOPPED
+def _say_error(sentence: str) -> None:
+    _beside().line(f"error: {sentence}", "red")
 
 
-def _survive_any_encoding() -> None:
-    """A terminal that cannot show a character is shown its code; that is no reason to fail."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+def _beside() -> Screen:
+    """stderr, for what is said beside an answer."""
+    return Screen(make_console(sys.stderr), answers=False)

@@ -20,6 +20,8 @@ from turnstone.core.host import Host
 
 Next: TypeAlias = Literal["stay", "new", "leave"]
 
+_OLD_ONE = "The old one ({}) stays on record; the terminal cannot go back to it yet."
+
 Complain: TypeAlias = Callable[[TurnstoneError], None]
 
 
@@ -95,7 +97,7 @@ class Conversation:
         return "stay"
 
     async def new(self) -> Next:
-        self._screen.line(f"A new workstream. The old one ({self._feed.ws_id}) is kept.", "dim")
+        self._screen.line(f"A new workstream. {_OLD_ONE.format(self._feed.ws_id)}", "dim")
         return "new"
 
     async def leave(self) -> Next:
@@ -110,7 +112,9 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "/help": Command("this list", Conversation.help),
-    "/new": Command("begin a new workstream; the old one is kept", Conversation.new),
+    "/new": Command(
+        "begin a new workstream; there is no way back to the old one yet", Conversation.new
+    ),
     "/cancel": Command("stop the turn that runs in this workstream", Conversation.cancel),
     "/exit": Command("leave (also Ctrl-D)", Conversation.leave),
     "/quit": Command("leave", Conversation.leave),

@@ -13,6 +13,8 @@ from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.output import create_output
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from turnstone.cli.plain import sendable
+
 
 class Interrupted(Exception):
     """Ctrl-C. `typed` is what stood in the line."""
@@ -53,7 +55,7 @@ class Lines:
         """What is printed meanwhile goes above the line, not into it."""
         try:
             with patch_stdout(raw=True) if self._own_stdout else nullcontext():
-                return await session.prompt_async(prompt, handle_sigint=False)
+                return sendable(await session.prompt_async(prompt, handle_sigint=False))
         except KeyboardInterrupt:
             raise Interrupted(session.default_buffer.text) from None
         except EOFError:

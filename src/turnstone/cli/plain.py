@@ -1,4 +1,5 @@
-"""Text of models, tools, files and other people, made safe for a terminal. Pure.
+"""Text of models, tools, files and other people, made safe for a terminal; and of the person
+here, made fit to be sent. Pure.
 
 Nothing that arrives from outside may move the cursor, change colours, write to the clipboard,
 ring, answer as the keyboard, or show a line in another order than it is read in. Whatever
@@ -28,6 +29,10 @@ _OBEYED = (
 _HOSTILE = re.compile(f"[{_OBEYED}]")
 _LINE_ENDS = re.compile(r"\r\n")
 
+#: Halves of a surrogate pair: what Python makes of bytes that are no text, and what has no UTF-8.
+_HALVES = re.compile("[\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+
 #: Where Unicode keeps a picture of each C0 character, and of DEL.
 _PICTURES = 0x2400
 _PICTURE_OF_DEL = "\u2421"
@@ -50,6 +55,11 @@ def one_line(text: str) -> str:
 def plain_json(line: str) -> str:
     r"""JSON of the same value, with those characters as `\u` escapes: they stand in strings only."""
     return _HOSTILE.sub(lambda found: _escape(found[0]), line)
+
+
+def sendable(text: str) -> str:
+    """What was typed or given, with U+FFFD for whatever no encoding of Unicode can hold."""
+    return _HALVES.sub(_REPLACEMENT, text)
 
 
 def _placeholder(char: str) -> str:

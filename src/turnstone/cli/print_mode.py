@@ -6,14 +6,14 @@ what goes wrong is told on stderr. Exit codes are the contract of `run_print`.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from turnstone.cli.approve import Approver
 from turnstone.cli.feed import following
 from turnstone.cli.lines import Lines
 from turnstone.cli.plain import plain, plain_json
 from turnstone.cli.render import Screen
+from turnstone.cli.streams import write_out
 from turnstone.cli.turn import Turns
 from turnstone.core import events as ev
 from turnstone.core.errors import UnknownRequest
@@ -24,7 +24,10 @@ DONE, FAILED, USAGE, NEEDS_APPROVAL, STOPPED = 0, 1, 2, 3, 130
 #: What the model is told, and the person, when a question comes up and nobody can be asked.
 NOBODY = "Nobody could be asked: this message was sent without a terminal to answer on."
 _NAME = "turnstone -p"
-_HINT = "Run it in a terminal, or start turnstone with --skip-permissions."
+
+#: How the rules of `core.policy` end behind which a tool's name is permission enough. Outside
+#: the workspace, and for commands that nothing confines, it is not.
+_PERMITTED_BY_NAME = ("is asked by default", "auto-approve holds only where commands are confined")
 
 
 async def run_print(
@@ -40,7 +43,8 @@ async def run_print(
 
     `screen` is for stderr. Questions are asked with `lines`; without, they are refused.
     Returns 0 when the turn is done, 1 when it ended without an answer, 3 when something had
-    to be refused because nobody could be asked, 130 when it was stopped. Raises TurnstoneError.
+    to be refused because nobody could be asked, 130 when it was stopped. Raises TurnstoneError,
+    StreamFailed.
     """
     info = await host.create(create)
     async with following(host, info.id) as feed:
@@ -66,7 +70,7 @@ class Refusal:
     async def __call__(self, asked: ev.ApprovalAsked) -> None:
         self.used = True
         self._screen.question(asked)
-        self._screen.line(f"{NOBODY} {_HINT}", "yellow")
+        self._screen.line(f"{NOBODY} {way_out(asked.items)}", "yellow")
         answer = Answer(
             ws_id=asked.ws_id,
             request_id=asked.request_id,
@@ -79,6 +83,15 @@ class Refusal:
             await self._host.approve(answer)
         except UnknownRequest:
             self._screen.line("It was settled elsewhere in the meantime.", "dim")
+
+
+def way_out(items: Sequence[ev.ToolItem]) -> str:
+    """What would let these calls run another time: a flag where one does, or an answer."""
+    asked = [item for item in items if item.needs_approval]
+    if not all(item.rule.endswith(_PERMITTED_BY_NAME) for item in asked):
+        return "No flag lets it run unasked; run it in a terminal, where you can answer."
+    tools = ",".join(dict.fromkeys(item.name for item in asked))
+    return f"To let it run, add --auto-approve {tools}, or run it in a terminal and answer there."
 
 
 def _exit_code(ending: ev.TurnEnded | None, *, refused: bool) -> int:
@@ -98,12 +111,10 @@ def _and_print(screen: Screen) -> Callable[[ev.Event], None]:
 
 
 def _print_envelope(event: ev.Event) -> None:
-    sys.stdout.write(plain_json(ev.encode(event).decode()) + "\n")
-    sys.stdout.flush()
+    write_out(plain_json(ev.encode(event).decode()) + "\n")
 
 
 def _print_answer(text: str) -> None:
     if text:
         shown = plain(text)
-        sys.stdout.write(shown if shown.endswith("\n") else f"{shown}\n")
-        sys.stdout.flush()
+        write_out(shown if shown.endswith("\n") else f"{shown}\n")

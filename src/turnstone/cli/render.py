@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from turnstone.cli.plain import one_line, plain
+from turnstone.cli.streams import drop, stdout_gone
 from turnstone.core import events as ev
 
 #: Lines of a tool's output that are shown: its beginning, and its end, where errors stand.
@@ -41,17 +43,33 @@ _ENDINGS: dict[ev.Outcome, tuple[str, str]] = {
     "cancelled": ("The turn was stopped", "yellow"),
 }
 
+#: Columns that a sentence gets at least, however narrow the terminal is.
+_NARROWEST = 20
+
+#: Columns of the names in a table.
+_NAMES = 11
+
 #: Reasons that say no more than the ending itself.
 _BARE_REASONS = ("", "cancelled")
 
 
 def make_console(file: TextIO | None = None) -> Console:
     """A console for `Screen`: without `file`, on whatever stdout is when it prints."""
-    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich itself would end the program here; that is for whoever called it."""
+        raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
 
 
 class Screen:
-    """Shows events. `answers`: whether the model's text is shown, or only what surrounds it."""
+    """Shows events. `answers`: whether the model's text is shown, or only what surrounds it.
+
+    Answers that cannot be written raise StreamFailed (BrokenPipeError when nobody reads any
+    more); what only surrounds them is dropped.
+    """
 
     def __init__(self, console: Console, *, answers: bool = True) -> None:
         self._console = console
@@ -92,10 +110,8 @@ class Screen:
                 self._notice(event)
 
     def line(self, text: str, style: str = "", *, indent: str = "") -> None:
-        """One line, whatever the text holds."""
-        self._break()
-        self._write(indent + one_line(text), style)
-        self._break()
+        """One line, whatever the text holds; wrapped between words where it is too long."""
+        self._wrapped(indent, one_line(text), style, hang=f"{indent}  ")
 
     def keys_were_echoed(self) -> None:
         """A terminal has put what was struck (`^C`) where we are: go on below it."""
@@ -105,7 +121,7 @@ class Screen:
     def table(self, rows: Iterable[tuple[str, str]]) -> None:
         """Names and what they mean."""
         for name, meaning in rows:
-            self._put(f"  {name:<9}", meaning, "")
+            self._wrapped(f"  {name}".ljust(_NAMES), one_line(meaning), hang=" " * _NAMES)
 
     def question(self, asked: ev.ApprovalAsked) -> None:
         """What is about to happen, exactly, and why it is asked."""
@@ -192,6 +208,21 @@ class Screen:
             case ev.WsClosed():
                 self.line("This workstream was closed.", "yellow")
 
+    def _wrapped(self, start: str, text: str, style: str = "", *, hang: str) -> None:
+        """`start` and the text, with `hang` before the rows that follow the first."""
+        for n, row in enumerate(self._rows_of(text, max(len(start), len(hang)))):
+            self._break()
+            self._write((hang if n else start) + row, style)
+        self._break()
+
+    def _rows_of(self, text: str, margin: int) -> list[str]:
+        """Broken between words to the width of the terminal; where there is none, as it is."""
+        if not self._console.is_terminal:
+            return [text]
+        width = max(self._console.width - margin, _NARROWEST)
+        rows = Text(text).wrap(self._console, width, overflow="fold", no_wrap=False)
+        return [row.plain.rstrip() for row in rows]
+
     def _put(self, bar: str, row: str, style: str) -> None:
         self._break()
         self._write(bar, "dim")
@@ -205,10 +236,19 @@ class Screen:
             self._write("\n")
 
     def _write(self, text: str, style: str = "") -> None:
-        if text:
+        if not text:
+            return
+        self._at_start = text.endswith("\n")
+        try:
             self._console.out(text, style=style or None, highlight=False, end="")
-            self._at_start = text.endswith("\n")
             self._console.file.flush()
+        except OSError as error:
+            if not self._answers:
+                drop(self._console.file)  # the answer is written elsewhere
+            elif isinstance(error, BrokenPipeError):
+                raise
+            else:
+                raise stdout_gone(error) from error
 
 
 def _rows(text: str) -> list[str]:

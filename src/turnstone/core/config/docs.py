@@ -67,7 +67,7 @@ def _settings() -> Iterator[str]:
                     row.meaning,
                     expected(row).removeprefix("a ").removeprefix("an "),
                     _default(row),
-                    _code(row.flag),
+                    _flag(row),
                     ", ".join(f"`{program}`" for program in row.programs),
                 )
                 for row in rows
@@ -80,6 +80,13 @@ def _default(row: Setting) -> str:
         return row.derived
     others = (f"`{shown(value)}` in `{program}`" for program, value in row.default_on)
     return "; ".join((f"`{shown(row.default)}`", *others))
+
+
+def _flag(row: Setting) -> str:
+    """The flag, and the programs that have it where those are not all that use the setting."""
+    if not row.flag_on:
+        return _code(row.flag)
+    return f"{_code(row.flag)} (of {', '.join(f'`{program}`' for program in row.flag_on)})"
 
 
 def _variables() -> Iterator[str]:

@@ -197,7 +197,10 @@ _TOOLS: Final = (
         default=False,
         flag="--skip-permissions",
         programs=_ENGINE,
-        meaning="Run every tool call without asking, where commands are confined by a sandbox.",
+        meaning=(
+            "Run tool calls without asking where commands are confined by a sandbox;"
+            " paths outside the workspace are asked about all the same."
+        ),
     ),
     Setting(
         section="tools",
@@ -207,7 +210,10 @@ _TOOLS: Final = (
         flag="--auto-approve",
         metavar="TOOLS",
         programs=_ENGINE,
-        meaning="Names of the tools that run inside the workspace without being asked about.",
+        meaning=(
+            "Names of the tools that run inside the workspace without being asked about;"
+            " commands only where they are confined by a sandbox."
+        ),
     ),
     Setting(
         section="tools",
