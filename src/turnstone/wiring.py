@@ -6,17 +6,21 @@ with a setting, a model endpoint, a store or a sandbox is raised here, before an
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
-from turnstone.core.engine import Engine
+from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.errors import ConfigurationError
 from turnstone.core.local_host import LocalHost
 from turnstone.core.node import lock_process, lock_server
-from turnstone.core.sandbox import Level, Sandbox
+from turnstone.core.sandbox import Confinement, Level, Sandbox
+from turnstone.core.sensitive import store_files
 from turnstone.core.store import SqliteStore
-from turnstone.core.tool import SEED_TOOLS
+from turnstone.core.tool import SEED_TOOLS, Tool
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -27,18 +31,24 @@ Role: TypeAlias = Literal["server", "process"]
 _CHARACTERS_PER_TOKEN = 4
 
 
-async def build_local_host(settings: Settings, endpoint: Endpoint, role: Role) -> LocalHost:
+async def build_local_host(
+    settings: Settings, endpoint: Endpoint, role: Role, fence: Fence = no_fence
+) -> LocalHost:
     """A started node. Raises ConfigurationError and StoreError with a sentence each."""
-    sandbox = await _sandbox(settings)
-    engine = _engine(settings, endpoint, sandbox)
+    workspace, hidden = _workspace(settings), _hidden(settings)
+    sandbox = await _sandbox(settings, hidden)
+    tools = load_tools(sandbox, hidden=hidden)
+    _check_names(settings, tools)
+    engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
     path = settings.store.path
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
-    try:
+    async with AsyncExitStack() as on_failure:
+        on_failure.callback(lock.release)
         store = await SqliteStore.open(path)
-    except BaseException:
-        lock.release()
-        raise
-    return await LocalHost.start(store, engine, lock)
+        on_failure.push_async_callback(store.aclose)
+        host = await LocalHost.start(store, engine, lock)
+        on_failure.pop_all()
+        return host
 
 
 async def find_model(settings: Settings, *, or_practice: bool = False) -> Endpoint:
@@ -55,9 +65,7 @@ async def find_model(settings: Settings, *, or_practice: bool = False) -> Endpoi
     return await connect(settings.api.base_url, key, settings.model.name)
 
 
-async def _sandbox(settings: Settings) -> Sandbox:
-    # A command must not read the token, the journals or the keys in the configuration.
-    hidden = [settings.store.path.parent, *([settings.file.parent] if settings.file else [])]
+async def _sandbox(settings: Settings, hidden: Sequence[Path]) -> Sandbox:
     sandbox = await find_sandbox(hidden=hidden)
     if settings.sandbox.required and sandbox.confinement.level is Level.L0:
         notes = " ".join(sandbox.confinement.notes)
@@ -68,7 +76,7 @@ async def _sandbox(settings: Settings) -> Sandbox:
     return sandbox
 
 
-def _engine(settings: Settings, endpoint: Endpoint, sandbox: Sandbox) -> Engine:
+def _workspace(settings: Settings) -> Path:
     workspace = settings.tools.workspace.resolve()
     if not workspace.is_dir():
         raise ConfigurationError(
@@ -79,23 +87,54 @@ def _engine(settings: Settings, endpoint: Endpoint, sandbox: Sandbox) -> Engine:
             f"The name of the workspace {str(workspace)!r} is not UTF-8.",
             hint="Name another with --workspace.",
         )
-    window = settings.model.context_window
-    if endpoint.context_window and not settings.given("model.context_window"):
-        window = endpoint.context_window
-    tools = load_tools(sandbox)
-    unknown = [
-        name for name in settings.tools.auto_approve_tools if name not in {*tools, *SEED_TOOLS}
-    ]
+    if workspace.is_relative_to(settings.store.path.parent.resolve()):
+        # The token lies beside the store: whoever may write there may write anything.
+        raise ConfigurationError(
+            f"The store {settings.store.path} lies in the workspace {workspace}, where commands "
+            "could change it.",
+            hint="Put it into another folder with --store, or name another --workspace.",
+        )
+    return workspace
+
+
+def _hidden(settings: Settings) -> list[Path]:
+    """What no tool may see: token, journals, and the keys in the configuration."""
+    store = settings.store.path
+    hidden = [store.parent, *store_files(store)]
+    if settings.file is not None:
+        hidden.append(settings.file)
+        folder = settings.file.parent
+        if not settings.tools.workspace.resolve().is_relative_to(folder.resolve()):
+            hidden.append(folder)
+    return hidden
+
+
+def _check_names(settings: Settings, tools: Mapping[str, Tool]) -> None:
+    known = {*tools, *SEED_TOOLS}
+    unknown = [name for name in settings.tools.auto_approve_tools if name not in known]
     if unknown:
         raise ConfigurationError(
             f"[tools] auto_approve_tools names {unknown[0]!r}, and there is no such tool.",
             hint=f"The tools are {', '.join(tools)}.",
         )
+
+
+def _engine(
+    settings: Settings,
+    endpoint: Endpoint,
+    confinement: Confinement,
+    tools: Mapping[str, Tool],
+    workspace: Path,
+    fence: Fence,
+) -> Engine:
+    window = settings.model.context_window
+    if endpoint.context_window and not settings.given("model.context_window"):
+        window = endpoint.context_window
     return Engine(
         model=endpoint.transport,
         model_name=endpoint.model,
         tools=tools,
-        confinement=sandbox.confinement,
+        confinement=confinement,
         workspace=workspace,
         params={
             "temperature": settings.model.temperature,
@@ -109,6 +148,7 @@ def _engine(settings: Settings, endpoint: Endpoint, sandbox: Sandbox) -> Engine:
         auto_approve=settings.tools.skip_permissions,
         auto_approve_tools=frozenset(settings.tools.auto_approve_tools),
         instructions=settings.session.instructions,
+        fence=fence,
     )
 
 

@@ -195,3 +195,25 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="cannot be made"):
         await SqliteStore.open(tmp_path / "file" / "turnstone.db")
+
+
+async def test_what_was_committed_is_on_the_disk_and_not_only_on_its_way(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "turnstone.db")
+    assert store._connection is not None
+    settings = await store._call(
+        lambda: [
+            store._open_connection().execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous")
+        ]
+    )
+    await store.aclose()
+
+    assert settings == ["wal", 2]  # 2 is FULL
+
+
+async def test_nothing_is_written_behind_the_closing(store: Store) -> None:
+    await store.create(row(), WsCreated())
+    await store.append("aaaa0001", 1, [WsClosed()])
+
+    with pytest.raises(UnknownWorkstream, match="is closed"):
+        await store.append("aaaa0001", 1, [accepted("c1")])

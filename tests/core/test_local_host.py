@@ -326,9 +326,10 @@ async def test_a_turn_that_ends_its_process_again_and_again_is_given_up(tmp_path
                     break
             await again.aclose()
         last = await start_host(tmp_path, node.model.base_url)
-        async for event in last.follow(ws.id, ev.EventId(1)):
-            if isinstance(event, ev.TurnEnded):
-                break
+        async with asyncio.timeout(20):
+            async for event in last.follow(ws.id):
+                if isinstance(event, ev.TurnEnded):
+                    break
         await last.aclose()
         gate.set()
 

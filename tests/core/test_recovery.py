@@ -365,3 +365,30 @@ async def test_a_reader_that_comes_late_is_told_how_the_last_turn_ended(tmp_path
     assert late[-1].outcome == "failed"
     assert "out of memory" in late[-1].reason
     assert all(e.timestamp for e in late)
+
+
+async def test_an_allowed_write_is_not_run_on_a_file_that_has_changed_since(tmp_path: Path) -> None:
+    records = await started(tmp_path, "write_file", path="made", content="mine")
+    await left_behind(tmp_path, *records[:-1])
+    (tmp_path / "workspace/made").write_text("somebody else's")
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "error"
+    assert "changed since" in finished(events).output
+    assert (tmp_path / "workspace/made").read_text() == "somebody else's"
+
+
+async def test_a_read_that_would_now_go_elsewhere_is_not_done_again(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/note").write_text("mine")
+    records = await started(tmp_path, "read_file", path="note")
+    await left_behind(tmp_path, *records)
+    (tmp_path / "secret").write_text("TOP SECRET")
+    (tmp_path / "workspace/note").unlink()
+    (tmp_path / "workspace/note").symlink_to(tmp_path / "secret")
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "error"
+    assert "TOP SECRET" not in finished(events).output

@@ -48,7 +48,9 @@ async def local_host(folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[L
         yield node.host
 
 
-async def start_host(folder: Path, base_url: str, **engine: Any) -> LocalHost:
+async def start_host(
+    folder: Path, base_url: str, *, store: type[SqliteStore] = SqliteStore, **engine: Any
+) -> LocalHost:
     """A node that asks the model at `base_url`. The caller closes it."""
     workspace = folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
@@ -63,4 +65,4 @@ async def start_host(folder: Path, base_url: str, **engine: Any) -> LocalHost:
     }
     path = folder / "turnstone.db"
     lock = lock_server(path)
-    return await LocalHost.start(await SqliteStore.open(path), Engine(**parts | engine), lock)
+    return await LocalHost.start(await store.open(path), Engine(**parts | engine), lock)

@@ -19,6 +19,10 @@ from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
+#: Characters of a call's output that readers are shown while it runs. What the model is given
+#: in the end is cut by the tool itself, and tells what was left out.
+MAX_SHOWN = 256_000
+
 _UNKNOWN = (
     "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
     "run partly or fully. Check what has happened before you repeat it."
@@ -79,7 +83,7 @@ class Calls:
         if effect.resumed:
             return await self._run_again(call, prepared)
         if prepared.hash != self._decided_hash(call.id):
-            return _not_run(call.id, _CHANGED, started=False)
+            return _not_run(call.id, _CHANGED)
         return await self._run_now(call, prepared)
 
     def answered(self, answer: ev.ApprovalAnswered) -> None:
@@ -189,8 +193,14 @@ class Calls:
         return ""
 
     async def _run_now(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
+        shown = 0
+
         def emit(text: str) -> None:
-            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+            nonlocal shown
+            text = text[: max(0, MAX_SHOWN - shown)]
+            shown += len(text)
+            if text:
+                self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
         try:
             result = await self._engine.tools[call.name].run(prepared, self._context, emit)
@@ -200,12 +210,15 @@ class Calls:
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
         """A call that had been started by a process that is gone."""
+        as_decided = prepared.hash == self._decided_hash(call.id)
         if prepared.effect == "pure":
-            return await self._run_now(call, prepared)
+            return (
+                await self._run_now(call, prepared) if as_decided else _not_run(call.id, _CHANGED)
+            )
         happened = await self._engine.tools[call.name].happened(prepared, self._context)
         if happened:
             return s.ToolFinished(call.id, "ok", "Done (before the process was restarted).")
-        if happened is False and prepared.hash == self._decided_hash(call.id):
+        if happened is False and as_decided:
             return await self._run_now(call, prepared)
         return s.ToolFinished(call.id, "unknown", _UNKNOWN)
 
@@ -214,7 +227,7 @@ class Calls:
         return decision.args_hash if decision is not None else ""
 
 
-def _not_run(call_id: str, why: str, *, started: bool) -> s.ToolFinished:
+def _not_run(call_id: str, why: str, *, started: bool = False) -> s.ToolFinished:
     """A call that cannot be run now; one that was started before may have run all the same."""
     return s.ToolFinished(call_id, "unknown" if started else "error", _UNKNOWN if started else why)
 

@@ -38,7 +38,7 @@ class Engine:
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
     max_steps: int = 100  # model calls of one turn
-    max_attempts: int = 3  # times that a turn is taken up again after its process died
+    max_attempts: int = 3  # attempts that a turn gets when its process dies, the first included
     max_workstreams: int = 10_000
     tool_timeout: float = 30.0  # seconds
     max_output: int = 60_000  # characters of one tool result that the model is given

@@ -33,6 +33,9 @@ from turnstone.core.events import (
 #: Events kept for readers that come back. At 25 ms a piece, some 100 s of streaming.
 CAPACITY = 4096
 
+#: Characters of text kept, whatever the number of events.
+MAX_TEXT = 8_000_000
+
 #: Seconds for which pieces of text are gathered: shorter than the eye notices.
 GATHER = 0.025
 
@@ -72,6 +75,7 @@ class LiveLog:
         self._pending: list[AnyPiece] = []
         self._flusher: asyncio.TimerHandle | None = None
         self._streamed: list[Content | Reasoning] = []
+        self._text = 0  # characters in the ring
 
     def record(self, event: Event) -> None:
         """Take in a record, which has its id from the journal."""
@@ -132,12 +136,19 @@ class LiveLog:
         elif isinstance(event, _ENDS_STREAM):
             self._streamed.clear()
         self._ring.append(event)
+        self._text += _size(event)
         self.last = event_id
-        if len(self._ring) > self._capacity:
-            self._floor = EventId.parse(self._ring.popleft().id)
+        while len(self._ring) > self._capacity or (self._text > MAX_TEXT and len(self._ring) > 1):
+            dropped = self._ring.popleft()
+            self._text -= _size(dropped)
+            self._floor = EventId.parse(dropped.id)
             self._dropped += 1
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _size(event: Event) -> int:
+    return len(getattr(event, "text", "")) + len(getattr(event, "output", ""))
 
 
 def _joined(pieces: Sequence[AnyPiece]) -> list[AnyPiece]:

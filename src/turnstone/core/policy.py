@@ -1,7 +1,8 @@
 """What may run unasked, what must be asked, what may not run. Pure: rules in, verdict out.
 
 The only place where that is decided, for every caller: terminal, HTTP, queue, sub-agents.
-A refusal wins over a permission, and whatever no rule covers is asked.
+Whatever no rule covers is asked. No rule of this version refuses: `deny` is there for the
+rules that people will write, and wins over every permission.
 """
 
 from __future__ import annotations

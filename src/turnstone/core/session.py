@@ -47,8 +47,7 @@ class Session:
         if attempt > self._engine.max_attempts:
             reason = f"given up: its process ended {turn.attempts} times while it ran"
             return await self.give_up(message, reason)
-        await self._journal.append(ev.TurnResumed(attempt=attempt, correlation_id=self._cid))
-        await self._drive(state)
+        await self._drive(state, resumed=ev.TurnResumed(attempt=attempt, correlation_id=self._cid))
 
     async def give_up(
         self, message: ev.MessageAccepted, reason: str, outcome: ev.StopOutcome = "failed"
@@ -59,6 +58,11 @@ class Session:
         records = turn.records if turn is not None else []
         state = state_after(records, self._engine.max_steps)
         await self._drive(state, stop=(reason, outcome))
+
+    @property
+    def running(self) -> bool:
+        """A turn is being carried out, or its ending is being recorded."""
+        return self._driver is not None
 
     def cancel(self, reason: str = "cancelled") -> bool:
         """Stop the turn in progress; False if there is none, or it has ended already."""
@@ -76,13 +80,19 @@ class Session:
         self._calls = Calls(self._journal, self._engine, self._context, self._cid)
 
     async def _drive(
-        self, state: TurnState | None, stop: tuple[str, ev.StopOutcome] | None = None
+        self,
+        state: TurnState | None,
+        *,
+        stop: tuple[str, ev.StopOutcome] | None = None,
+        resumed: ev.TurnResumed | None = None,
     ) -> None:
         driver = TurnDriver(self, max_steps=self._engine.max_steps, state=state)
         if stop is not None:
             driver.cancel(*stop)
         self._driver = driver
         try:
+            if resumed is not None:
+                await self._journal.append(resumed)
             await driver.run()
         finally:
             self._driver = None
@@ -92,6 +102,11 @@ class Session:
     async def record(self, signal: s.Signal | TurnEnded) -> None:
         if isinstance(signal, TurnEnded):
             return await self._record_ending(signal)
+        if isinstance(signal, s.StepFailed | s.Cancelled) and self._journal.live.streamed():
+            # What was streamed of a step that did not finish is in no record: for every
+            # reader, late or early, it was not said.
+            step = self._journal.transcript.open_turn().steps
+            self._journal.publish(ev.StreamReset(step=step), self._cid)
         event = self._event_of(signal)
         if event is not None:
             await self._journal.append(event)

@@ -64,6 +64,7 @@ class Transcript:
         self.auto_approve = False
         self.granted: set[str] = set()  # tools that a person said always to
         self.waiting: list[MessageAccepted] = []  # accepted, their turns not begun
+        self.accepted: set[str] = set()  # the correlation ids of all there were
         self.turn: OpenTurn | None = None
         self.question: ApprovalAsked | None = None
         self.ending: TurnEnded | None = None  # of the last turn
@@ -82,6 +83,7 @@ class Transcript:
                 self.granted.update(event.auto_approve_tools)
             case MessageAccepted():
                 self.waiting.append(event)
+                self.accepted.add(event.correlation_id)
                 self.auto_approve |= event.auto_approve
                 self.granted.update(event.auto_approve_tools)
             case WsClosed():

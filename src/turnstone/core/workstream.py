@@ -23,6 +23,7 @@ from turnstone.core.errors import (
     NotOwner,
     StoreError,
     TooManyWorkstreams,
+    TurnstoneError,
     UnknownRequest,
     UnknownWorkstream,
     WorkstreamBusy,
@@ -54,7 +55,9 @@ class Workstream:
         self._runner: asyncio.Task[None] | None = None
         self._answering: set[str] = set()
         self._closing = False
-        self._cancel_next = False
+        self._close_task: asyncio.Task[None] | None = None
+        self._cancelled = ""  # the message whose turn is to be stopped before it begins
+        self._sending = 0  # messages on their way into the journal
 
     @property
     def busy(self) -> bool:
@@ -82,19 +85,23 @@ class Workstream:
             raise EmptyMessage("The message is empty.", hint="Send some text.")
         if self._closing:
             raise UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
-        if request.busy == "reject" and self.busy:
+        known = request.correlation_id in self._journal.transcript.accepted
+        if request.busy == "reject" and not known and (self.busy or self._sending):
             text = "A turn is running; the message was not taken."
             self._journal.publish(ev.BusyError(message=text))
             raise WorkstreamBusy(text, hint="Send it again later, or without busy=reject.")
-        appended = await self._journal.append(
-            ev.MessageAccepted(
-                message=request.message,
-                sender=request.sender,
-                auto_approve=request.auto_approve,
-                auto_approve_tools=request.auto_approve_tools,
-                correlation_id=request.correlation_id or self._engine.ids.correlation(),
-            )
+        accepted = ev.MessageAccepted(
+            message=request.message,
+            sender=request.sender,
+            auto_approve=request.auto_approve,
+            auto_approve_tools=request.auto_approve_tools,
+            correlation_id=request.correlation_id or self._engine.ids.correlation(),
         )
+        self._sending += 1
+        try:
+            appended = await self._journal.append(accepted)
+        finally:
+            self._sending -= 1
         [event] = appended.events
         return Accepted(
             ws_id=event.ws_id, correlation_id=event.correlation_id, duplicate=appended.duplicate
@@ -129,27 +136,37 @@ class Workstream:
 
     def cancel(self) -> bool:
         """Stop the turn in progress, or the one that is just about to begin (`Host.cancel`)."""
-        if self._session.cancel():
-            return True
-        self._cancel_next = self.busy
+        if self._session.running:
+            return self._session.cancel()
+        if not self.busy:
+            return False
+        self._cancelled = self._next().correlation_id
         self.wake()
-        return self.busy
+        return True
 
     async def close(self) -> None:
-        """End it for good: the turn is stopped, and what waits is told so."""
+        """End it for good: the turn is stopped, and what waits is told so. One close at a time:
+        whoever asks again waits for the first."""
+        if self._close_task is None or self._close_task.done():
+            self._close_task = asyncio.create_task(self._close())
+        await asyncio.shield(self._close_task)
+
+    async def _close(self) -> None:
         self._closing = True
-        await self._stop_runner()
-        transcript = self._journal.transcript
-        while transcript.turn is not None or transcript.waiting:
-            message = transcript.turn.message if transcript.turn else transcript.waiting[0]
-            await self._session.give_up(message, "the workstream was closed", "cancelled")
-        await self._journal.append(ev.WsClosed(reason="closed"))
+        try:
+            await self._stop_runner()
+            while self.busy:
+                await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
+            if not self._journal.transcript.closed:
+                await self._journal.append(ev.WsClosed(reason="closed"))
+        except BaseException:
+            self._closing = False  # it is open still, and must not be left as neither
+            raise
 
     async def leave(self) -> None:
         """Stop working on it, for the process ends; another takes its turn up later."""
         self._closing = True
         await self._stop_runner()
-        await self._journal.settle()
 
     async def follow(self, after: ev.EventId | None) -> AsyncIterator[ev.Event]:
         """The events (`Host.follow`), with a snapshot first wherever it is needed."""
@@ -201,15 +218,9 @@ class Workstream:
         )
 
     async def _run(self) -> None:
-        transcript = self._journal.transcript
         while self.busy and not self._closing:
-            message = transcript.turn.message if transcript.turn else transcript.waiting[0]
-            cancelled, self._cancel_next = self._cancel_next, False
             try:
-                if cancelled:
-                    await self._session.give_up(message, "cancelled", "cancelled")
-                else:
-                    await self._session.run_turn(message)
+                await self._one_turn(self._next())
             except NotOwner as error:
                 self._stand_still(error)
                 return
@@ -218,19 +229,35 @@ class Workstream:
                 # taken up again when the store takes records.
                 self._stand_still(error)
                 await asyncio.sleep(RETRY)
-            except Exception as error:
-                log.exception("workstream %s: a turn broke", self._journal.ws_id)
-                reason = f"an error in turnstone itself: {type(error).__name__}: {error}"
-                await self._session.give_up(message, reason)
+
+    async def _one_turn(self, message: ev.MessageAccepted) -> None:
+        cancelled, self._cancelled = self._cancelled, ""
+        if cancelled == message.correlation_id:
+            return await self._session.give_up(message, "cancelled", "cancelled")
+        try:
+            await self._session.run_turn(message)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("workstream %s: a turn broke", self._journal.ws_id)
+            reason = f"an error in turnstone itself: {type(error).__name__}: {error}"
+            await self._session.give_up(message, reason)
+
+    def _next(self) -> ev.MessageAccepted:
+        """The message whose turn is open, or the one that waits for longest."""
+        transcript = self._journal.transcript
+        return transcript.turn.message if transcript.turn else transcript.waiting[0]
 
     def _stand_still(self, error: StoreError) -> None:
         log.error("workstream %s stands still: %s", self._journal.ws_id, error)
         self._journal.publish(ev.Error(message=str(error), code=error.code))
 
     async def _stop_runner(self) -> None:
+        """No turn runs after this, and what was being written has been: the fold is true."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+        await self._journal.settle()
 
 
 class WorkstreamManager:
@@ -251,12 +278,18 @@ class WorkstreamManager:
         self._opening = asyncio.Lock()
 
     async def recover(self, others: Iterable[str] = ()) -> None:
-        """Take up every turn that an earlier process of this node left, or one of `others`."""
+        """Take up every turn that an earlier process of this node left, or one of `others`.
+
+        A workstream that cannot be taken up is logged, and holds the others up in nothing.
+        """
         mine = {self._node_id, *others}
         for row in await self._store.rows():
-            if row.open_turns and row.owner in mine:
-                await self._store.acquire(row.ws_id, self._node_id)
-                (await self.get(row.ws_id)).wake()
+            if row.open_turns > 0 and row.owner in mine:
+                try:
+                    await self._store.acquire(row.ws_id, self._node_id)
+                    (await self.get(row.ws_id)).wake()
+                except (TurnstoneError, LookupError) as error:
+                    log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """A new workstream, or the one that has the id asked for (`Host.create`)."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -49,7 +49,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteStore:
+    async def open(cls, path: Path) -> Self:
         """Open or make the file, check it, and bring its tables up to date.
 
         Raises StoreError: a folder that cannot be written, a file that is no database, one
@@ -161,10 +161,12 @@ class SqliteStore:
     ) -> Appended:
         with self._transaction() as connection:
             found = connection.execute(
-                "SELECT epoch, last_seq FROM workstream WHERE ws_id = ?", (ws_id,)
+                "SELECT epoch, last_seq, closed FROM workstream WHERE ws_id = ?", (ws_id,)
             ).fetchone()
             if found is None:
                 raise UnknownWorkstream(f"There is no workstream {ws_id}.")
+            if found[2]:
+                raise UnknownWorkstream(f"Workstream {ws_id} is closed.")
             if found[0] != epoch:
                 raise NotOwner(
                     f"Workstream {ws_id} belongs to another process now (epoch {found[0]}, "
