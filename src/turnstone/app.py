@@ -6,17 +6,21 @@ endpoint is configured. Says what a person must know at the start, and nothing e
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from turnstone.api.token import make_token, token_path
 from turnstone.core.config import Settings
+from turnstone.core.engine import no_fence
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
+from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
-from turnstone.server.run import listen, serve_on
+from turnstone.server.run import listen, serve_on, url_of
 from turnstone.wiring import build_local_host, find_model
 
 Say = Callable[[str], None]
@@ -32,7 +36,8 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
     address = settings.server.host
     with contextlib.closing(listen(address, settings.server.port, auth)) as listener:
         endpoint = await find_model(settings, or_practice=or_practice)
-        host = await build_local_host(settings, endpoint, "server")
+        fence = WorkerFence() if takes_queue(settings) else None
+        host = await build_local_host(settings, endpoint, "server", fence or no_fence)
         try:
             await _first_workstream(host)
             app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
@@ -41,9 +46,38 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
                 for line in _greeting(app, host, settings, url, endpoint.found):
                     say(line)
 
-            await serve_on(listener, app, address, ready=ready)
+            async with _working(host, settings, url_of(listener), fence):
+                await serve_on(listener, app, address, ready=ready)
         finally:
             await host.aclose()
+
+
+def takes_queue(settings: Settings) -> bool:
+    """Whether this server works for the queue itself. A `[redis]` section alone does not ask
+    for that: a server with a bridge beside it stays as it is."""
+    return settings.server.queue or settings.source("redis.host").kind == "command line"
+
+
+@contextlib.asynccontextmanager
+async def _working(
+    host: LocalHost, settings: Settings, url: str, fence: WorkerFence | None
+) -> AsyncIterator[None]:
+    """Work for the queue while the server serves; does nothing without a fence."""
+    if fence is None:
+        yield
+        return
+    lock = f"{socket.gethostname()}:{settings.store.path}"
+    worker = await start_worker(
+        host, settings, node_id=host.node_id, server_url=url, same_lock=lock
+    )
+    fence.bind(worker)
+    try:
+        async with asyncio.TaskGroup() as group:  # a worker that breaks ends the server with it
+            group.create_task(worker.run(), name="queue worker")
+            yield
+            await worker.aclose()
+    except BaseExceptionGroup as broken:
+        raise broken.exceptions[0] from None
 
 
 async def _first_workstream(host: Host) -> None:
@@ -81,6 +115,8 @@ def _greeting(
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
         yield f"              {note}"
+    if takes_queue(settings):
+        yield f"  queue       Redis at {settings.redis.host}:{settings.redis.port}"
     yield f"  store       {settings.store.path}"
     if engine.model_name == "practice":
         yield "No model was found on this machine. The practice model understands a few plain"

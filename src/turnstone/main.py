@@ -1,8 +1,9 @@
 """The console scripts: parse the command line, start a program, print errors, exit.
 
-The top layer, and a thin one: `turnstone` (chat, `up`) and `turnstone-server`. What a program
-needs is imported when it runs, so that `--help` answers at once. Exit codes: 0 done, 1
-failed, 2 wrong usage, 3 needs an approval that nobody can give, 130 stopped.
+The top layer, and a thin one: `turnstone` (chat, `up`), `turnstone-server` and
+`turnstone-bridge`. What a program needs is imported when it runs, so that `--help` answers at
+once. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 needs an approval that nobody can give,
+130 stopped.
 """
 
 from __future__ import annotations
@@ -55,6 +56,23 @@ def up(flags: Flags) -> None:
 def server(flags: Flags) -> None:
     """Run a node with its HTTP API."""
     sys.exit(_run(_serve("turnstone-server", flags)))
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@options_for("turnstone-bridge")
+@click.version_option(__version__, message="turnstone-bridge %(version)s")
+def bridge(flags: Flags) -> None:
+    """Take work from the Redis queue for a node that runs beside this."""
+    sys.exit(_run(_bridge(flags)))
+
+
+async def _bridge(flags: Flags) -> int:
+    from turnstone.mq.bridge import run_bridge
+
+    settings = _settings("turnstone-bridge", flags)
+    logging.getLogger("turnstone").setLevel(settings.bridge.log_level)
+    await run_bridge(settings, _say)
+    return 0
 
 
 async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:

@@ -71,7 +71,7 @@ async def serve_on(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    server = _Server(config, app, lambda: ready(_url(listener)))
+    server = _Server(config, app, lambda: ready(url_of(listener)))
     with _signals(server):
         running = asyncio.create_task(server.serve([listener]))
         try:
@@ -177,7 +177,8 @@ def _cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
             )
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """The base URL of a server on this socket."""
     address, port = listener.getsockname()[:2]
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port}"

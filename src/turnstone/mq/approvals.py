@@ -1,0 +1,130 @@
+"""Answers to questions, from Redis to the node: each is in the journal before it leaves Redis.
+
+Looks into the response lists of the questions that wait, and at nothing while none does. A
+question of a turn from the queue that nobody answers in time is answered as expired, which is
+not a refusal. It decides nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from turnstone.core.errors import NodeUnavailable, TurnstoneError, UnknownRequest
+from turnstone.core.host import Answer, Host
+from turnstone.mq.work import Work
+from turnstone.mq.worker_link import Link
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks: a person does not notice, and Redis neither.
+LOOK_EVERY = 0.2
+
+_FEEDBACK_EXPIRED = "Nobody answered in time."
+
+
+@dataclass
+class _Question:
+    ws_id: str
+    deadline: float | None  # of the event loop's clock; None: no limit
+
+
+class Approvals:
+    """The questions of one worker. `timeout` in seconds; 0: they wait without limit."""
+
+    def __init__(self, host: Host, work: Work, link: Link, timeout: float) -> None:
+        self._host, self._work, self._link = host, work, link
+        self._timeout = timeout
+        self._waiting: dict[str, _Question] = {}
+        self._some = asyncio.Event()
+
+    def asked(self, ws_id: str, request_id: str, *, expires: bool) -> None:
+        """Watch for the answer to this question, until it is `over`."""
+        if request_id in self._waiting:
+            return
+        limited = expires and self._timeout > 0
+        now = asyncio.get_running_loop().time()
+        self._waiting[request_id] = _Question(ws_id, now + self._timeout if limited else None)
+        self._some.set()
+
+    def over(self, request_id: str) -> None:
+        """It was answered."""
+        self._waiting.pop(request_id, None)
+
+    def forget(self, ws_id: str) -> None:
+        """No question of this workstream waits any more."""
+        for request_id in [r for r, q in self._waiting.items() if q.ws_id == ws_id]:
+            self.over(request_id)
+
+    def waits(self, ws_id: str) -> bool:
+        return any(question.ws_id == ws_id for question in self._waiting.values())
+
+    async def run(self) -> None:
+        """Look for answers, for ever."""
+        while True:
+            if not self._waiting:
+                self._some.clear()
+                await self._some.wait()
+            await asyncio.sleep(LOOK_EVERY)
+            looks = (self._look(r, q) for r, q in list(self._waiting.items()))
+            await asyncio.gather(*looks)
+
+    async def _look(self, request_id: str, question: _Question) -> None:
+        raw = await self._link.insist(lambda: self._work.responses(request_id))
+        if raw is None:
+            await self._expire(request_id, question)
+            return
+        answer = _answer(raw, request_id, question.ws_id)
+        if answer is None:
+            log.warning("what came as an answer to question %s is none: it is dropped", request_id)
+        elif not await self._give(answer):
+            return
+        await self._link.insist(lambda: self._work.drop_response(request_id, raw))
+
+    async def _expire(self, request_id: str, question: _Question) -> None:
+        if question.deadline is None or asyncio.get_running_loop().time() < question.deadline:
+            return
+        expired = Answer(
+            ws_id=question.ws_id,
+            request_id=request_id,
+            expired=True,
+            feedback=_FEEDBACK_EXPIRED,
+            by="queue",
+        )
+        await self._give(expired)
+
+    async def _give(self, answer: Answer) -> bool:
+        """To the node; False if that must be tried again."""
+        try:
+            await self._host.approve(answer)
+        except UnknownRequest:
+            pass  # it was answered elsewhere, or its turn is over
+        except NodeUnavailable:
+            return False
+        except TurnstoneError as error:
+            log.warning("the answer to question %s was not taken: %s", answer.request_id, error)
+        self.over(answer.request_id)
+        return True
+
+
+def _answer(raw: bytes, request_id: str, ws_id: str) -> Answer | None:
+    """The answer that a client pushed; None for what is none (contract, section 3.6)."""
+    try:
+        data: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    approved, feedback = data.get("approved", False), data.get("feedback")
+    if data.get("type") != "approve" or not isinstance(approved, bool):
+        return None
+    return Answer(
+        ws_id=ws_id,
+        request_id=request_id,
+        approved=approved,
+        feedback=feedback if isinstance(feedback, str) else "",
+        always=data.get("always") is True,
+        by="queue",
+    )

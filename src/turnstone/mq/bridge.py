@@ -1,0 +1,200 @@
+"""`turnstone-bridge`: a queue worker beside a server, in a process of its own.
+
+It reaches the server over HTTP, and so passes no fence: a message that it takes is bound to this
+node first, and the server accepts the same one only once. It keeps no state but a lock, which
+sees to it that a server has one bridge on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnstone.api.http_host import HttpHost
+from turnstone.api.token import find_token
+from turnstone.core.config import Settings
+from turnstone.core.errors import ConfigurationError, NodeUnavailable
+from turnstone.mq.broker import RedisBroker
+from turnstone.mq.connection import RedisAddress
+from turnstone.mq.redis_work import RedisWork
+from turnstone.mq.worker import SLOTS, Worker
+from turnstone.mq.worker_start import redis_address, refuse_second
+
+log = logging.getLogger(__name__)
+
+#: Seconds before a server that is not there (yet) is asked again.
+PAUSE = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a bridge needs to know."""
+
+    server_url: str
+    redis: RedisAddress
+    prefix: str = "turnstone"
+    node_id: str = ""
+    slots: int = SLOTS
+    approval_timeout: float = 300.0
+    auto_approve: bool = True
+    token: str | None = None
+    state: Path
+
+
+class Bridge:
+    """The bridge of the 0.2 API. `heartbeat_ttl` is taken and has no use: the lease of the queue
+    decides when a node is gone. Without `auth_token` that of this machine is looked for."""
+
+    def __init__(
+        self,
+        server_url: str = "http://localhost:8080",
+        broker: RedisBroker | None = None,
+        approval_timeout: float = 300,
+        prefix: str = "turnstone",
+        node_id: str = "",
+        heartbeat_ttl: int = 60,
+        auth_token: str = "",
+    ) -> None:
+        state = _state_dir()
+        self._plan = _Plan(
+            server_url=server_url.rstrip("/"),
+            redis=broker.address if broker is not None else RedisAddress(),
+            prefix=broker.keys.prefix if broker is not None else prefix,
+            node_id=node_id,
+            approval_timeout=approval_timeout,
+            token=auth_token or find_token(state),
+            state=state,
+        )
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT. Raises what `run_bridge` raises."""
+        asyncio.run(_run(self._plan, log.info))
+
+
+async def run_bridge(settings: Settings, say: Say) -> None:
+    """Work for the server that the settings name, until SIGTERM or SIGINT.
+
+    Raises QueueUnavailable where Redis does not answer or refuses, NotAuthenticated for a token
+    that the server does not know, and ConfigurationError where the server has a worker already.
+    A server that is not there yet is waited for.
+    """
+    state = settings.store.path.parent
+    await _run(
+        _Plan(
+            server_url=settings.bridge.server_url,
+            redis=redis_address(settings),
+            prefix=settings.redis.prefix,
+            node_id=settings.bridge.node_id,
+            slots=settings.queue.slots,
+            approval_timeout=settings.bridge.approval_timeout,
+            auto_approve=settings.queue.auto_approve,
+            token=settings.auth.token.reveal() or find_token(state),
+            state=state,
+        ),
+        say,
+    )
+
+
+async def _run(plan: _Plan, say: Say) -> None:
+    with _only_one(plan) as lock:
+        host = HttpHost(plan.server_url, plan.token)
+        try:
+            found = await _node_id(host, plan.server_url, say)
+            node_id = plan.node_id or found
+            worker = await _worker(plan, host, node_id, lock)
+            say(f"Work from Redis at {plan.redis} goes to {plan.server_url}, node {node_id}")
+            await _until_told(worker)
+        finally:
+            await host.aclose()
+
+
+async def _worker(plan: _Plan, host: HttpHost, node_id: str, lock: str) -> Worker:
+    work = await RedisWork.open(plan.redis, node_id, prefix=plan.prefix)
+    try:
+        await refuse_second(work, plan.server_url, lock)
+    except BaseException:
+        await work.aclose()
+        raise
+    return Worker(
+        host,
+        work,
+        slots=plan.slots,
+        approval_timeout=plan.approval_timeout,
+        auto_approve=plan.auto_approve,
+        in_process=False,
+        metadata={"server_url": plan.server_url, "lock": lock},
+    )
+
+
+async def _node_id(host: HttpHost, url: str, say: Say) -> str:
+    """The server's own name for itself; waits until it can be asked."""
+    told = False
+    while True:
+        try:
+            return (await host.health()).node_id
+        except NodeUnavailable as error:
+            if not told:
+                say(f"Waiting for the server at {url}: {error}")
+                told = True
+            await asyncio.sleep(PAUSE)
+
+
+async def _until_told(worker: Worker) -> None:
+    """Run, and stop gently on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
+    taken = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(ValueError, RuntimeError):  # another thread than the first
+            loop.add_signal_handler(number, lambda: stopping.add(loop.create_task(worker.aclose())))
+            taken.append(number)
+    try:
+        await worker.run()
+        await asyncio.gather(*stopping)
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _only_one(plan: _Plan) -> Iterator[str]:
+    """Hold the lock of this server's bridge; its name. Raises ConfigurationError if another
+    process has it."""
+    name = hashlib.sha256(plan.server_url.encode()).hexdigest()[:12]
+    path = plan.state / f"bridge-{name}.lock"
+    try:
+        plan.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The lock file {path} cannot be made: {error.strerror}.",
+            hint="Make its folder writable for you.",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"A bridge for {plan.server_url} runs on this machine already.",
+                hint="One is enough: stop that one, or do not start this one.",
+            ) from None
+        yield f"{socket.gethostname()}:{path}"
+    finally:
+        os.close(descriptor)
+
+
+def _state_dir() -> Path:
+    """Where the token of this machine is, for a program that has read no settings."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base else Path.home() / ".local/share") / "turnstone"

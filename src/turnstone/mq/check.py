@@ -1,0 +1,74 @@
+"""Whether a Redis can keep a queue at all: looked at once, when a process opens it.
+
+It changes nothing there, and says in one sentence what must be set otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import redis.asyncio
+from redis import exceptions
+
+from turnstone.core.errors import ConfigurationError
+from turnstone.mq.connection import RedisAddress
+from turnstone.mq.keys import Keys
+
+#: The first version with LMOVE and BLMOVE.
+OLDEST = (6, 2)
+
+_NUMBER = re.compile(r"\d+")
+
+#: On a cluster, what stands in braces decides the slot of a name.
+_TAGGED = re.compile(r"\{[^}]+\}")
+
+
+async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
+    """Raises ConfigurationError, and what the driver raises where Redis cannot be asked."""
+    info: dict[str, Any] = await client.info()
+    _check_version(str(info.get("redis_version", "")), address)
+    if info.get("cluster_enabled") and not _TAGGED.search(keys.prefix):
+        raise ConfigurationError(
+            f"Redis at {address} is a cluster, where all keys of a queue must be in one slot;"
+            f" the prefix {keys.prefix!r} spreads them.",
+            hint=f'Set [redis] prefix = "{{{keys.prefix}}}" in every program that uses the queue.',
+        )
+    if info.get("cluster_enabled"):
+        await _check_slot(client, address, keys)
+    policy = await _policy(client, info)
+    if policy not in {"noeviction", ""}:
+        raise ConfigurationError(
+            f"Redis at {address} may throw queued work away: its maxmemory-policy is {policy}.",
+            hint="Set it with: redis-cli CONFIG SET maxmemory-policy noeviction",
+        )
+
+
+def _check_version(version: str, address: RedisAddress) -> None:
+    found = tuple(int(number) for number in _NUMBER.findall(version)[:2])
+    if found < OLDEST:
+        raise ConfigurationError(
+            f"Redis at {address} is version {version or 'unknown'}, which is too old for the queue.",
+            hint="Use Redis 6.2 or newer, or Valkey.",
+        )
+
+
+async def _check_slot(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
+    try:
+        await client.exists(keys.inbound)
+    except exceptions.MovedError as moved:
+        raise ConfigurationError(
+            f"Redis at {address} is not the node of the cluster that keeps {keys.inbound}.",
+            hint=f"Set [redis] host and port to {moved.host}:{moved.port}.",
+        ) from moved
+
+
+async def _policy(client: redis.asyncio.Redis, info: dict[str, Any]) -> str:
+    """INFO has it, and is allowed where CONFIG is not."""
+    if "maxmemory_policy" in info:
+        return str(info["maxmemory_policy"])
+    try:
+        found = await client.config_get("maxmemory-policy")
+    except exceptions.ResponseError:
+        return ""
+    return str(found.get("maxmemory-policy", ""))

@@ -1,0 +1,266 @@
+"""`TurnstoneClient`: the same client for programs without an event loop; safe in any thread.
+
+Everything waits on an event loop in a thread of its own. Callbacks never run there: those of
+`send_and_wait` run in the thread that called it, those of `subscribe` in one more, so that a
+callback may use the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from turnstone.mq.client_async import TIMEOUT, AsyncTurnstoneClient
+from turnstone.mq.protocol import OutboundEvent
+from turnstone.mq.results import TurnResult
+
+__all__ = ["OnEvent", "TurnResult", "TurnstoneClient"]
+
+log = logging.getLogger(__name__)
+
+OnEvent: TypeAlias = Callable[[OutboundEvent], object]
+T = TypeVar("T")
+
+
+class TurnstoneClient:
+    """A client of a cluster, or of one node: `TurnstoneClient()`, `TurnstoneClient(host="redis")`,
+    `TurnstoneClient("http://localhost:8080")`. See `AsyncTurnstoneClient` for what is the same.
+
+    Use it as a context manager, or `close` it. Any number of threads may use one at once.
+    """
+
+    def __init__(
+        self,
+        broker: object = None,
+        prefix: str = "turnstone",
+        *,
+        url: str = "",
+        token: str | None = None,
+        **redis_kwargs: Any,
+    ) -> None:
+        self._client = AsyncTurnstoneClient(broker, prefix, url=url, token=token, **redis_kwargs)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="turnstone-client", daemon=True
+        )
+        self._thread.start()
+        self._callbacks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._caller: threading.Thread | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(
+        self,
+        message: str,
+        ws_id: str = "",
+        name: str = "",
+        auto_approve: bool = False,
+        auto_approve_tools: Sequence[str] | None = None,
+        target_node: str = "",
+    ) -> str:
+        """Send a message and do not wait. Returns its correlation id (see `result`)."""
+        return self._wait(
+            self._client.send(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        )
+
+    def send_and_wait(
+        self,
+        message: str,
+        ws_id: str = "",
+        name: str = "",
+        auto_approve: bool = True,
+        auto_approve_tools: Sequence[str] | None = None,
+        target_node: str = "",
+        timeout: float | None = TIMEOUT,
+        on_event: OnEvent | None = None,
+    ) -> TurnResult:
+        """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`)."""
+        happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
+        waiting = self._start(
+            self._client.send_and_wait(
+                message,
+                ws_id,
+                name,
+                auto_approve,
+                auto_approve_tools,
+                target_node,
+                timeout,
+                None if on_event is None else happened.put,
+            )
+        )
+        waiting.add_done_callback(lambda _: happened.put(None))
+        try:
+            while (event := happened.get()) is not None:
+                _call(on_event, event)
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
+    def stream(
+        self,
+        message: str,
+        ws_id: str = "",
+        name: str = "",
+        auto_approve: bool = False,
+        auto_approve_tools: Sequence[str] | None = None,
+        target_node: str = "",
+    ) -> Iterator[OutboundEvent]:
+        """Send a message and follow its turn, event by event; `turn_complete` is the last."""
+        happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
+        events = self._client.stream(
+            message, ws_id, name, auto_approve, auto_approve_tools, target_node
+        )
+        waiting = self._start(_fill(events, happened))
+        waiting.add_done_callback(lambda _: happened.put(None))
+        try:
+            while (event := happened.get()) is not None:
+                yield event
+            waiting.result()
+        finally:
+            waiting.cancel()
+
+    def result(self, correlation_id: str) -> TurnResult | None:
+        """What came of a message that was sent earlier; None while it has not ended, or where
+        nobody remembers it."""
+        return self._wait(self._client.result(correlation_id))
+
+    def create_workstream(
+        self,
+        name: str = "",
+        auto_approve: bool = False,
+        auto_approve_tools: Sequence[str] | None = None,
+        target_node: str = "",
+    ) -> str:
+        """Returns the correlation id; a `ws_created` event with it names the workstream."""
+        return self._wait(
+            self._client.create_workstream(name, auto_approve, auto_approve_tools, target_node)
+        )
+
+    def close_workstream(self, ws_id: str) -> str:
+        """End a workstream, and the turn that runs in it."""
+        return self._wait(self._client.close_workstream(ws_id))
+
+    def command(self, ws_id: str, command: str) -> str:
+        return self._wait(self._client.command(ws_id, command))
+
+    def list_workstreams(self) -> str:
+        """Returns the correlation id; a `ws_list` event with it has those of one node."""
+        return self._wait(self._client.list_workstreams())
+
+    def health(self) -> str:
+        """Returns the correlation id; a `health_response` event with it is of one node."""
+        return self._wait(self._client.health())
+
+    def list_nodes(self) -> list[dict[str, object]]:
+        """The nodes that live: what each says of itself, and its `node_id`."""
+        return self._wait(self._client.list_nodes())
+
+    def approve(
+        self,
+        request_id: str,
+        ws_id: str = "",
+        approved: bool = True,
+        feedback: str | None = None,
+        always: bool = False,
+    ) -> None:
+        """Answer a question; its id is the correlation id of the `approval_request`."""
+        self._wait(self._client.approve(request_id, ws_id, approved, feedback, always))
+
+    def plan_feedback(self, request_id: str, ws_id: str = "", feedback: str = "") -> None:
+        """Answer the review of a plan; empty feedback accepts it."""
+        self._wait(self._client.plan_feedback(request_id, ws_id, feedback))
+
+    def subscribe(self, callback: OnEvent, ws_id: str = "") -> None:
+        """Call `callback`, in a thread of the client's, with what happens in a workstream, or
+        beside all of them, until `unsubscribe`."""
+        self._start_caller()
+        put = self._callbacks.put
+        self._wait(self._client.subscribe(lambda event: put(lambda: _call(callback, event)), ws_id))
+
+    def unsubscribe(self, ws_id: str = "") -> None:
+        self._wait(self._client.unsubscribe(ws_id))
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent; who waits in another thread is told."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        if self._caller is not None:
+            self._callbacks.put(None)
+            if self._caller is not threading.current_thread():
+                self._caller.join()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        waiting = self._start(work)
+        try:
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        if self._closed:
+            work.close()
+            raise RuntimeError("This TurnstoneClient is closed.")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _leave(self) -> None:
+        await self._client.aclose()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+    def _start_caller(self) -> None:
+        with self._closing:
+            if self._caller is None:
+                self._caller = threading.Thread(
+                    target=self._run_callbacks, name="turnstone-callbacks", daemon=True
+                )
+                self._caller.start()
+
+    def _run_callbacks(self) -> None:
+        while (call := self._callbacks.get()) is not None:
+            call()
+
+
+async def _fill(
+    events: AsyncGenerator[OutboundEvent, None],
+    happened: queue.SimpleQueue[OutboundEvent | None],
+) -> None:
+    async with contextlib.aclosing(events):
+        async for event in events:
+            happened.put(event)
+
+
+def _call(on_event: OnEvent | None, event: OutboundEvent) -> None:
+    """A program's own mistake is logged, and does not end what it listens to."""
+    if on_event is None:
+        return
+    try:
+        on_event(event)
+    except Exception:
+        log.exception("a callback raised for an event of type %s", event.type)

@@ -1,0 +1,44 @@
+"""What a client needs of the way to its nodes: through the queue, or straight to one node.
+
+Protocol only: nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Protocol
+
+from turnstone.core.events import Event
+from turnstone.mq import protocol as p
+from turnstone.mq.results import StoredResult
+
+
+class Line(Protocol):
+    """Raises QueueUnavailable or NodeUnavailable where the way is not open."""
+
+    async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
+        """Send a message, once, however often it must be tried. `new_ws_id`: what to call the
+        workstream that it makes. Raises TurnstoneErrors where it is refused at once."""
+
+    async def place(self, ws_id: str) -> str:
+        """Where in the workstream's events a new reader begins."""
+
+    def turn(
+        self, correlation_id: str, ws_id: str, after: str
+    ) -> AsyncIterator[Event | StoredResult]:
+        """The workstream's events behind `after`, in order, none twice; a StoredResult, as the
+        last, when the turn has ended and its ending will not come as an event."""
+
+    async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
+        """Give an answer to a question."""
+
+    async def result(self, correlation_id: str) -> StoredResult | None:
+        """What came of a message; None while it has not ended, or if nobody knows it."""
+
+    async def nodes(self) -> list[dict[str, object]]:
+        """The nodes that live: what each says of itself, and its `node_id`."""
+
+    async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
+        """What happens in a workstream from when this returns; for no `ws_id`, beside all."""
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,194 @@
+"""A client's way straight to one node over HTTP, without Redis: the same requests, the same end.
+
+The node's journal is the queue then. What the queue answers by an event beside all workstreams
+is told here to those who listen there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import msgspec
+
+from turnstone.core import events as ev
+from turnstone.core.errors import InvalidRequest, UnknownRequest
+from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.mq import protocol as p
+from turnstone.mq import wire
+from turnstone.mq.results import UNANSWERED, StoredResult
+
+#: Endings that are remembered for who asks later, by correlation id.
+_KEPT = 1_000
+
+
+class NodeLine:
+    """Implements `Line` over a Host."""
+
+    def __init__(self, host: Host, url: str) -> None:
+        self._host = host
+        self._url = url
+        self._asked: dict[str, str] = {}  # question → workstream
+        self._results: dict[str, StoredResult] = {}
+        self._listeners: set[asyncio.Queue[p.OutboundEvent]] = set()
+
+    async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
+        cid = message.correlation_id
+        await self._check_target(str(getattr(message, "target_node", "")))
+        match message:
+            case p.SendMessage():
+                await self._send(message, new_ws_id)
+            case p.CreateWorkstreamMessage():
+                made = await self._host.create(
+                    CreateWorkstream(
+                        ws_id=new_ws_id,
+                        name=message.name,
+                        auto_approve=message.auto_approve,
+                        auto_approve_tools=message.auto_approve_tools,
+                    )
+                )
+                self._tell(p.WorkstreamCreatedEvent(ws_id=made.id, name=made.name), cid)
+            case p.CloseWorkstreamMessage():
+                await self._host.close(message.ws_id)
+            case p.ListWorkstreamsMessage():
+                found = msgspec.to_builtins(await self._host.list())
+                self._tell(p.WorkstreamListEvent(workstreams=found), cid)
+            case p.HealthMessage():
+                data = msgspec.to_builtins(await self._host.health())
+                self._tell(p.HealthResponseEvent(data=data), cid)
+            case _:
+                raise InvalidRequest(f"This node has no use for a message of type {message.type}.")
+
+    async def place(self, ws_id: str) -> str:
+        async for event in self._host.follow(ws_id):
+            return event.id
+        return "0-0"
+
+    async def turn(
+        self, correlation_id: str, ws_id: str, after: str
+    ) -> AsyncIterator[ev.Event | StoredResult]:
+        kept = StoredResult(correlation_id=correlation_id, ws_id=ws_id)
+        begun = after if after != "0-0" else "1-0"
+        lost = False
+        async for event in self._host.follow(ws_id, ev.EventId.parse(begun)):
+            lost = lost or isinstance(event, ev.Truncated)
+            if isinstance(event, ev.ApprovalAsked):
+                self._asked[event.request_id] = ws_id
+            if lost and isinstance(event, ev.History):
+                ended = _from_history(event)
+                if ended is not None:
+                    kept.content, lost = [ended], False
+            if isinstance(event, ev.TurnEnded) and event.correlation_id == correlation_id:
+                self._keep(kept, event)
+            yield event
+
+    async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
+        ws_id = message.ws_id or self._asked.get(message.request_id, "")
+        if not ws_id:
+            raise UnknownRequest(
+                f"Which workstream asked {message.request_id} is not known here.",
+                hint="Give its ws_id too.",
+            )
+        if isinstance(message, p.PlanFeedbackMessage):
+            raise InvalidRequest("No plan waits for feedback on this node.")
+        await self._host.approve(
+            Answer(
+                ws_id=ws_id,
+                request_id=message.request_id,
+                approved=message.approved,
+                feedback=message.feedback or "",
+                always=message.always,
+            )
+        )
+
+    async def result(self, correlation_id: str) -> StoredResult | None:
+        return self._results.get(correlation_id)
+
+    async def nodes(self) -> list[dict[str, object]]:
+        health = await self._host.health()
+        return [{"server_url": self._url, "version": health.version, "node_id": health.node_id}]
+
+    async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
+        return self._listen(ws_id)
+
+    async def _listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
+        if ws_id:
+            async for event in self._host.follow(ws_id):
+                for told in wire.outbound(event):
+                    yield told
+            return
+        heard: asyncio.Queue[p.OutboundEvent] = asyncio.Queue()
+        self._listeners.add(heard)
+        following = asyncio.create_task(self._node_events(heard))
+        try:
+            while True:
+                yield await heard.get()
+        finally:
+            self._listeners.discard(heard)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        await self._host.aclose()
+
+    async def _send(self, message: p.SendMessage, new_ws_id: str) -> None:
+        ws_id = message.ws_id
+        if not ws_id:
+            made = await self._host.create(
+                CreateWorkstream(
+                    ws_id=new_ws_id,
+                    name=message.name,
+                    auto_approve=message.auto_approve,
+                    auto_approve_tools=message.auto_approve_tools,
+                )
+            )
+            ws_id = made.id
+            self._tell(
+                p.WorkstreamCreatedEvent(ws_id=ws_id, name=made.name), message.correlation_id
+            )
+        await self._host.send(
+            SendMessage(
+                ws_id=ws_id,
+                message=message.message,
+                correlation_id=message.correlation_id,
+                auto_approve=message.auto_approve,
+                auto_approve_tools=message.auto_approve_tools,
+            )
+        )
+
+    async def _check_target(self, target: str) -> None:
+        if not target:
+            return
+        here = (await self._host.health()).node_id
+        if target != here:
+            raise InvalidRequest(
+                f"There is no node {target} here: {self._url} is node {here}.",
+                hint="Only through Redis can another node be reached.",
+            )
+
+    async def _node_events(self, heard: asyncio.Queue[p.OutboundEvent]) -> None:
+        async with aclosing(self._host.follow_all()) as events:  # type: ignore[type-var]
+            async for event in events:
+                for told in wire.outbound(event):
+                    heard.put_nowait(told)
+
+    def _tell(self, event: p.OutboundEvent, correlation_id: str) -> None:
+        event.correlation_id = correlation_id
+        for heard in self._listeners:
+            heard.put_nowait(event)
+
+    def _keep(self, kept: StoredResult, ending: ev.TurnEnded) -> None:
+        kept.outcome = ending.outcome
+        kept.content = kept.content or [ending.text]
+        if ending.outcome in UNANSWERED:
+            kept.errors = [ending.reason or f"The turn {UNANSWERED[ending.outcome]}."]
+        self._results[kept.correlation_id] = kept
+        if len(self._results) > _KEPT:
+            del self._results[next(iter(self._results))]
+
+
+def _from_history(history: ev.History) -> str | None:
+    """The newest answer of a conversation, if it is complete."""
+    last = history.messages[-1] if history.messages else None
+    return last.content if last is not None and last.role == "assistant" else None

@@ -1,0 +1,248 @@
+"""A client's way through the queue: messages into lists, events out of streams.
+
+Nothing that matters depends on publish and subscribe: a turn is followed by the ids of its
+workstream's stream, and its ending is looked up where the queue keeps it, when no events come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import msgspec
+from redis import exceptions
+
+from turnstone.core import events as ev
+from turnstone.mq import keys as limits
+from turnstone.mq import protocol as p
+from turnstone.mq.connection import PATIENCE as ANSWER
+from turnstone.mq.connection import RedisAddress, asking, translated
+from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.keys import Keys
+from turnstone.mq.results import StoredResult
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a Redis that does not answer is tried again, before a sender is told.
+PATIENCE = 5.0
+
+#: Seconds of the first wait for events, and of the longest; after each without any, the stored
+#: result is looked up.
+FIRST_WAIT, LONGEST_WAIT = 0.25, 2.0
+
+#: Seconds before the first attempt to reach Redis again, and at most before any.
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+#: Events that are read at once.
+PAGE = 500
+
+_SCAN = 100
+
+_NO_WAY = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.NoPermissionError,
+)
+
+T = TypeVar("T")
+
+
+class QueueLine:
+    """Implements `Line` over Redis. Makes no connection before it is used."""
+
+    def __init__(self, address: RedisAddress, prefix: str = "turnstone") -> None:
+        self.keys = Keys(prefix)
+        self._address = address
+        self._redis: Any = address.client()
+        self._waiting: Any = address.client()
+
+    async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
+        raw = message.to_json()
+        if new_ws_id:
+            raw = json.dumps(json.loads(raw) | {"new_ws_id": new_ws_id})
+        where = await self._where(message)
+        await self._patiently(lambda: self._ask("RPUSH", where, raw), PATIENCE)
+
+    async def place(self, ws_id: str) -> str:
+        found = await self._patiently(
+            lambda: self._ask("XREVRANGE", self.keys.event_stream(ws_id), "+", "-", "COUNT", "1"),
+            PATIENCE,
+        )
+        return found[0][0].decode() if found else "0-0"
+
+    async def turn(
+        self, correlation_id: str, ws_id: str, after: str
+    ) -> AsyncIterator[ev.Event | StoredResult]:
+        wait = FIRST_WAIT
+        while True:
+            page = await self._patiently(lambda: self._page(ws_id, after, wait))  # noqa: B023
+            for place, event in page:
+                after = place
+                if event is not None:
+                    yield event
+            if page:
+                wait = FIRST_WAIT
+                continue
+            wait = min(2 * wait, LONGEST_WAIT)
+            stored = await self._patiently(lambda: self.result(correlation_id))
+            if stored is not None and not await self._patiently(
+                lambda: self._page(ws_id, after, 0)  # noqa: B023
+            ):
+                yield stored
+                return
+
+    async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
+        key, raw = self.keys.responses(message.request_id), message.to_json()
+
+        async def push() -> None:
+            await self._ask("RPUSH", key, raw)
+            await self._ask("EXPIRE", key, str(limits.RESPONSE_TTL))
+
+        await self._patiently(push, PATIENCE)
+
+    async def result(self, correlation_id: str) -> StoredResult | None:
+        found = await self._ask("HGET", self.keys.message(correlation_id), "r")
+        return None if found is None else StoredResult.decode(found)
+
+    async def nodes(self) -> list[dict[str, object]]:
+        return await self._patiently(self._nodes, PATIENCE)
+
+    async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
+        channel = self.keys.events(ws_id or "global")
+        first = await self._patiently(lambda: self._subscribed(channel), PATIENCE)
+        return self._listen(channel, first)
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+        await self._waiting.aclose()
+
+    async def _where(self, message: p.InboundMessage) -> str:
+        """The list that it goes to (contract, section 4.3). Work for a node that is not known
+        goes to the shared list, where a node that is will tell its sender."""
+        target = str(getattr(message, "target_node", ""))
+        if target:
+            known = await self._patiently(
+                lambda: self._ask("EXISTS", self.keys.node(target)), PATIENCE
+            )
+            return self.keys.inbound_of(target) if known else self.keys.inbound
+        ws_id = str(getattr(message, "ws_id", ""))
+        if ws_id:
+            owner = await self._patiently(
+                lambda: self._ask("GET", self.keys.owner(ws_id)), PATIENCE
+            )
+            if owner:
+                return self.keys.inbound_of(owner.decode())
+        return self.keys.inbound
+
+    async def _page(self, ws_id: str, after: str, wait: float) -> list[tuple[str, ev.Event | None]]:
+        stream = self.keys.event_stream(ws_id)
+        block = ("BLOCK", str(round(wait * 1000))) if wait else ()
+        command = ("XREAD", "COUNT", str(PAGE), *block, "STREAMS", stream, after)
+        async with asking(self._address, wait + ANSWER):
+            found = await self._waiting.execute_command(*command)
+        entries = found[stream.encode()] if isinstance(found, dict) else found and found[0][1]
+        if isinstance(found, dict):
+            entries = entries[0]
+        return [(place.decode(), _event(fields)) for place, fields in entries or ()]
+
+    async def _nodes(self) -> list[dict[str, object]]:
+        prefix = self.keys.node("")
+        found: list[dict[str, object]] = []
+        async with asking(self._address):
+            async for name in self._redis.scan_iter(match=f"{prefix}*", count=_SCAN):
+                text = await self._redis.get(name)
+                if text is not None:
+                    found.append(_object(text) | {"node_id": name.decode()[len(prefix) :]})
+        return found
+
+    async def _listen(
+        self, channel: str, messages: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[p.OutboundEvent, None]:
+        while True:
+            try:
+                async with aclosing(messages):
+                    async for data in messages:
+                        event = _outbound(data)
+                        if event is not None:
+                            yield event
+            except QueueUnavailable as error:
+                log.warning("what happens meanwhile on %s is missed: %s", channel, error)
+            messages = await self._patiently(lambda: self._subscribed(channel))
+
+    async def _subscribed(self, channel: str) -> AsyncGenerator[bytes, None]:
+        """What is published on a channel; returns when the subscription holds."""
+        pubsub = self._waiting.pubsub()
+        try:
+            async with asking(self._address):
+                await pubsub.subscribe(channel)
+                await pubsub.get_message(timeout=ANSWER)
+        except BaseException:
+            await pubsub.aclose()
+            raise
+        return self._heard(pubsub)
+
+    async def _heard(self, pubsub: Any) -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                with translated(self._address):
+                    message = await pubsub.get_message(timeout=None)
+                if message is not None and message["type"] == "message":
+                    yield message["data"]
+        finally:
+            await pubsub.aclose()
+
+    async def _ask(self, *command: Any) -> Any:
+        async with asking(self._address, ANSWER):
+            return await self._redis.execute_command(*command)
+
+    async def _patiently(
+        self, step: Callable[[], Awaitable[T]], patience: float = float("inf")
+    ) -> T:
+        """The result of a step, tried again while Redis is away. Raises QueueUnavailable after
+        `patience` seconds, and at once where trying again cannot help."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + patience, FIRST_PAUSE
+        while True:
+            try:
+                return await step()
+            except QueueUnavailable as error:
+                if _hopeless(error) or loop.time() + pause > deadline:
+                    raise
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _hopeless(error: QueueUnavailable) -> bool:
+    """Not a matter of waiting: a wrong password, or rights that are missing."""
+    return isinstance(error.__cause__, _NO_WAY)
+
+
+def _event(fields: Any) -> ev.Event | None:
+    """An envelope of the stream; None for one of a newer version."""
+    pairs = fields if isinstance(fields, dict) else dict(zip(*[iter(fields)] * 2, strict=True))
+    try:
+        return ev.decode(pairs[b"envelope"])
+    except (KeyError, msgspec.DecodeError) as error:
+        log.warning("an event in the stream cannot be read, and is left out: %s", error)
+        return None
+
+
+def _outbound(data: bytes) -> p.OutboundEvent | None:
+    try:
+        return p.OutboundEvent.from_json(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        log.warning("what was published is no event, and is left out: %s", error)
+        return None
+
+
+def _object(text: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,108 @@
+"""One turn as a client follows it: events in, the answer out. Pure.
+
+A step's text is what its ending says, whatever of it was seen while it streamed; so nothing
+that was taken back, told twice or missed can get into an answer.
+"""
+
+from __future__ import annotations
+
+from turnstone.core import events as ev
+from turnstone.mq import protocol as p
+from turnstone.mq import wire
+from turnstone.mq.results import UNANSWERED, StoredResult, TurnResult
+
+
+class TurnReader:
+    """The turn of one message. `result` is what is known so far; `ended` says when it is all."""
+
+    def __init__(self, correlation_id: str, ws_id: str, *, fresh: bool) -> None:
+        self.result = TurnResult(correlation_id=correlation_id, ws_id=ws_id)
+        self.ended = False
+        self._fresh = fresh
+        self._begun = False
+        self._gap = False
+        self._place: ev.EventId | None = None
+        self._step: list[str] = []
+        self._before = 0  # parts of the content that earlier steps made
+
+    @property
+    def missed(self) -> bool:
+        """Events are gone: the stored result is to be preferred to what was seen."""
+        return self._gap or not self._begun
+
+    def read(self, event: ev.Event) -> list[p.OutboundEvent]:
+        """Take in an event of the workstream; what a program is told of it."""
+        self._check(event)
+        if event.correlation_id != self.result.correlation_id or self.ended:
+            return []
+        self._collect(event)
+        told = wire.outbound(event)
+        if isinstance(event, ev.Error) and event.code == "turn_failed":
+            return []  # the ending, which follows, says it once more
+        if isinstance(event, ev.MessageAccepted):
+            told = [*self._created(event), p.AckEvent(), *told]
+        for one in told:
+            one.ws_id = one.ws_id or event.ws_id
+            one.correlation_id = one.correlation_id or event.correlation_id
+        return told
+
+    def close(self, stored: StoredResult) -> list[p.OutboundEvent]:
+        """The ending as the queue keeps it, for a turn whose events do not come (any more)."""
+        known, kept = self.result, stored.turn_result()
+        if self.missed or not known.content_parts:
+            known.content_parts = kept.content_parts
+            known.reasoning_parts = kept.reasoning_parts or known.reasoning_parts
+            known.tool_results = kept.tool_results or known.tool_results
+        known.errors = kept.errors
+        known.outcome = kept.outcome
+        known.ws_id = kept.ws_id or known.ws_id
+        self.ended = True
+        told: list[p.OutboundEvent] = [p.ErrorEvent(message=error) for error in kept.errors]
+        told.append(p.TurnCompleteEvent())
+        for one in told:
+            one.ws_id, one.correlation_id = known.ws_id, known.correlation_id
+        return told
+
+    def _check(self, event: ev.Event) -> None:
+        """Ids follow each other without a hole; a hole is something that was missed."""
+        if not event.id:
+            return
+        place = ev.EventId.parse(event.id)
+        before, self._place = self._place, place
+        if before is not None and self._begun:
+            self._gap |= place not in {(before.seq, before.n + 1), (before.seq + 1, 0)}
+
+    def _created(self, event: ev.MessageAccepted) -> list[p.OutboundEvent]:
+        if not self._fresh:
+            return []
+        return [p.WorkstreamCreatedEvent(ws_id=event.ws_id)]
+
+    def _collect(self, event: ev.Event) -> None:
+        known = self.result
+        match event:
+            case ev.MessageAccepted():
+                self._begun = True
+            case ev.StepStarted() | ev.StreamReset():
+                self._forget_step()
+            case ev.Content():
+                known.content_parts.append(event.text)
+            case ev.Reasoning():
+                known.reasoning_parts.append(event.text)
+            case ev.StepFinished():
+                if "".join(known.content_parts[self._before :]) != event.text:
+                    self._forget_step()
+                    known.content_parts.append(event.text)
+                self._before = len(known.content_parts)
+            case ev.ToolFinished():
+                known.tool_results.append((event.name, event.output))
+            case ev.Error():
+                known.errors.append(event.message)
+            case ev.TurnEnded():
+                known.outcome = event.outcome
+                if event.outcome in UNANSWERED and not known.errors:
+                    why = event.reason or f"The turn {UNANSWERED[event.outcome]}."
+                    known.errors.append(why)
+                self.ended = True
+
+    def _forget_step(self) -> None:
+        del self.result.content_parts[self._before :]

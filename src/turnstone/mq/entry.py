@@ -1,0 +1,97 @@
+"""What is in a list entry of the queue: the sender's message, or that in an envelope.
+
+Only so much of a message is looked at here as routing needs, and by the same rules as in
+`scripts/prelude.lua`, so that both implementations of the steps agree. Whether a message is
+whole is for `protocol.parse` to say. Pure.
+
+An envelope gives an id to a message that came without one: the byte 1 (which begins no JSON),
+the id, a line feed, the message. Envelopes live in lists of our own only, never in wire lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+#: Bytes of a message that are decoded; larger ones are dead letters.
+MESSAGE_MAX = 1_048_576
+
+#: Characters of a correlation id.
+CORRELATION_MAX = 256
+
+#: What a node or workstream may be called, where it decides where a message goes.
+NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+#: Types that belong to one node; any node answers the others (contract, section 3.4).
+ROUTED = frozenset({"send", "command", "create_workstream", "close_workstream"})
+
+_MARK = b"\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`raw` is the message; the rest is empty where it is missing or unusable. `readable`: it
+    is a JSON object, and its id is missing or good, so that it may be given one."""
+
+    raw: bytes
+    correlation_id: str = ""
+    ws_id: str = ""
+    target_node: str = ""
+    readable: bool = False
+
+    @property
+    def anonymous(self) -> bool:
+        return self.readable and not self.correlation_id
+
+
+def envelope(correlation_id: str, raw: bytes) -> bytes:
+    return _MARK + correlation_id.encode() + b"\n" + raw
+
+
+def read(entry: bytes) -> Entry:
+    """What the entry says about its way. Raises nothing, whatever is in it."""
+    given, raw = _split(entry)
+    message = _object(raw)
+    if message is None:
+        return Entry(raw, given)
+    routed = message.get("type") in ROUTED if isinstance(message.get("type"), str) else False
+    own = message.get("correlation_id")
+    good = own is None or (isinstance(own, str) and len(own.encode()) <= CORRELATION_MAX)
+    return Entry(
+        raw,
+        given or (own if isinstance(own, str) and good else ""),
+        _name(message.get("ws_id")) if routed else "",
+        _name(message.get("target_node")) if routed else "",
+        readable=good,
+    )
+
+
+def check_text(raw: bytes, value: Any) -> None:
+    """Half of a surrogate pair is no text, and JSON can spell it. Raises UnicodeEncodeError."""
+    if b"\\ud" in raw or b"\\uD" in raw:
+        json.dumps(value, ensure_ascii=False).encode()
+
+
+def _split(entry: bytes) -> tuple[str, bytes]:
+    if entry.startswith(_MARK):
+        head, feed, raw = entry[1:].partition(b"\n")
+        if feed:
+            return head.decode(errors="replace"), raw
+    return "", entry
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
+    if len(raw) > MESSAGE_MAX:
+        return None
+    try:
+        message = json.loads(raw.decode())
+        check_text(raw, message)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _name(value: object) -> str:
+    return value if isinstance(value, str) and NAME.fullmatch(value) else ""

@@ -1,0 +1,142 @@
+"""Every name that Turnstone uses in Redis: one method each, and this table.
+
+`P` is the prefix: `turnstone`, or `{turnstone}` on Redis Cluster, where all names must fall
+into one slot. The names of the wire keep the type and the bytes that they had in 0.2; what
+is ours alone is below `P:x:`, and programs of others never need it.
+
+name                      type            meaning; who writes, who reads; lifetime
+P:inbound                 list            work for any node; senders push, nodes take; none
+P:inbound:<node>          list            work for one node; the same; none
+P:resp:<request>          list            answers to one question; senders push, the worker that
+                                          asked reads; 600 s after the last push
+P:ws:<ws>                 string          the node that owns a workstream; its worker writes,
+                                          senders and other workers read; none
+P:node:<node>             string          heartbeat and metadata (JSON); the node writes, all
+                                          read; the heartbeat's time to live
+P:events:<ws>             channel         events of a workstream; its worker publishes
+P:events:global           channel         events that name no workstream, and states; the same
+P:events:cluster          channel         state changes, for consoles; the same
+
+P:x:stage                 list            taken from P:inbound, not yet given to a node; also
+                                          where recovered shared work returns; any node; none
+P:x:dstage:<node>         list            the same for directed work of one node; none
+P:x:ps:<node>|<boot>      list            claimed shared work of one process incarnation, not yet
+                                          accepted; that process; until it is accepted or reaped
+P:x:pd:<node>|<boot>      list            the same for directed work
+P:x:alive                 zset            member <node>|<boot>, score the end of its lease in
+                                          seconds of Redis' own clock; every process, at each beat
+P:x:cid:<cid>             hash            one message: s state (queued claimed accepted done dead),
+                                          n node, i incarnation, u its lease's end, e epoch,
+                                          fx fence, tries, ws workstream, r result, f ending;
+                                          workers write, all read; CID_TTL
+P:x:inflight:<node>       hash            cid → lane and message, accepted and not finished;
+                                          workers; until it is done
+P:x:epoch:<ws>            string          raised by every change of a workstream's owner; workers;
+                                          none, and CID_TTL once nobody owns it
+P:x:ev:<ws>               stream          events of a workstream, ids are the events' own;
+                                          its worker writes, clients read; EVENTS_TTL
+P:x:dead                  stream          messages that will not be run: raw, reason, tries, node;
+                                          capped; operators read
+P:x:anon                  string          counter for messages that came without an id; none
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Seconds for which the record of a message is kept: as long as somebody may send it again.
+CID_TTL = 3 * 86_400
+
+#: Seconds for which the event stream of a workstream outlives its last event.
+EVENTS_TTL = 86_400
+
+#: Entries of an event stream, about: beyond, a late reader starts from a snapshot.
+EVENTS_MAX = 10_000
+
+#: Entries of the dead letters, about.
+DEAD_MAX = 10_000
+
+#: Bytes of a dead letter that are kept: enough to see what it was.
+DEAD_RAW_MAX = 65_536
+
+#: Seconds for which a node counts as there after its last heartbeat (contract, section 4.2).
+NODE_TTL = 60
+
+#: Seconds for which an answer to a question waits for its reader (contract, section 4.1).
+RESPONSE_TTL = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names under one prefix."""
+
+    prefix: str = "turnstone"
+
+    @property
+    def inbound(self) -> str:
+        return f"{self.prefix}:inbound"
+
+    def inbound_of(self, node_id: str) -> str:
+        return f"{self.prefix}:inbound:{node_id}"
+
+    def responses(self, request_id: str) -> str:
+        return f"{self.prefix}:resp:{request_id}"
+
+    def owner(self, ws_id: str) -> str:
+        return f"{self.prefix}:ws:{ws_id}"
+
+    def node(self, node_id: str) -> str:
+        return f"{self.prefix}:node:{node_id}"
+
+    def events(self, ws_id: str) -> str:
+        return f"{self.prefix}:events:{ws_id}"
+
+    @property
+    def events_global(self) -> str:
+        return f"{self.prefix}:events:global"
+
+    @property
+    def events_cluster(self) -> str:
+        return f"{self.prefix}:events:cluster"
+
+    @property
+    def stage(self) -> str:
+        return f"{self.prefix}:x:stage"
+
+    def directed_stage(self, node_id: str) -> str:
+        return f"{self.prefix}:x:dstage:{node_id}"
+
+    def processing_shared(self, incarnation: str) -> str:
+        return f"{self.prefix}:x:ps:{incarnation}"
+
+    def processing_directed(self, incarnation: str) -> str:
+        return f"{self.prefix}:x:pd:{incarnation}"
+
+    @property
+    def alive(self) -> str:
+        return f"{self.prefix}:x:alive"
+
+    def message(self, correlation_id: str) -> str:
+        return f"{self.prefix}:x:cid:{correlation_id}"
+
+    def inflight(self, node_id: str) -> str:
+        return f"{self.prefix}:x:inflight:{node_id}"
+
+    def epoch(self, ws_id: str) -> str:
+        return f"{self.prefix}:x:epoch:{ws_id}"
+
+    def event_stream(self, ws_id: str) -> str:
+        return f"{self.prefix}:x:ev:{ws_id}"
+
+    @property
+    def dead(self) -> str:
+        return f"{self.prefix}:x:dead"
+
+    @property
+    def anonymous(self) -> str:
+        return f"{self.prefix}:x:anon"
+
+    @staticmethod
+    def pattern(name: str) -> str:
+        """The name as a pattern of SCAN that matches itself alone."""
+        return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in name)

@@ -1,0 +1,150 @@
+"""A queue in this process: what Redis keeps for a cluster, as plain Python.
+
+Several nodes of one process share one, each with its own `MemoryWork`; so do programs that push
+messages and listen. It has lists with waiters, channels and streams, and knows no steps. Nothing
+in it is kept beyond the process. For one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from turnstone.core.clock import Clock, SystemClock
+from turnstone.core.events import EventId
+from turnstone.mq.keys import EVENTS_MAX, Keys
+
+
+@dataclass
+class Record:
+    """What is known of one message: the fields of the hash `P:x:cid:<cid>`."""
+
+    state: str = ""
+    node: str = ""
+    incarnation: str = ""
+    until: float = 0.0
+    epoch: int = 0
+    fx: bool = False
+    tries: int = 0
+    ws_id: str = ""
+    result: bytes | None = None
+    ending: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    correlation_id: str
+    ws_id: str
+    reason: str
+    tries: int
+    node: str
+    raw: bytes
+
+
+@dataclass(eq=False)
+class _Waiter:
+    target: str
+    served: asyncio.Future[None]
+
+
+class MemoryBroker:
+    """The state that the steps work on. `clock` is the one clock of all leases."""
+
+    def __init__(self, *, clock: Clock | None = None, prefix: str = "turnstone") -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.keys = Keys(prefix)
+        self.lists: dict[str, deque[bytes]] = {}
+        self.records: dict[str, Record] = {}
+        self.inflight: dict[str, dict[str, bytes]] = {}
+        self.leases: dict[str, float] = {}
+        self.heartbeats: dict[str, tuple[float, bytes]] = {}
+        self.owners: dict[str, str] = {}
+        self.epochs: dict[str, int] = {}
+        self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
+        self.dead: list[DeadLetter] = []
+        self.anonymous = 0
+        self._waiters: dict[str, deque[_Waiter]] = {}
+        self._subscribers: dict[str, list[asyncio.Queue[bytes]]] = {}
+
+    def send(self, message: bytes, node_id: str = "") -> None:
+        """What a client does: into the shared list, or into a node's."""
+        self.push(self.keys.inbound_of(node_id) if node_id else self.keys.inbound, message)
+
+    def push(self, name: str, entry: bytes) -> None:
+        """To the tail; the waiter that has waited longest is served at once, as Redis does."""
+        self.list(name).append(entry)
+        waiting = self._waiters.setdefault(name, deque())
+        while waiting and self.lists[name]:
+            waiter = waiting.popleft()
+            self.push(waiter.target, self.lists[name].popleft())
+            # It may have been cancelled just now: then what it waited for is there all the same.
+            if not waiter.served.done():
+                waiter.served.set_result(None)
+
+    def list(self, name: str) -> deque[bytes]:
+        return self.lists.setdefault(name, deque())
+
+    def length(self, name: str) -> int:
+        return len(self.lists.get(name, ()))
+
+    def take(self, source: str, target: str) -> bool:
+        """Move the head of one list to the tail of another; False if there was none."""
+        if not self.length(source):
+            return False
+        self.push(target, self.lists[source].popleft())
+        return True
+
+    async def wait(self, source: str, target: str, seconds: float) -> bool:
+        """The same, but wait for one. Cancelled, it may have moved one all the same."""
+        if self.take(source, target):
+            return True
+        if seconds <= 0:
+            return False
+        waiter = _Waiter(target, asyncio.get_running_loop().create_future())
+        self._waiters.setdefault(source, deque()).append(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter.served
+        except TimeoutError:
+            return False
+        finally:
+            if waiter in self._waiters[source]:
+                self._waiters[source].remove(waiter)
+        return True
+
+    def publish(self, channel: str, message: bytes) -> int:
+        listening = self._subscribers.get(channel, [])
+        for queue in listening:
+            queue.put_nowait(message)
+        return len(listening)
+
+    def listeners(self, channel: str) -> int:
+        return len(self._subscribers.get(channel, ()))
+
+    @contextmanager
+    def subscribe(self, *channels: str) -> Iterator[asyncio.Queue[bytes]]:
+        """What is published on these channels from now on, until the block ends."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        for channel in channels:
+            self._subscribers.setdefault(channel, []).append(queue)
+        try:
+            yield queue
+        finally:
+            for channel in channels:
+                self._subscribers[channel].remove(queue)
+
+    def append(self, stream: str, event_id: EventId, envelope: bytes) -> bool:
+        """False if the stream is at this id already, or beyond."""
+        events = self.streams.setdefault(stream, deque(maxlen=EVENTS_MAX))
+        if events and event_id <= events[-1][0]:
+            return False
+        events.append((event_id, envelope))
+        return True
+
+    def alive(self, incarnation: str) -> float | None:
+        """The end of its lease, if that is still to come."""
+        ends = self.leases.get(incarnation)
+        return ends if ends is not None and ends > self.clock.now() else None

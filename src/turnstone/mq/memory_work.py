@@ -1,0 +1,375 @@
+"""The steps of the queue in this process: the twin of `RedisWork`, script for script.
+
+Each method is the script of the same name over a `MemoryBroker`; nothing in one of them waits,
+so each is as atomic as a script. `reap` is in `memory_reap`. Differences are faults, and the
+contract suite looks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+
+from turnstone.core.events import EventId
+from turnstone.mq import entry as entries
+from turnstone.mq.entry import Entry
+from turnstone.mq.errors import LeaseOver
+from turnstone.mq.keys import NODE_TTL
+from turnstone.mq.memory_broker import MemoryBroker, Record
+from turnstone.mq.memory_ending import bury, tell
+from turnstone.mq.memory_reap import Reaping
+from turnstone.mq.taken import claimed, inflight, unfinished
+from turnstone.mq.work import (
+    GRACE,
+    LEASE,
+    LOST_AFTER,
+    MAX_TRIES,
+    SLICE,
+    Admission,
+    Admitted,
+    Claimed,
+    Lane,
+    Standing,
+    Unfinished,
+)
+
+
+class MemoryWork:
+    """The steps of one node on a shared broker; see `Work`."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        node_id: str,
+        *,
+        boot: str = "",
+        lease: float = LEASE,
+        grace: float = GRACE,
+        lost_after: float = LOST_AFTER,
+        max_tries: int = MAX_TRIES,
+    ) -> None:
+        self.node_id = node_id
+        self.boot = boot or secrets.token_hex(4)
+        self.keys = broker.keys
+        self.broker = broker
+        self._grace, self._lost_after = grace, lost_after
+        self.incarnation = f"{node_id}|{self.boot}"
+        self._lease, self._max_tries = lease, max_tries
+        self._lists = {
+            "shared": self.keys.processing_shared(self.incarnation),
+            "directed": self.keys.processing_directed(self.incarnation),
+        }
+
+    async def beat(self, metadata: dict[str, object]) -> bool:
+        held = self.broker.alive(self.incarnation) is not None
+        now = self.broker.clock.now()
+        self.broker.leases[self.incarnation] = now + self._lease
+        until = now + max(NODE_TTL, round(self._lease))
+        self.broker.heartbeats[self.node_id] = (until, json.dumps(metadata).encode())
+        return held
+
+    async def pull_directed(self, wait: float) -> bool:
+        target = self._lists["directed"]
+        if self.broker.take(self.keys.directed_stage(self.node_id), target):
+            return True
+        return await self.broker.wait(self.keys.inbound_of(self.node_id), target, wait)
+
+    async def pull_shared(self, wait: float) -> bool:
+        return await self.broker.wait(self.keys.inbound, self.keys.stage, wait)
+
+    async def claim(self, free: int) -> list[Claimed]:
+        if self.broker.alive(self.incarnation) is None:
+            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+        taken: list[Claimed] = []
+        stage = self.broker.list(self.keys.stage)
+        for _ in range(SLICE):
+            if len(taken) >= free or not stage:
+                break
+            entry = stage.popleft()
+            place = self._place(entry)
+            if place is None:
+                entry = self._named(entry)
+                taken.append(claimed("shared", entry))
+                place = self._lists["shared"]
+            self.broker.push(place, entry)
+        return taken
+
+    async def directed(self) -> list[Claimed]:
+        return self._held("directed")
+
+    async def sweep(self) -> list[Claimed]:
+        return [*self._held("directed"), *self._held("shared")]
+
+    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+        ends = self.broker.alive(self.incarnation)
+        if ends is None:
+            return Admitted("fenced")
+        found = self.broker.records.get(claimed.correlation_id, Record())
+        ended = self._ended(claimed, found) or self._taken_care_of(claimed, found)
+        if ended is not None:
+            return ended
+        record = self.broker.records.setdefault(claimed.correlation_id, found)
+        record.tries += 1
+        if record.tries > self._max_tries:
+            self._remove(claimed)
+            self._give_up(claimed)
+            return Admitted("dead", record.epoch, record.tries)
+        record.epoch += 1
+        record.state, record.node, record.ws_id = "claimed", self.node_id, claimed.ws_id
+        record.incarnation, record.until = self.incarnation, ends
+        record.fx = record.fx or bind
+        return Admitted("run", record.epoch, record.tries)
+
+    async def accept(self, claimed: Claimed, epoch: int) -> bool:
+        record = self.broker.records.get(claimed.correlation_id)
+        if record is None:
+            record = Record("claimed", self.node_id, epoch=epoch, fx=True)
+            self.broker.records[claimed.correlation_id] = record
+        if not self._mine(record, epoch, "claimed", "accepted"):
+            return False
+        record.state = "accepted"
+        held = inflight(claimed.lane, claimed.ws_id, claimed.entry)
+        self._inflight[claimed.correlation_id] = held
+        self._remove(claimed)
+        return True
+
+    async def forward(self, claimed: Claimed, node_id: str) -> bool:
+        if not self._remove(claimed):
+            return False
+        own = claimed.entry != claimed.raw
+        places = (self.keys.inbound_of(node_id), self.keys.directed_stage(node_id))
+        self.broker.push(places[own], claimed.entry)
+        return True
+
+    async def bury(self, claimed: Claimed, reason: str) -> None:
+        if not self._remove(claimed):
+            return
+        record = self.broker.records.get(claimed.correlation_id, Record())
+        others = record.state == "claimed" and record.node != self.node_id
+        if not others and record.state not in {"accepted", "done", "dead"}:
+            bury(
+                self.broker,
+                claimed.correlation_id,
+                claimed.ws_id,
+                claimed.raw,
+                reason,
+                self.node_id,
+            )
+
+    async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
+        ws_id = entries.read(raw).ws_id
+        record = self.broker.records.get(correlation_id)
+        if record is None:
+            record = Record("accepted", self.node_id, epoch=epoch, fx=True, ws_id=ws_id)
+            self.broker.records[correlation_id] = record
+        if record.state in {"done", "dead"}:
+            self._inflight.pop(correlation_id, None)
+            return "done" if record.state == "done" else "dead"
+        if record.state == "queued" or record.node != self.node_id:
+            return "other"
+        if record.epoch != epoch:
+            return "retry"
+        record.state = "accepted"
+        held = inflight(lane, ws_id, entries.envelope(correlation_id, raw))
+        self._inflight.setdefault(correlation_id, held)
+        return "ok"
+
+    async def fence(self, correlation_id: str, epoch: int) -> bool:
+        record = self.broker.records.get(correlation_id)
+        if record is None or not self._mine(record, epoch, "accepted"):
+            return False
+        record.fx = True
+        return True
+
+    async def done(
+        self,
+        correlation_id: str,
+        epoch: int,
+        ws_id: str,
+        result: bytes,
+        final: Sequence[bytes] = (),
+    ) -> bool:
+        record = self.broker.records.get(correlation_id)
+        if record is None:
+            record = Record("claimed", self.node_id, epoch=epoch)
+            self.broker.records[correlation_id] = record
+        if not self._mine(record, epoch, "claimed", "accepted", "done"):
+            return False
+        if record.state != "done":
+            record.state, record.ws_id = "done", ws_id
+            record.result, record.ending = result, list(final)
+            tell(self.broker, record)
+        self._inflight.pop(correlation_id, None)
+        return True
+
+    async def result(self, correlation_id: str) -> bytes | None:
+        return self.broker.records.get(correlation_id, Record()).result
+
+    async def unfinished(self) -> list[Unfinished]:
+        return [
+            unfinished(name.encode(), held, self.broker.records.get(name, Record()).epoch)
+            for name, held in self._inflight.items()
+        ]
+
+    async def reap(self) -> int:
+        reaping = Reaping(
+            self.broker, self.node_id, self.incarnation, self._grace, self._lost_after
+        )
+        return reaping.run()
+
+    async def own(self, ws_id: str, epoch: int) -> int:
+        known = self.broker.epochs.get(ws_id, 0)
+        if known > epoch:
+            return known
+        self.broker.epochs[ws_id] = epoch
+        self.broker.owners[ws_id] = self.node_id
+        return epoch
+
+    async def owner(self, ws_id: str) -> str:
+        return self.broker.owners.get(ws_id, "")
+
+    async def disown(self, ws_id: str) -> None:
+        if self.broker.owners.get(ws_id) == self.node_id:
+            del self.broker.owners[ws_id]
+
+    async def emit(
+        self, ws_id: str, event_id: str, envelope: bytes, wire: Sequence[bytes], epoch: int = 0
+    ) -> int:
+        if 0 < epoch < self.broker.epochs.get(ws_id, 0):
+            return -1
+        stream = self.keys.event_stream(ws_id)
+        if not self.broker.append(stream, EventId.parse(event_id), envelope):
+            return 0
+        heard = [self.broker.publish(self.keys.events(ws_id), message) for message in wire]
+        return heard[-1] if heard else 0
+
+    async def events(
+        self, ws_id: str, after: str = "", limit: int = 1_000
+    ) -> list[tuple[str, bytes]]:
+        start = EventId.parse(after) if after else EventId(-1)
+        found = self.broker.streams.get(self.keys.event_stream(ws_id), ())
+        return [(str(place), envelope) for place, envelope in found if place > start][:limit]
+
+    async def last_event(self, ws_id: str) -> str:
+        found = self.broker.streams.get(self.keys.event_stream(ws_id))
+        return str(found[-1][0]) if found else ""
+
+    async def publish(self, channel: str, message: bytes) -> int:
+        return self.broker.publish(self.keys.events(channel), message)
+
+    async def listeners(self, ws_id: str) -> int:
+        return self.broker.listeners(self.keys.events(ws_id))
+
+    async def respond(self, request_id: str, answer: bytes) -> None:
+        self.broker.push(self.keys.responses(request_id), answer)
+
+    async def responses(self, request_id: str) -> bytes | None:
+        answers = self.broker.list(self.keys.responses(request_id))
+        return answers[0] if answers else None
+
+    async def drop_response(self, request_id: str, answer: bytes) -> None:
+        answers = self.broker.list(self.keys.responses(request_id))
+        if answer in answers:
+            answers.remove(answer)
+
+    async def nodes(self) -> list[dict[str, object]]:
+        now = self.broker.clock.now()
+        return [
+            {**json.loads(metadata), "node_id": node_id}
+            for node_id, (until, metadata) in self.broker.heartbeats.items()
+            if until > now
+        ]
+
+    async def aclose(self) -> None:
+        if self.broker.alive(self.incarnation) is not None:
+            self.broker.leases[self.incarnation] = self.broker.clock.now()
+
+    @property
+    def _inflight(self) -> dict[str, bytes]:
+        return self.broker.inflight.setdefault(self.node_id, {})
+
+    def _mine(self, record: Record, epoch: int, *states: str) -> bool:
+        return record.state in states and record.node == self.node_id and record.epoch == epoch
+
+    def _remove(self, claimed: Claimed) -> bool:
+        held = self.broker.list(self._lists[claimed.lane])
+        if claimed.entry not in held:
+            return False
+        held.remove(claimed.entry)
+        return True
+
+    def _held(self, lane: Lane) -> list[Claimed]:
+        held = self.broker.list(self._lists[lane])
+        for i, entry in zip(range(SLICE), list(held), strict=False):
+            held[i] = self._named(entry)
+        return [claimed(lane, entry) for entry in list(held)[:SLICE]]
+
+    def _named(self, entry: bytes) -> bytes:
+        """The entry with an id of its own, if its message came without one."""
+        found = entries.read(entry)
+        if not found.anonymous:
+            return entry
+        self.broker.anonymous += 1
+        return entries.envelope(f"anon:{self.broker.anonymous}", found.raw)
+
+    def _place(self, entry: bytes) -> str | None:
+        """The list that an entry of staging belongs to; None if it is ours to take."""
+        found = entries.read(entry)
+        node = self._destination(found)
+        record = self.broker.records.get(found.correlation_id, Record())
+        if record.state == "claimed" and record.fx and record.node != self.node_id:
+            return self.keys.directed_stage(record.node)
+        if node is None:
+            return None
+        return self.keys.inbound_of(node) if entry == found.raw else self.keys.directed_stage(node)
+
+    def _destination(self, found: Entry) -> str | None:
+        owner = self.broker.owners.get(found.ws_id)
+        if owner is not None:
+            return owner
+        if found.target_node:
+            return found.target_node if self._known(found.target_node) else None
+        if found.ws_id:
+            self.broker.owners[found.ws_id] = self.node_id
+            self.broker.epochs[found.ws_id] = self.broker.epochs.get(found.ws_id, 0) + 1
+            return self.node_id
+        return None
+
+    def _known(self, node: str) -> bool:
+        until, _ = self.broker.heartbeats.get(node, (0.0, b""))
+        there = until > self.broker.clock.now()
+        return there or node == self.node_id or bool(self.broker.inflight.get(node))
+
+    def _ended(self, claimed: Claimed, record: Record) -> Admitted | None:
+        """The answer for a message that needs no run any more."""
+        if record.state == "accepted":
+            self._remove(claimed)
+            return Admitted("accepted", record.epoch, record.tries)
+        if record.state in {"done", "dead"}:
+            if self._remove(claimed):
+                tell(self.broker, record)
+            ended: Admission = "done" if record.state == "done" else "dead"
+            return Admitted(ended, record.epoch, record.tries)
+        return None
+
+    def _taken_care_of(self, claimed: Claimed, record: Record) -> Admitted | None:
+        """The answer for an entry that is gone from here, or that another is at work on."""
+        if claimed.entry not in self.broker.list(self._lists[claimed.lane]):
+            return Admitted("fenced", record.epoch, record.tries)
+        if record.state != "claimed" or record.node == self.node_id:
+            return None
+        if record.fx:
+            self._remove(claimed)
+            self.broker.push(self.keys.directed_stage(record.node), claimed.entry)
+            return Admitted("elsewhere", record.epoch, record.tries)
+        held = self.broker.alive(record.incarnation) is not None
+        if held and record.until > self.broker.clock.now():
+            return Admitted("held", record.epoch, record.tries)
+        return None
+
+    def _give_up(self, claimed: Claimed) -> None:
+        reason = (
+            f"The message was tried {self._max_tries} times and was never taken on: it is given up."
+        )
+        bury(self.broker, claimed.correlation_id, claimed.ws_id, claimed.raw, reason, self.node_id)

@@ -1,0 +1,312 @@
+"""The steps of the queue on Redis: each method runs one script or one command, and no more.
+
+It keeps nothing that Redis does not have, never retries and never waits but where a wait was
+asked for: the worker's loop does both. The scripts are in `scripts/`, the names in `keys.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions
+
+from turnstone.mq import entry as entries
+from turnstone.mq import keys as limits
+from turnstone.mq.check import check
+from turnstone.mq.connection import PATIENCE, RedisAddress, asking
+from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.keys import Keys
+from turnstone.mq.lua import script
+from turnstone.mq.taken import claimed, inflight, unfinished
+from turnstone.mq.work import (
+    GRACE,
+    LEASE,
+    LOST_AFTER,
+    MAX_TRIES,
+    SLICE,
+    Admitted,
+    Claimed,
+    Lane,
+    Standing,
+    Unfinished,
+)
+
+#: Keys that one SCAN looks at.
+_SCAN = 100
+
+
+class RedisWork:
+    """The steps of one process incarnation; see `Work`. Made by `open`."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        node_id: str,
+        *,
+        prefix: str = "turnstone",
+        boot: str = "",
+        lease: float = LEASE,
+        grace: float = GRACE,
+        lost_after: float = LOST_AFTER,
+        max_tries: int = MAX_TRIES,
+    ) -> None:
+        self.node_id = node_id
+        self.boot = boot or secrets.token_hex(4)
+        self.keys = Keys(prefix)
+        self._address = address
+        self._lease, self._grace, self._lost_after = lease, grace, lost_after
+        self._max_tries = max_tries
+        self._me = f"{node_id}|{self.boot}"
+        # Any: the commands of the driver are not typed.
+        self._steps: Any = address.client()
+        self._lanes: dict[Lane, Any] = {
+            "shared": address.client(),
+            "directed": address.client(),
+        }
+        self._lists = {
+            "shared": self.keys.processing_shared(self._me),
+            "directed": self.keys.processing_directed(self._me),
+        }
+
+    @classmethod
+    async def open(cls, address: RedisAddress, node_id: str, **options: Any) -> RedisWork:
+        """Connect, and see that this Redis can keep a queue; `options` as for the class.
+
+        Raises QueueUnavailable, and ConfigurationError for a Redis that must be set up otherwise
+        (eviction, version, cluster without a hash tag).
+        """
+        work = cls(address, node_id, **options)
+        try:
+            async with asking(address):
+                await check(work._steps, address, work.keys)
+        except BaseException:
+            await work._disconnect()
+            raise
+        return work
+
+    async def beat(self, metadata: dict[str, object]) -> bool:
+        keys = [self.keys.alive, self.keys.node(self.node_id)]
+        ttl = max(limits.NODE_TTL, round(self._lease))
+        return bool(await self._run("beat", keys, self._me, self._lease, ttl, json.dumps(metadata)))
+
+    async def pull_directed(self, wait: float) -> bool:
+        target = self._lists["directed"]
+        if await self._run("take", [self.keys.directed_stage(self.node_id), target]):
+            return True
+        return await self._pull("directed", self.keys.inbound_of(self.node_id), target, wait)
+
+    async def pull_shared(self, wait: float) -> bool:
+        return await self._pull("shared", self.keys.inbound, self.keys.stage, wait)
+
+    async def claim(self, free: int) -> list[Claimed]:
+        keys = [self.keys.stage, self._lists["shared"]]
+        taken = await self._run("claim", keys, self._me, self.node_id, free, SLICE)
+        if taken is None:
+            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+        return [claimed("shared", entry) for entry in taken]
+
+    async def directed(self) -> list[Claimed]:
+        return await self._held("directed")
+
+    async def sweep(self) -> list[Claimed]:
+        return [*await self._held("directed"), *await self._held("shared")]
+
+    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+        admission, epoch, tries = await self._run(
+            "admit",
+            [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)],
+            self._me,
+            self.node_id,
+            claimed.entry,
+            claimed.correlation_id,
+            claimed.ws_id,
+            int(bind),
+            self._max_tries,
+            *_RECORD,
+        )
+        return Admitted(admission.decode(), int(epoch), int(tries))
+
+    async def accept(self, claimed: Claimed, epoch: int) -> bool:
+        keys = [
+            self._lists[claimed.lane],
+            self.keys.message(claimed.correlation_id),
+            self.keys.inflight(self.node_id),
+        ]
+        held = inflight(claimed.lane, claimed.ws_id, claimed.entry)
+        values = (claimed.entry, claimed.correlation_id, epoch, held, limits.CID_TTL)
+        return bool(await self._run("accept", keys, self.node_id, *values))
+
+    async def forward(self, claimed: Claimed, node_id: str) -> bool:
+        places = [self.keys.inbound_of(node_id), self.keys.directed_stage(node_id)]
+        keys = [self._lists[claimed.lane], *places]
+        return bool(await self._run("forward", keys, claimed.entry))
+
+    async def bury(self, claimed: Claimed, reason: str) -> None:
+        keys = [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)]
+        names = (claimed.entry, claimed.correlation_id, claimed.ws_id)
+        await self._run("bury", keys, self.node_id, *names, reason, *_RECORD)
+
+    async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
+        keys = [self.keys.message(correlation_id), self.keys.inflight(self.node_id)]
+        ws_id = entries.read(raw).ws_id
+        held = inflight(lane, ws_id, entries.envelope(correlation_id, raw))
+        values = (correlation_id, epoch, held, ws_id, limits.CID_TTL)
+        standing: Standing = (await self._run("stand", keys, self.node_id, *values)).decode()
+        return standing
+
+    async def fence(self, correlation_id: str, epoch: int) -> bool:
+        keys = [self.keys.message(correlation_id)]
+        return bool(await self._run("fence", keys, self.node_id, epoch, limits.CID_TTL))
+
+    async def done(
+        self,
+        correlation_id: str,
+        epoch: int,
+        ws_id: str,
+        result: bytes,
+        final: Sequence[bytes] = (),
+    ) -> bool:
+        keys = [self.keys.message(correlation_id), self.keys.inflight(self.node_id)]
+        ending = json.dumps([message.decode() for message in final]) if final else ""
+        values = (correlation_id, epoch, ws_id, result, ending, limits.CID_TTL)
+        return bool(await self._run("done", keys, self.node_id, *values))
+
+    async def result(self, correlation_id: str) -> bytes | None:
+        found: bytes | None = await self._ask("HGET", self.keys.message(correlation_id), "r")
+        return found
+
+    async def unfinished(self) -> list[Unfinished]:
+        found = await self._run("unfinished", [self.keys.inflight(self.node_id)])
+        return [unfinished(*found[i : i + 3]) for i in range(0, len(found), 3)]
+
+    async def reap(self) -> int:
+        keys = [self.keys.alive, self.keys.stage]
+        times = (self._grace, self._lost_after)
+        return int(await self._run("reap", keys, self._me, self.node_id, SLICE, *times, *_RECORD))
+
+    async def own(self, ws_id: str, epoch: int) -> int:
+        keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
+        return int(await self._run("own", keys, self.node_id, epoch))
+
+    async def owner(self, ws_id: str) -> str:
+        return (await self._ask("GET", self.keys.owner(ws_id)) or b"").decode()
+
+    async def disown(self, ws_id: str) -> None:
+        keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
+        await self._run("disown", keys, self.node_id, limits.CID_TTL)
+
+    async def emit(
+        self, ws_id: str, event_id: str, envelope: bytes, wire: Sequence[bytes], epoch: int = 0
+    ) -> int:
+        keys = [self.keys.event_stream(ws_id), self.keys.epoch(ws_id)]
+        size = (limits.EVENTS_MAX, limits.EVENTS_TTL)
+        channel = self.keys.events(ws_id)
+        return int(await self._run("emit", keys, channel, event_id, envelope, epoch, *size, *wire))
+
+    async def events(
+        self, ws_id: str, after: str = "", limit: int = 1_000
+    ) -> list[tuple[str, bytes]]:
+        start = f"({after}" if after else "-"
+        stream = self.keys.event_stream(ws_id)
+        found = await self._ask("XRANGE", stream, start, "+", "COUNT", limit)
+        return [(event_id.decode(), values[b"envelope"]) for event_id, values in found]
+
+    async def last_event(self, ws_id: str) -> str:
+        stream = self.keys.event_stream(ws_id)
+        found = await self._ask("XREVRANGE", stream, "+", "-", "COUNT", 1)
+        return found[0][0].decode() if found else ""
+
+    async def publish(self, channel: str, message: bytes) -> int:
+        return int(await self._ask("PUBLISH", self.keys.events(channel), message))
+
+    async def listeners(self, ws_id: str) -> int:
+        _, count = await self._ask("PUBSUB", "NUMSUB", self.keys.events(ws_id))
+        return int(count)
+
+    async def respond(self, request_id: str, answer: bytes) -> None:
+        keys = [self.keys.responses(request_id)]
+        await self._run("respond", keys, answer, limits.RESPONSE_TTL)
+
+    async def responses(self, request_id: str) -> bytes | None:
+        found: bytes | None = await self._ask("LINDEX", self.keys.responses(request_id), 0)
+        return found
+
+    async def drop_response(self, request_id: str, answer: bytes) -> None:
+        await self._ask("LREM", self.keys.responses(request_id), 1, answer)
+
+    async def nodes(self) -> list[dict[str, object]]:
+        prefix = self.keys.node("")
+        found: list[dict[str, object]] = []
+        cursor: Any = 0
+        while True:
+            cursor, names = await self._ask(
+                "SCAN", cursor, "MATCH", self.keys.pattern(prefix) + "*", "COUNT", _SCAN
+            )
+            for name in names:
+                text = await self._ask("GET", name)
+                if text is not None:
+                    node_id = name.decode()[len(prefix) :]
+                    found.append(_metadata(text) | {"node_id": node_id})
+            if int(cursor) == 0:
+                return found
+
+    async def aclose(self) -> None:
+        try:
+            await self._run("leave", [self.keys.alive], self._me)
+        except QueueUnavailable:
+            pass  # the lease ends by itself
+        finally:
+            await self._disconnect()
+
+    async def _pull(self, lane: Lane, source: str, target: str, wait: float) -> bool:
+        if wait <= 0:
+            return bool(await self._run("take", [source, target]))
+        try:
+            async with asking(self._address, wait + PATIENCE):
+                moved = await self._lanes[lane].execute_command(
+                    "BLMOVE", source, target, "LEFT", "RIGHT", wait
+                )
+        except QueueUnavailable as error:
+            # A full Redis refuses to move. What waits there must get out all the same.
+            full = isinstance(error.__cause__, exceptions.OutOfMemoryError)
+            if full and await self._run("take", [source, target]):
+                return True
+            raise
+        return moved is not None
+
+    async def _held(self, lane: Lane) -> list[Claimed]:
+        found = await self._run("held", [self._lists[lane]], SLICE)
+        return [claimed(lane, entry) for entry in found]
+
+    async def _run(self, name: str, keys: Sequence[str], *values: Any) -> Any:
+        """Run a script; one that Redis forgot (a restart, SCRIPT FLUSH) is sent again."""
+        wanted = script(name)
+        arguments = (len(keys), *keys, self.keys.prefix, *values)
+        async with asking(self._address):
+            try:
+                return await self._steps.execute_command("EVALSHA", wanted.sha, *arguments)
+            except exceptions.NoScriptError:
+                return await self._steps.execute_command("EVAL", wanted.source, *arguments)
+
+    async def _ask(self, *command: Any) -> Any:
+        async with asking(self._address):
+            return await self._steps.execute_command(*command)
+
+    async def _disconnect(self) -> None:
+        for client in (self._steps, *self._lanes.values()):
+            await client.aclose()
+
+
+#: What every script that writes records or dead letters is told of their limits.
+_RECORD = (limits.CID_TTL, limits.DEAD_MAX, limits.DEAD_RAW_MAX)
+
+
+def _metadata(text: bytes) -> dict[str, object]:
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}

@@ -1,0 +1,87 @@
+"""What came of a message: as a program gets it, and as the queue keeps it for late callers.
+
+Data only; nothing here waits or asks anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+#: Characters of each tool's output that are kept with a stored result. Readers who follow the
+#: events get all of it; who comes later gets enough to see what happened.
+OUTPUT_KEPT = 10_000
+
+#: Endings of a turn that leave its message without an answer, in words: these are errors to
+#: whoever sent it.
+UNANSWERED = {"failed": "failed", "cancelled": "was cancelled"}
+
+
+@dataclass
+class TurnResult:
+    """The answer to one message (contract, section 3.8).
+
+    `errors` says what went wrong: the turn failed, or the message could not be delivered.
+    `timed_out`: the caller stopped waiting; the turn itself may still be running.
+    `outcome` is the ending's own word (`done`, `failed`, `cancelled`, `dead`, …).
+    """
+
+    correlation_id: str = ""
+    ws_id: str = ""
+    content_parts: list[str] = field(default_factory=list)
+    reasoning_parts: list[str] = field(default_factory=list)
+    tool_results: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    timed_out: bool = False
+    outcome: str = ""
+
+    @property
+    def content(self) -> str:
+        """The whole text of the answer, over all steps of the turn."""
+        return "".join(self.content_parts)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self.reasoning_parts)
+
+    @property
+    def ok(self) -> bool:
+        return not self.timed_out and not self.errors
+
+
+class StoredResult(msgspec.Struct, kw_only=True):
+    """The JSON that is kept under a correlation id. For a dead letter: `outcome` is `dead`,
+    and `error` says why."""
+
+    correlation_id: str = ""
+    ws_id: str = ""
+    outcome: str = "done"
+    content: list[str] = []
+    reasoning: list[str] = []
+    tool_results: list[tuple[str, str]] = []
+    errors: list[str] = []
+    error: str = ""
+
+    def encode(self) -> bytes:
+        return _encoder.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> StoredResult:
+        """Raises msgspec.DecodeError for what is none."""
+        return _decoder.decode(data)
+
+    def turn_result(self) -> TurnResult:
+        return TurnResult(
+            correlation_id=self.correlation_id,
+            ws_id=self.ws_id,
+            content_parts=list(self.content),
+            reasoning_parts=list(self.reasoning),
+            tool_results=list(self.tool_results),
+            errors=[*self.errors, *([self.error] if self.error else [])],
+            outcome=self.outcome,
+        )
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(StoredResult)

@@ -1,0 +1,45 @@
+-- Counts a try, before any work, and says whether the message is to be run.
+-- KEYS 1 processing list, 2 the message's record
+-- ARGV 2 incarnation, 3 node, 4 entry, 5 cid, 6 ws, 7 '1' to bind it to this node,
+--      8 tries at most, 9 seconds of the record, 10 dead letters, 11 bytes of a dead letter
+-- Also touches P:x:dead, P:x:dstage:<node>; publishes endings.
+-- Returns admission, epoch, tries.
+local me, entry, cid, ws = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local ends = lease(ARGV[2])
+if not ends then return {'fenced', 0, 0} end
+
+local r = redis.call('HMGET', KEYS[2], 's', 'n', 'i', 'u', 'e', 'fx', 'tries', 'ws', 'f')
+local s, n, epoch, tries = r[1], r[2], tonumber(r[5] or 0), tonumber(r[7] or 0)
+if s == 'accepted' then
+  redis.call('LREM', KEYS[1], 1, entry)
+  return {s, epoch, tries}
+end
+if s == 'done' or s == 'dead' then
+  if redis.call('LREM', KEYS[1], 1, entry) == 1 then tell(r[8], r[9]) end
+  return {s, epoch, tries}
+end
+if not redis.call('LPOS', KEYS[1], entry) then return {'fenced', epoch, tries} end
+if s == 'claimed' and n ~= me then
+  if r[6] == '1' then
+    redis.call('RPUSH', P .. ':x:dstage:' .. n, entry)
+    redis.call('LREM', KEYS[1], 1, entry)
+    return {'elsewhere', epoch, tries}
+  end
+  -- One of the same id is on its way into another's journal. It gets there within the lease
+  -- under which it was admitted, or not at all.
+  if lease(r[3]) and tonumber(r[4]) > now() then return {'held', epoch, tries} end
+end
+
+tries = redis.call('HINCRBY', KEYS[2], 'tries', 1)
+if tries > tonumber(ARGV[8]) then
+  redis.call('LREM', KEYS[1], 1, entry)
+  bury(cid, ws, read(entry).raw,
+    'The message was tried ' .. ARGV[8] .. ' times and was never taken on: it is given up.', me,
+    {ttl = ARGV[9], letters = ARGV[10], raw = ARGV[11]})
+  return {'dead', epoch, tries}
+end
+epoch = redis.call('HINCRBY', KEYS[2], 'e', 1)
+redis.call('HSET', KEYS[2], 's', 'claimed', 'n', me, 'i', ARGV[2], 'u', ends, 'ws', ws)
+if ARGV[7] == '1' then redis.call('HSET', KEYS[2], 'fx', '1') end
+redis.call('EXPIRE', KEYS[2], ARGV[9])
+return {'run', epoch, tries}

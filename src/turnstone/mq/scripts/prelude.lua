@@ -1,0 +1,95 @@
+-- What several scripts need; put before each of them. ARGV[1] is always the prefix of all keys.
+-- Names below the prefix that depend on a message are made here: they fall into the same slot
+-- as KEYS[1], because on a cluster the prefix is a hash tag.
+
+local P = ARGV[1]
+
+-- A full Redis refuses a script's first write if that may need memory, and no later one. These
+-- scripts carry work to its end, which frees memory; so this first write, which does nothing,
+-- is one that is never refused.
+redis.call('ZREM', P .. ':x:alive', '')
+
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) + tonumber(t[2]) / 1000000
+end
+
+-- The end of an incarnation's lease if it is still to come, otherwise nil.
+local function lease(incarnation)
+  local ends = redis.call('ZSCORE', P .. ':x:alive', incarnation)
+  if ends and tonumber(ends) > now() then return ends end
+  return nil
+end
+
+local ROUTED = {send = true, command = true, create_workstream = true, close_workstream = true}
+
+local function name(value)
+  if type(value) == 'string' and #value <= 128 and string.find(value, '^[%w._-]+$') then
+    return value
+  end
+  return ''
+end
+
+-- What a list entry says about its way: the rules of entry.py. Whether the message is whole is
+-- for Python to say: the two parsers differ on bytes that are no UTF-8, large numbers and depth.
+local function read(entry)
+  local given, raw = '', entry
+  if string.byte(entry) == 1 then
+    local feed = string.find(entry, '\n', 1, true)
+    if feed then
+      given, raw = string.sub(entry, 2, feed - 1), string.sub(entry, feed + 1)
+    end
+  end
+  local found = {raw = raw, cid = given, ws = '', target = '', readable = false}
+  if #raw > 1048576 or not string.find(raw, '^%s*{') then return found end
+  local ok, message = pcall(cjson.decode, raw)
+  if not ok or type(message) ~= 'table' then return found end
+  local own = message.correlation_id
+  if own == nil or own == cjson.null then own = '' end
+  found.readable = type(own) == 'string' and #own <= 256
+  if given == '' and found.readable then found.cid = own end
+  if type(message.type) == 'string' and ROUTED[message.type] then
+    found.ws, found.target = name(message.ws_id), name(message.target_node)
+  end
+  return found
+end
+
+-- The entry with an id of its own, if its message came without one.
+local function named(entry, found)
+  if found.readable and found.cid == '' then
+    return '\1anon:' .. redis.call('INCR', P .. ':x:anon') .. '\n' .. found.raw
+  end
+  return entry
+end
+
+-- Publish an ending, a JSON list of messages, where the sender of the message looks.
+local function tell(ws, ending)
+  if not ending or ending == '' then return end
+  local channel = P .. ':events:' .. ((ws and ws ~= '') and ws or 'global')
+  for _, message in ipairs(cjson.decode(ending)) do
+    redis.call('PUBLISH', channel, message)
+  end
+end
+
+-- Dead letter, record and ending of a message that will not be run.
+local function bury(cid, ws, raw, reason, node, limits)
+  local t, tries = now(), 0
+  local ending = cjson.encode({
+    cjson.encode({
+      type = 'error', ws_id = ws, correlation_id = cid, timestamp = t, message = reason
+    }),
+    cjson.encode({type = 'turn_complete', ws_id = ws, correlation_id = cid, timestamp = t})
+  })
+  if cid ~= '' then
+    local record = P .. ':x:cid:' .. cid
+    redis.call('HSET', record, 's', 'dead', 'ws', ws, 'f', ending, 'r', cjson.encode({
+      outcome = 'dead', error = reason, correlation_id = cid, ws_id = ws
+    }))
+    redis.call('EXPIRE', record, limits.ttl)
+    tries = redis.call('HGET', record, 'tries') or 0
+  end
+  redis.call('XADD', P .. ':x:dead', 'MAXLEN', '~', limits.letters, '*',
+    'correlation_id', cid, 'ws_id', ws, 'reason', reason, 'tries', tries, 'node', node,
+    'bytes', #raw, 'raw', string.sub(raw, 1, limits.raw))
+  tell(ws, ending)
+end

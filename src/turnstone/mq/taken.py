@@ -1,0 +1,35 @@
+"""How the content of our lists becomes what a worker sees, in both implementations. Pure."""
+
+from __future__ import annotations
+
+from turnstone.mq import entry as entries
+from turnstone.mq.protocol import problem_of
+from turnstone.mq.work import Claimed, Lane, Unfinished
+
+
+def claimed(lane: Lane, entry: bytes) -> Claimed:
+    """What is in a processing list, as the worker gets it."""
+    found = entries.read(entry)
+    return Claimed(
+        lane,
+        entry,
+        found.raw,
+        found.correlation_id,
+        found.ws_id,
+        found.target_node,
+        problem_of(found.raw),
+    )
+
+
+def inflight(lane: Lane, ws_id: str, entry: bytes) -> bytes:
+    """What is kept of an accepted message: the entry, after `s` for shared work that may go to
+    another node if this one is lost before effects begin, `w` for a workstream's, `d` for
+    directed work."""
+    code = b"d" if lane == "directed" else b"w" if ws_id else b"s"
+    return code + entry
+
+
+def unfinished(correlation_id: bytes, held: bytes, epoch: int) -> Unfinished:
+    """What `inflight` kept."""
+    lane: Lane = "directed" if held.startswith(b"d") else "shared"
+    return Unfinished(correlation_id.decode(), epoch, lane, entries.read(held[1:]).raw)

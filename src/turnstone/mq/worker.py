@@ -1,0 +1,389 @@
+"""The queue's consumer of one node: takes messages from Redis, and carries each to its end.
+
+The steps are those of `Work`, in the order that `docs/redis.md` describes: beat, two lanes,
+claim, admit, accept into the node's journal, fence, done, reap, sweep. An outage of Redis stops
+the taking and nothing else: turns that run go on, and what was accepted is told when it is
+back. The worker knows a `Host` and a `Work`; it never decides anything about a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from turnstone import __version__
+from turnstone.core import events as ev
+from turnstone.core.errors import NodeUnavailable, UnknownWorkstream
+from turnstone.core.host import Host, WorkstreamInfo
+from turnstone.mq import protocol as p
+from turnstone.mq.approvals import Approvals
+from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.pump import NodeEvents, Pumps
+from turnstone.mq.work import LEASE, Unfinished, Work
+from turnstone.mq.worker_hands import NODE_PAUSE, TARGET_WAIT, Hands
+from turnstone.mq.worker_jobs import Jobs
+from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_make import Job
+from turnstone.mq.worker_turns import Turn, Turns
+
+log = logging.getLogger(__name__)
+
+#: Turns of the shared list that a node runs at once, if nobody says otherwise.
+SLOTS = 8
+
+#: Seconds of one blocking pull. Longer ones save little, and outlive a room that has gone.
+PULL_WAIT = 5.0
+
+#: Messages that are on their way into the journal at once, and those in the journal that wait
+#: for their turn: beyond either, the directed list is left alone. The first is well below the
+#: slice of a processing list that is looked at (`work.SLICE`).
+HANDS = 64
+BACKLOG = 1_000
+
+#: Seconds in which a node that has a question shows it; it is a part of the snapshot.
+_QUESTION_WAIT = 5.0
+
+#: Slices that one beat reaps: enough for any crash, and no end for a flood.
+_REAPS = 50
+
+#: Beats that may be missing before nobody knows whether this process still has its lease, which
+#: is that of three: no new effects are started then.
+_SURE = 2
+
+#: Seconds that a turn's first effect waits for the worker, and for Redis, to say that it may be.
+_FENCE_WAIT = 10.0
+
+
+class Worker:
+    """The worker of one node. `run` works until `aclose`.
+
+    `slots`: shared turns at once. `approval_timeout`: seconds for answers to questions of queued
+    turns, 0 for no limit. `auto_approve`: whether that wish of a sender is passed on. With
+    `in_process` the node asks `fence` before effects; otherwise a message is bound to this node
+    when it is taken. `metadata` is shown of the node in its heartbeat. `beat_every` is a third of
+    the lease of `work`.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        work: Work,
+        *,
+        slots: int = SLOTS,
+        approval_timeout: float = 300.0,
+        auto_approve: bool = True,
+        in_process: bool = True,
+        metadata: dict[str, object] | None = None,
+        beat_every: float = LEASE / 3,
+        target_wait: float = TARGET_WAIT,
+    ) -> None:
+        self.node_id = work.node_id
+        self.ready = asyncio.Event()
+        self._host, self._work = host, work
+        self._slots, self._beat_every = slots, beat_every
+        self._metadata = {"started": time.time(), **(metadata or {})}
+        self._link = Link(work.node_id)
+        self._turns = Turns()
+        self._jobs = Jobs(host, work, self._link, self._turns, auto_approve=auto_approve)
+        self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
+        self._jobs.pumps = self._pumps
+        self._approvals = Approvals(host, work, self._link, approval_timeout)
+        self._hands = Hands(
+            work,
+            self._link,
+            self._jobs,
+            self._turns.changed,
+            self._spawn,
+            bind=not in_process,
+            target_wait=target_wait,
+        )
+        self._claiming = asyncio.Lock()
+        self._beaten = float("-inf")
+        self._beats = 0
+        self._leased = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._closing = False
+        self._left = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `aclose` or cancellation; once."""
+        try:
+            if not self._closing:
+                async with asyncio.TaskGroup() as self._group:
+                    self._spawn(self._beating())
+                    self._spawn(self._working())
+        finally:
+            try:
+                await self._work.aclose()
+            except QueueUnavailable as error:
+                log.warning("the lease of node %s could not be ended: %s", self.node_id, error)
+            self._left.set()
+
+    async def aclose(self) -> None:
+        """Stop taking and telling. What the node has accepted stays its own."""
+        self._closing = True
+        if self._group is None:
+            return  # `run` has not begun, and will do nothing but let go
+        for task in list(self._tasks):
+            task.cancel()
+        await self._left.wait()
+
+    async def fence(self, correlation_id: str) -> bool:
+        """Whether this node may have effects for a message (`turnstone.core.engine.Fence`).
+
+        True for what is not the queue's. Raises QueueUnavailable while nobody can say.
+        """
+        try:
+            async with asyncio.timeout(_FENCE_WAIT):
+                await self.ready.wait()
+                turn = self._turns.get(correlation_id)
+                if turn is None:
+                    return not self._turns.superseded(correlation_id)
+                await turn.settled.wait()
+                return turn.ours and await self._pass_fence(turn)
+        except TimeoutError:
+            raise QueueUnavailable(
+                f"Redis has not answered node {self.node_id} for {_FENCE_WAIT:.0f} s.",
+                hint="Look whether it runs.",
+            ) from None
+
+    async def _pass_fence(self, turn: Turn) -> bool:
+        cid, epoch = turn.correlation_id, turn.epoch
+        passed = await self._link.insist(lambda: self._work.fence(cid, epoch))
+        if not passed:
+            # Redis may have lost the record; then the message stays on this node.
+            standing = await self._link.insist(
+                lambda: self._work.stand(cid, epoch, turn.raw, turn.lane)
+            )
+            passed = standing == "ok" and await self._link.insist(
+                lambda: self._work.fence(cid, epoch)
+            )
+        if asyncio.get_running_loop().time() - self._beaten > _SURE * self._beat_every:
+            raise QueueUnavailable(
+                f"Node {self.node_id} has not renewed its lease for {_SURE} beats.",
+                hint="Another node may have this message by now.",
+            )
+        return passed
+
+    # The listener of the pumps.
+
+    def interested(self, ws_id: str) -> bool:
+        return bool(self._turns.of(ws_id)) or self._approvals.waits(ws_id)
+
+    def handles(self, correlation_id: str) -> bool:
+        return self._turns.get(correlation_id) is not None
+
+    async def saw(self, event: ev.Event) -> None:
+        turn = self._turns.get(event.correlation_id)
+        if turn is not None:
+            turn.collect(event)
+        match event:
+            case ev.ApprovalAsked():
+                self._approvals.asked(event.ws_id, event.request_id, expires=turn is not None)
+            case ev.ApprovalAnswered():
+                self._approvals.over(event.request_id)
+            case ev.TurnEnded():
+                self._approvals.forget(event.ws_id)
+                if turn is not None:
+                    await self._jobs.end(turn)
+            case ev.WsClosed():
+                self._approvals.forget(event.ws_id)
+
+    def lost(self, ws_id: str) -> None:
+        log.warning("workstream %s is another node's now", ws_id)
+        self._approvals.forget(ws_id)
+        for turn in self._turns.of(ws_id):
+            self._turns.supersede(turn)
+
+    # The tasks.
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._group is not None
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _working(self) -> None:
+        await self._leased.wait()
+        await self._reap()
+        await self._take_stock()
+        self.ready.set()
+        self._spawn(self._directed_lane())
+        self._spawn(self._shared_lane())
+        self._spawn(self._approvals.run())
+        self._spawn(NodeEvents(self._host, self._work, self._link, on_event=self._node_event).run())
+
+    async def _beating(self) -> None:
+        """Keep the lease, and be the one who finds out that Redis is back."""
+        loop = asyncio.get_running_loop()
+        while True:
+            sent = loop.time()
+            self._beats += 1
+            try:
+                kept = await self._work.beat(self._shown())
+            except QueueUnavailable as error:
+                self._link.lost(error)
+                await self._link.pause()
+                continue
+            self._beaten = sent
+            self._link.found()
+            self._leased.set()
+            if not kept:
+                log.info("node %s has a new lease", self.node_id)
+            if self.ready.is_set():
+                self._spawn(self._tidy())
+            if await self._link.went_down(self._beat_every):
+                await self._link.pause()
+
+    def _shown(self) -> dict[str, object]:
+        """The node's heartbeat."""
+        return self._metadata | {
+            "version": __version__,
+            "boot": self._work.boot,
+            "beats": self._beats,
+            "slots": self._slots,
+            "free": self._free,
+        }
+
+    async def _tidy(self) -> None:
+        """With every beat: what others left, what a lost reply left, what nobody claimed."""
+        await self._reap()
+        for claimed in await self._link.insist(self._work.sweep):
+            self._hands.take(claimed)
+        await self._claim()
+
+    async def _reap(self) -> None:
+        for _ in range(_REAPS):
+            if not await self._link.insist(self._work.reap):
+                return
+
+    async def _take_stock(self) -> None:
+        """What the node has, and what earlier processes of it left unfinished."""
+        for info in await self._until_node_answers():
+            if await self._link.insist(lambda ws_id=info.id: self._work.owner(ws_id)) in (  # type: ignore[misc]
+                "",
+                self.node_id,
+            ):
+                await self._jobs.maker.own(info.id)
+        for left in await self._link.insist(self._work.unfinished):
+            await self._go_on(left)
+        for info in await self._until_node_answers():
+            if info.state not in {"idle", "error"} or info.queued:
+                await self._pumps.watch(info.id)
+            if info.state == "attention":
+                await self._find_question(info.id)
+
+    async def _go_on(self, left: Unfinished) -> None:
+        """With a message that an earlier process of this node had accepted."""
+        standing = await self._link.insist(
+            lambda: self._work.stand(left.correlation_id, left.epoch, left.raw, left.lane)
+        )
+        if standing not in {"ok", "retry"}:
+            return
+        try:
+            message = p.parse(left.raw)
+            job = Job(message, left.correlation_id, left.epoch, left.lane, left.raw)
+            await self._hands.carry(job)
+        except Exception:  # a mistake of ours with one must not keep the worker from all others
+            log.exception("message %s could not be gone on with", left.correlation_id)
+
+    async def _find_question(self, ws_id: str) -> None:
+        """The question that waits since before this process; Redis has its event already."""
+        try:
+            async with asyncio.timeout(_QUESTION_WAIT):
+                async for event in self._host.follow(ws_id):
+                    if isinstance(event, ev.ApprovalAsked):
+                        await self.saw(event)
+                        return
+        except (TimeoutError, UnknownWorkstream):
+            log.info("the question of workstream %s was answered meanwhile", ws_id)
+
+    async def _until_node_answers(self) -> list[WorkstreamInfo]:
+        while True:
+            try:
+                found = await self._host.list()
+            except NodeUnavailable as error:
+                log.warning("the worker waits for its node: %s", error)
+                await asyncio.sleep(NODE_PAUSE)
+            else:
+                self._hands.node_up.set()
+                return found
+
+    async def _node_event(self, event: ev.Event) -> bool:
+        """What the node's own events mean here; whether others are told of this one."""
+        match event:
+            case ev.WsState() if event.state not in {"idle", "error"}:
+                self._pumps.wake(event.ws_id)
+            case ev.WsCreated():
+                if self._jobs.maker.announces(event.ws_id):
+                    return False
+                await self._jobs.maker.own(event.ws_id)
+            case ev.WsClosed():
+                self._jobs.maker.epochs.pop(event.ws_id, None)
+                await self._link.insist(lambda: self._work.disown(event.ws_id))
+        return True
+
+    # Taking.
+
+    @property
+    def _free(self) -> int:
+        """Slots for shared work. A workstream with an open turn has one, whoever sent it."""
+        return max(0, self._slots - len(self._turns.busy) - self._hands.taking)
+
+    async def _directed_lane(self) -> None:
+        while True:
+            while len(self._hands) >= HANDS or len(self._turns) >= BACKLOG:
+                await self._room()
+            for claimed in await self._link.insist(self._work.directed):
+                self._hands.take(claimed)
+            await self._link.insist(lambda: self._work.pull_directed(PULL_WAIT))
+
+    async def _shared_lane(self) -> None:
+        while True:
+            if not self._hands.node_up.is_set():
+                await self._until_node_answers()
+            while not self._free:
+                await self._room()
+            if await self._claim():
+                continue
+            pull = asyncio.create_task(self._link.insist(lambda: self._work.pull_shared(PULL_WAIT)))
+            await self._while_free(pull)
+
+    async def _claim(self) -> int:
+        """Take what waits in staging, as far as there is room; how many."""
+        async with self._claiming:
+            if not self._free:
+                return 0
+            try:
+                taken = await self._link.insist(lambda: self._work.claim(self._free))
+            except LeaseOver as error:
+                self._link.lost(QueueUnavailable(str(error)))
+                return 0
+            for claimed in taken:
+                self._hands.take(claimed)
+            return len(taken)
+
+    async def _while_free(self, pull: asyncio.Task[bool]) -> None:
+        """Wait for a pull, but do not take a message from others once there is no room."""
+        room = asyncio.create_task(self._full())
+        try:
+            await asyncio.wait({pull, room}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pull.cancel()
+            room.cancel()
+            await asyncio.gather(pull, room, return_exceptions=True)
+
+    async def _full(self) -> None:
+        """Wait until there is no free slot."""
+        while self._free:
+            await self._room()
+
+    async def _room(self) -> None:
+        """Wait until something has begun or ended."""
+        self._turns.changed.clear()
+        await self._turns.changed.wait()

@@ -1,0 +1,182 @@
+"""The messages that a worker has in hand: from a processing list into the node's journal.
+
+Each goes its own way at its own pace, but those of one workstream one after another, in the
+order of their list. What cannot be taken on is passed on, or told to its sender. Nothing here
+takes a message from a wire list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from turnstone.core.errors import NodeUnavailable, TurnstoneError
+from turnstone.mq import protocol as p
+from turnstone.mq.work import Claimed, Work
+from turnstone.mq.worker_jobs import Jobs
+from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_make import Job
+
+log = logging.getLogger(__name__)
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
+
+#: Seconds for a node that a message names to appear, before its sender is told that it is not
+#: there; and between two looks.
+TARGET_WAIT = 5.0
+_TARGET_LOOK = 0.5
+
+#: Seconds for a node that does not answer its worker, before a message in hand is given up.
+NODE_WAIT = 30.0
+NODE_PAUSE = 1.0
+
+#: Seconds before a message is asked about again that another process is accepting just now.
+_HELD_PAUSE = 0.5
+
+
+@dataclass
+class _Line:
+    """The messages of one workstream that are on their way into the journal."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class Hands:
+    """What one worker has in hand. `changed` is set whenever that is more or less.
+
+    `bind`: a message that is admitted may be run by this node only. `taking` counts the shared
+    messages; `node_up` is clear while the node does not answer.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        link: Link,
+        jobs: Jobs,
+        changed: asyncio.Event,
+        spawn: Spawn,
+        *,
+        bind: bool,
+        target_wait: float,
+    ) -> None:
+        self._work, self._link, self._jobs = work, link, jobs
+        self._changed, self._spawn = changed, spawn
+        self._bind, self._target_wait = bind, target_wait
+        self.taking = 0
+        self.node_up = asyncio.Event()
+        self.node_up.set()
+        self._hands: dict[bytes, Claimed] = {}
+        self._lines: dict[str, _Line] = {}
+
+    def __len__(self) -> int:
+        return len(self._hands)
+
+    def take(self, claimed: Claimed) -> None:
+        """Have a message in hand, if it is not already."""
+        if claimed.entry in self._hands:
+            return
+        self._hands[claimed.entry] = claimed
+        self.taking += claimed.lane == "shared"
+        self._changed.set()
+        self._spawn(self._hold(claimed))
+
+    async def _hold(self, claimed: Claimed) -> None:
+        try:
+            if claimed.problem:
+                await self._bury(claimed, claimed.problem)
+            elif claimed.target_node not in {"", self._work.node_id}:
+                await self._pass_on(claimed, claimed.target_node)
+            elif claimed.ws_id:
+                await self._in_line(claimed)
+            else:
+                await self._admit(claimed)
+        except Exception:
+            # A mistake of ours must not end the work on all others. The message is still in its
+            # list: the next sweep tries again, and the count of tries ends that.
+            log.exception("message %s broke in the worker's hand", claimed.correlation_id)
+        finally:
+            del self._hands[claimed.entry]
+            self.taking -= claimed.lane == "shared"
+            self._changed.set()
+
+    async def _in_line(self, claimed: Claimed) -> None:
+        """Messages of one workstream, one after another, in the order of the list."""
+        line = self._lines.setdefault(claimed.ws_id, _Line())
+        line.users += 1
+        try:
+            async with line.lock:
+                await self._at_owner(claimed)
+        finally:
+            line.users -= 1
+            if not line.users:
+                del self._lines[claimed.ws_id]
+
+    async def _at_owner(self, claimed: Claimed) -> None:
+        owner = await self._link.insist(lambda: self._work.owner(claimed.ws_id))
+        if owner in {"", self._work.node_id}:
+            await self._admit(claimed)
+        elif claimed.target_node:
+            await self._bury(
+                claimed, f"Workstream {claimed.ws_id} is on node {owner}, not {self._work.node_id}."
+            )
+        else:
+            await self._link.insist(lambda: self._work.forward(claimed, owner))
+
+    async def _pass_on(self, claimed: Claimed, target: str) -> None:
+        """To the node that it names, if there is one; its sender is told if there is none."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._target_wait
+        while True:
+            nodes = await self._link.insist(self._work.nodes)
+            if any(node["node_id"] == target for node in nodes):
+                await self._link.insist(lambda: self._work.forward(claimed, target))
+                return
+            if loop.time() > deadline:
+                await self._bury(claimed, f"There is no node {target}.")
+                return
+            await asyncio.sleep(_TARGET_LOOK)
+
+    async def _bury(self, claimed: Claimed, why: str) -> None:
+        await self._link.insist(lambda: self._work.bury(claimed, why))
+
+    async def _admit(self, claimed: Claimed) -> None:
+        while True:
+            admitted = await self._link.insist(lambda: self._work.admit(claimed, bind=self._bind))
+            if admitted.admission != "held":
+                break
+            await asyncio.sleep(_HELD_PAUSE)
+        if admitted.admission == "run":
+            job = Job(
+                message=p.parse(claimed.raw),
+                correlation_id=claimed.correlation_id,
+                epoch=admitted.epoch,
+                lane=claimed.lane,
+                raw=claimed.raw,
+                claimed=claimed,
+                tries=admitted.tries,
+            )
+            await self.carry(job)
+
+    async def carry(self, job: Job) -> None:
+        """Do a job; a node that does not answer has some time to come back."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + NODE_WAIT
+        while True:
+            try:
+                await self._jobs.do(job)
+            except NodeUnavailable as error:
+                if loop.time() > deadline:
+                    await self._jobs.refuse(job, str(error))
+                    return
+                self.node_up.clear()
+                await asyncio.sleep(NODE_PAUSE)
+            except TurnstoneError as error:
+                log.error("message %s: %s", job.correlation_id, error)
+                return
+            else:
+                self.node_up.set()
+                return

@@ -1,0 +1,273 @@
+"""What each kind of message does to the node, and what its sender is told (contract, 3.4).
+
+A job ends in exactly one way: its turn is open, or its ending has been told and stored. Taking
+messages from Redis, and giving them up, is the worker's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from turnstone.core import events as ev
+from turnstone.core.errors import NodeUnavailable, TurnstoneError, UnknownWorkstream
+from turnstone.core.host import Host, SendMessage
+from turnstone.mq import protocol as p
+from turnstone.mq import wire
+from turnstone.mq.pump import Pumps
+from turnstone.mq.results import StoredResult
+from turnstone.mq.work import Work
+from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_make import Job, Maker
+from turnstone.mq.worker_turns import Turn, Turns
+
+log = logging.getLogger(__name__)
+
+#: What commands of 0.2 begin with.
+_COMMAND = "/"
+
+#: What workers call themselves where a node notes who sent something.
+SENDER = "queue"
+
+_NOT_HONOURED = (
+    "auto_approve is not honoured on this node ([queue] auto_approve = false): calls are asked."
+)
+
+
+class Jobs:
+    """Does jobs on one node."""
+
+    def __init__(
+        self, host: Host, work: Work, link: Link, turns: Turns, *, auto_approve: bool
+    ) -> None:
+        self._host, self._work, self._link, self._turns = host, work, link, turns
+        self._auto_approve = auto_approve
+        self.maker = Maker(host, work, link, auto_approve=auto_approve)
+        self.pumps: Pumps  # given by the worker, whose listener needs the turns first
+
+    async def do(self, job: Job) -> None:
+        """Carry it to its end, or its turn to its start. Raises NodeUnavailable."""
+        message = job.message
+        try:
+            match message:
+                case p.SendMessage():
+                    await self._send(job, message)
+                case p.CreateWorkstreamMessage():
+                    await self._create(job, message)
+                case p.CloseWorkstreamMessage():
+                    await self._close(job, message)
+                case p.CommandMessage():
+                    await self._command(job, message)
+                case p.ApproveMessage() | p.PlanFeedbackMessage():
+                    await self._respond(job, message.request_id)
+                case p.ListWorkstreamsMessage() | p.HealthMessage() | p.ListNodesMessage():
+                    await self._finish(job, "", [await self._report(message)])
+                case _:
+                    await self.refuse(job, f"A message of type {message.type!r} does nothing.")
+        except NodeUnavailable:
+            raise
+        except UnknownWorkstream as error:
+            ws_id = str(getattr(message, "ws_id", ""))
+            await self._link.insist(lambda: self._work.disown(ws_id))
+            await self.refuse(job, str(error))
+        except TurnstoneError as error:
+            await self.refuse(job, str(error))
+
+    async def refuse(self, job: Job, why: str) -> None:
+        """Tell the sender that this will not be done, and that it was all."""
+        ws_id = str(getattr(job.message, "ws_id", ""))
+        ack = p.AckEvent(ws_id=ws_id, correlation_id=job.correlation_id, status="error", detail=why)
+        told = [ack, *wire.refusal(why, job.correlation_id, ws_id)]
+        if ws_id:
+            error = p.ErrorEvent(ws_id=ws_id, correlation_id=job.correlation_id, message=why)
+            await self._publish("global", error)
+        await self._finish(job, ws_id, told, StoredResult(outcome="refused", errors=[why]))
+
+    async def _send(self, job: Job, message: p.SendMessage) -> None:
+        fresh = not message.ws_id or job.asks_for_new
+        ws_id = await self.maker.make(job, message) if fresh else message.ws_id
+        turn = Turn(job.correlation_id, job.epoch, job.lane, job.raw, ws_id, message.message)
+        self._turns.add(turn)
+        try:
+            await self._start(job, message, turn, fresh=fresh)
+        except BaseException:
+            self._turns.drop(turn)
+            raise
+
+    async def _start(self, job: Job, message: p.SendMessage, turn: Turn, *, fresh: bool) -> None:
+        ws_id = turn.ws_id
+        if job.claimed is None:
+            await self._recall(turn)
+        await self.pumps.watch(ws_id, fresh=fresh)
+        knows = job.asks_for_new or job.proposed_ws_id
+        if fresh and job.claimed is not None and not knows:
+            await self.maker.listener(ws_id)
+        honoured = self._auto_approve
+        accepted = await self._host.send(
+            SendMessage(
+                ws_id=ws_id,
+                message=message.message,
+                correlation_id=job.correlation_id,
+                auto_approve=message.auto_approve and honoured,
+                auto_approve_tools=message.auto_approve_tools if honoured else [],
+                sender=SENDER,
+            )
+        )
+        if not await self._accept(job):
+            log.warning("message %s is another node's now", job.correlation_id)
+            self._turns.supersede(turn)
+            return
+        if not accepted.duplicate:
+            await self._publish(ws_id, p.AckEvent(ws_id=ws_id, correlation_id=job.correlation_id))
+            if message.auto_approve and not honoured:
+                info = p.InfoEvent(ws_id=ws_id, correlation_id=job.correlation_id)
+                info.message = _NOT_HONOURED
+                await self._publish(ws_id, info)
+        turn.settled.set()
+        if accepted.duplicate:
+            await self._resumed(turn)
+
+    async def _recall(self, turn: Turn) -> None:
+        """What an earlier process has told of the turn already."""
+        seen = ""
+        while page := await self._link.insist(partial(self._work.events, turn.ws_id, seen)):
+            for _, envelope in page:
+                event = _readable(envelope)
+                if event is not None and event.correlation_id == turn.correlation_id:
+                    turn.collect(event)
+            seen = page[-1][0]
+
+    async def _resumed(self, turn: Turn) -> None:
+        """The journal had it already. If its turn has ended, and that was never told, tell it."""
+        if turn.ended is not None:
+            await self.end(turn)
+            return
+        place, quiet, history = await self._standing(turn.ws_id)
+        if not quiet:
+            return
+        await self.pumps.caught_up(turn.ws_id, place)
+        if not self._turns.waits(turn):
+            return
+        ending = ev.TurnEnded(
+            ws_id=turn.ws_id,
+            correlation_id=turn.correlation_id,
+            text=_answer_in(history, turn.message),
+        )
+        turn.collect(ending)
+        await self.end(turn)
+
+    async def end(self, turn: Turn) -> None:
+        """Store what came of it, and tell its ending."""
+        await turn.settled.wait()
+        if turn.ended is None or self._turns.get(turn.correlation_id) is not turn:
+            return
+        final = [one.to_json().encode() for one in wire.outbound(turn.ended)]
+        cid, epoch, result = turn.correlation_id, turn.epoch, turn.result().encode()
+        step = lambda: self._work.done(cid, epoch, turn.ws_id, result, final)  # noqa: E731
+        if not await self._link.insist(step):
+            standing = await self._link.insist(
+                lambda: self._work.stand(cid, epoch, turn.raw, turn.lane)
+            )
+            if standing == "ok":  # Redis had lost the record
+                await self._link.insist(step)
+        self._turns.drop(turn)
+
+    async def _standing(self, ws_id: str) -> tuple[ev.EventId, bool, list[ev.HistoryMessage]]:
+        """Where a workstream is, whether it is quiet, and its conversation."""
+        place, quiet = ev.EventId(0), False
+        async for event in self._host.follow(ws_id):
+            if isinstance(event, ev.Connected):
+                place, quiet = ev.EventId.parse(event.id), event.state in {"idle", "error"}
+                if not quiet:
+                    break
+            if isinstance(event, ev.History):
+                return place, quiet, event.messages
+        return place, False, []
+
+    async def _create(self, job: Job, message: p.CreateWorkstreamMessage) -> None:
+        ws_id = await self.maker.make(job, message)
+        await self._finish(job, ws_id, [])
+
+    async def _close(self, job: Job, message: p.CloseWorkstreamMessage) -> None:
+        try:
+            await self._host.close(message.ws_id)
+        except UnknownWorkstream:
+            if job.tries == 1 and job.claimed is not None:
+                raise  # at a later try it is closed because of the first
+        await self._finish(job, message.ws_id, [self._ok(job, message.ws_id)])
+
+    async def _command(self, job: Job, message: p.CommandMessage) -> None:
+        name = message.command.strip().split(maxsplit=1)[0] if message.command.strip() else ""
+        shown = name if name.startswith(_COMMAND) else message.command[:40]
+        await self.refuse(job, f"This node knows no command {shown!r}.")
+
+    async def _respond(self, job: Job, request_id: str) -> None:
+        if not request_id:
+            await self.refuse(job, "The answer names no question: its request_id is empty.")
+            return
+        await self._link.insist(lambda: self._work.respond(request_id, job.raw))
+        await self._finish(job, "", [])
+
+    async def _report(self, message: p.InboundMessage) -> p.OutboundEvent:
+        if isinstance(message, p.ListWorkstreamsMessage):
+            found = msgspec.to_builtins(await self._host.list())
+            return p.WorkstreamListEvent(workstreams=found)
+        if isinstance(message, p.HealthMessage):
+            data = msgspec.to_builtins(await self._host.health())
+            return p.HealthResponseEvent(data=data)
+        return p.NodeListEvent(nodes=await self._link.insist(self._work.nodes))
+
+    def _ok(self, job: Job, ws_id: str) -> p.OutboundEvent:
+        return p.AckEvent(ws_id=ws_id, correlation_id=job.correlation_id)
+
+    async def _accept(self, job: Job) -> bool:
+        claimed = job.claimed
+        if claimed is None:
+            return True
+        return await self._link.insist(lambda: self._work.accept(claimed, job.epoch))
+
+    async def _finish(
+        self,
+        job: Job,
+        ws_id: str,
+        told: Sequence[p.OutboundEvent],
+        result: StoredResult | None = None,
+    ) -> None:
+        """The end of a message that has no turn: told on its channel, and stored."""
+        kept = result or StoredResult(outcome="done")
+        kept.correlation_id, kept.ws_id = job.correlation_id, ws_id
+        for one in told:
+            one.correlation_id = one.correlation_id or job.correlation_id
+        final = [one.to_json().encode() for one in told]
+        if await self._accept(job):
+            await self._link.insist(
+                lambda: self._work.done(job.correlation_id, job.epoch, ws_id, kept.encode(), final)
+            )
+
+    async def _publish(self, channel: str, event: p.OutboundEvent) -> None:
+        message = event.to_json().encode()
+        await self._link.insist(lambda: self._work.publish(channel, message))
+
+
+def _readable(envelope: bytes) -> ev.Event | None:
+    """An event of the stream; None for one of a newer version."""
+    try:
+        return ev.decode(envelope)
+    except msgspec.DecodeError as error:
+        log.warning("an event in the stream cannot be read, and is left out: %s", error)
+        return None
+
+
+def _answer_in(history: Sequence[ev.HistoryMessage], message: str) -> str:
+    """What was answered to this message, the last time that it was sent."""
+    answer, found = "", False
+    for said in history:
+        if said.role == "user":
+            found = said.content == message
+            answer = "" if found else answer
+        elif said.role == "assistant" and found:
+            answer = said.content or answer
+    return answer

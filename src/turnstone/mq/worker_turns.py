@@ -1,0 +1,110 @@
+"""The queue's turns on this node: which are open, what each has said, what is kept of it.
+
+A fold of events into results; it asks neither Redis nor the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from turnstone.core import events as ev
+from turnstone.mq.results import OUTPUT_KEPT, UNANSWERED, StoredResult
+from turnstone.mq.work import Lane
+
+
+@dataclass
+class Turn:
+    """A message of the queue that this node has, from just before its acceptance to its end.
+
+    `settled` is set when Redis knows that it was accepted (`ours`), or that it is another's.
+    """
+
+    correlation_id: str
+    epoch: int
+    lane: Lane
+    raw: bytes
+    ws_id: str
+    message: str
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    ours: bool = True
+    ended: ev.TurnEnded | None = None
+    _result: StoredResult = field(default_factory=StoredResult)
+
+    def collect(self, event: ev.Event) -> None:
+        """Take in an event of this turn."""
+        kept = self._result
+        match event:
+            case ev.StepFinished():
+                if event.text:
+                    kept.content.append(event.text)
+                if event.reasoning:
+                    kept.reasoning.append(event.reasoning)
+            case ev.ToolFinished():
+                kept.tool_results.append((event.name, event.output[:OUTPUT_KEPT]))
+            case ev.TurnEnded():
+                self.ended = event
+
+    def result(self) -> StoredResult:
+        """What is kept of it, once it has ended."""
+        kept, ending = self._result, self.ended
+        kept.correlation_id, kept.ws_id = self.correlation_id, self.ws_id
+        if ending is not None:
+            kept.outcome = ending.outcome
+            if ending.text and ending.text not in kept.content:
+                kept.content.append(ending.text)
+            if ending.outcome in UNANSWERED and not kept.errors:
+                kept.errors.append(ending.reason or f"The turn {UNANSWERED[ending.outcome]}.")
+        return kept
+
+
+class Turns:
+    """All of them. `changed` is set whenever one has come or gone."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self._open: dict[str, Turn] = {}
+        self._superseded: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(list(self._open.values()))
+
+    def add(self, turn: Turn) -> None:
+        self._superseded.discard(turn.correlation_id)
+        self._open[turn.correlation_id] = turn
+        self.changed.set()
+
+    def get(self, correlation_id: str) -> Turn | None:
+        return self._open.get(correlation_id)
+
+    def waits(self, turn: Turn) -> bool:
+        """Whether its ending has not come yet."""
+        return turn.ended is None and self._open.get(turn.correlation_id) is turn
+
+    def drop(self, turn: Turn) -> None:
+        """It has ended, or was never this node's."""
+        if self._open.get(turn.correlation_id) is turn:
+            del self._open[turn.correlation_id]
+        turn.settled.set()
+        self.changed.set()
+
+    def supersede(self, turn: Turn) -> None:
+        """Another node has it: this one may have no effects for it any more."""
+        turn.ours = False
+        self._superseded.add(turn.correlation_id)
+        self.drop(turn)
+
+    def superseded(self, correlation_id: str) -> bool:
+        return correlation_id in self._superseded
+
+    def of(self, ws_id: str) -> list[Turn]:
+        return [turn for turn in self._open.values() if turn.ws_id == ws_id]
+
+    @property
+    def busy(self) -> set[str]:
+        """The workstreams that have one: each runs one at a time, and so takes one slot."""
+        return {turn.ws_id for turn in self._open.values()}

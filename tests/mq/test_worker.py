@@ -1,0 +1,288 @@
+"""The worker: each message to one end, whatever is lost, repeated or wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelserver import Plan, Reply, hold
+from modelserver.plans import echo, last_user_text, shell
+from support.nodes import Node, local_node
+from support.proxy import proxy_to
+from support.redis import RedisServer, redis_server
+from support.workers import working_node
+from turnstone.core import events as ev
+from turnstone.core.host import CreateWorkstream, SendMessage
+from turnstone.mq import AsyncTurnstoneClient
+from turnstone.mq.connection import RedisAddress
+from turnstone.mq.lua import script
+from turnstone.mq.memory_broker import MemoryBroker
+from turnstone.mq.memory_work import MemoryWork
+from turnstone.mq.results import StoredResult
+from turnstone.mq.worker import Worker
+
+PATIENCE = 40.0
+
+
+def message(said: str, cid: str, **fields: Any) -> bytes:
+    """As a client of 0.2 writes it."""
+    return json.dumps({"type": "send", "correlation_id": cid, "message": said} | fields).encode()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)  # the condition is the state that is waited for
+
+
+@asynccontextmanager
+async def node_on(
+    broker: MemoryBroker, folder: Path, plan: Plan, node_id: str = "n1", **options: Any
+) -> AsyncIterator[Node]:
+    """A node that works from the twin in memory."""
+    async with local_node(folder, plan) as node:
+        worker = Worker(node.host, MemoryWork(broker, node_id), **options)
+        running = asyncio.create_task(worker.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await worker.ready.wait()
+            yield node
+        finally:
+            await worker.aclose()
+            await running
+
+
+def result_in(broker: MemoryBroker, cid: str) -> StoredResult | None:
+    record = broker.records.get(cid)
+    return StoredResult.decode(record.result) if record and record.result else None
+
+
+async def test_the_twin_in_memory_carries_a_message_to_its_end(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    async with node_on(broker, tmp_path, echo):
+        broker.send(message("hello", "c1"))
+        await until(lambda: result_in(broker, "c1") is not None)
+
+    kept = result_in(broker, "c1")
+    assert kept is not None
+    assert (kept.outcome, kept.content) == ("done", ["hello"])
+
+
+async def test_copies_of_a_message_are_run_once_and_all_answered(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:global") as heard:
+        async with node_on(broker, tmp_path, echo) as node:
+            for where in ("", "n1", "", "n1", ""):
+                broker.send(message("only once", "c1"), where)
+            await until(lambda: result_in(broker, "c1") is not None)
+            broker.send(message("only once", "c1"))
+            await until(lambda: not broker.list("turnstone:inbound"))
+
+    created = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    assert [e["type"] for e in created].count("ws_created") == 1
+    assert [last_user_text(body) for body in node.model.requests] == ["only once"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"no json", "JSON"),
+        (b'["send"]', "object"),
+        (b'{"type": "dance", "correlation_id": "c1"}', "dance"),
+        (b'{"type": "send", "correlation_id": "c1", "message": 7}', "message"),
+        (b'{"type": "send", "correlation_id": "c1", "message": "\xff"}', "UTF-8"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_dead_letter_and_the_next_message_is_answered(
+    tmp_path: Path, raw: bytes, why: str
+) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:global") as heard:
+        async with node_on(broker, tmp_path, echo):
+            broker.send(raw)
+            broker.send(message("next", "c2"))
+            await until(lambda: result_in(broker, "c2") is not None)
+            await until(lambda: bool(broker.dead))
+
+    told = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    assert why in broker.dead[0].reason
+    assert any(event["type"] == "error" and why in event["message"] for event in told)
+
+
+async def test_auto_approve_is_not_passed_on_where_the_node_does_not_honour_it(
+    tmp_path: Path,
+) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:0badc0de") as heard:
+        async with node_on(broker, tmp_path, shell, auto_approve=False, approval_timeout=0.3):
+            broker.send(message("run: ls", "c1", ws_id="0badc0de", create=True, auto_approve=True))
+            await until(lambda: result_in(broker, "c1") is not None)
+
+    told = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    kinds = [event["type"] for event in told]
+    assert "approval_request" in kinds
+    assert any("not honoured" in event.get("message", "") for event in told)
+    assert kinds[-1] == "turn_complete"
+
+
+async def test_the_channel_of_a_workstream_has_everything_in_its_order(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:0badc0de") as heard:
+        async with node_on(broker, tmp_path, echo):
+            broker.send(message("one two three", "c1", ws_id="0badc0de", create=True))
+            await until(lambda: result_in(broker, "c1") is not None)
+
+    told = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    kinds = [event["type"] for event in told]
+    assert set(kinds) >= {"ack", "content", "stream_end", "status", "state_change"}
+    assert kinds[-1] == "turn_complete"
+    assert kinds.index("stream_end") > max(i for i, k in enumerate(kinds) if k == "content")
+    assert [e["state"] for e in told if e["type"] == "state_change"] == ["thinking", "idle"]
+    assert "".join(e["text"] for e in told if e["type"] == "content") == "one two three"
+
+
+async def test_the_stream_of_a_workstream_has_every_event_once_without_a_hole(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        async with (
+            working_node(tmp_path, echo, redis.address, "n1"),
+            AsyncTurnstoneClient(port=redis.port) as client,
+        ):
+            first = await client.send_and_wait("one", timeout=PATIENCE)
+            await client.send_and_wait("two", ws_id=first.ws_id, timeout=PATIENCE)
+            with redis.client() as connection:
+                found: Any = connection.xrange(f"turnstone:x:ev:{first.ws_id}")
+
+    places = [ev.EventId.parse(place.decode()) for place, _ in found]
+    for before, after in pairwise(places):
+        assert after in {(before.seq, before.n + 1), (before.seq + 1, 0)}
+    kinds = [ev.decode(fields[b"envelope"]).type for _, fields in found]
+    assert kinds[0] == "message_accepted"
+    assert kinds[-1] == "turn_ended"
+    assert kinds.count("turn_ended") == 2
+
+
+async def test_work_of_the_browser_is_seen_by_who_follows_the_queue(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:cluster", "turnstone:events:0badc0de") as heard:
+        async with node_on(broker, tmp_path, echo) as node:
+            await node.host.create(CreateWorkstream(ws_id="0badc0de", name="by hand"))
+            await node.host.send(SendMessage(ws_id="0badc0de", message="hi"))
+            told: list[dict[str, Any]] = []
+
+            def complete() -> bool:
+                told.extend(json.loads(heard.get_nowait()) for _ in range(heard.qsize()))
+                return any(event["type"] == "turn_complete" for event in told)
+
+            await until(complete)
+
+    created = next(event for event in told if event["type"] == "ws_created")
+    assert (created["name"], created["node_id"]) == ("by hand", "n1")
+    assert any(event["type"] == "cluster_state" for event in told)
+
+
+@pytest.fixture(scope="module")
+def shared_redis() -> Any:
+    with redis_server() as server:
+        yield server
+
+
+BOTH = ["admit", "accept", "done", "emit", "BLMOVE"]
+LOST = [*((step, lane) for step in BOTH for lane in ("shared", "directed")), ("claim", "shared")]
+
+
+@pytest.mark.parametrize(("step", "lane"), [*LOST, ("take", "directed"), ("held", "directed")])
+async def test_a_lost_reply_loses_and_doubles_nothing(
+    tmp_path: Path, shared_redis: RedisServer, step: str, lane: str
+) -> None:
+    wanted = step.encode() if step == "BLMOVE" else script(step).sha.encode()
+    prefix = f"lost-{step}-{lane}"
+    async with proxy_to("127.0.0.1", shared_redis.port) as proxy:
+        address = RedisAddress("127.0.0.1", proxy.port)
+        async with (
+            working_node(
+                tmp_path, echo, address, "n1", work={"prefix": prefix}, beat_every=0.3
+            ) as node,
+            AsyncTurnstoneClient(port=shared_redis.port, prefix=prefix) as client,
+        ):
+            with shared_redis.client() as connection:
+                await until(lambda: connection.info("clients")["blocked_clients"] == 2)
+            proxy.lose(2, to=wanted)
+            results = await asyncio.gather(
+                *(
+                    client.send_and_wait(
+                        f"m{n}", target_node="n1" if lane == "directed" else "", timeout=PATIENCE
+                    )
+                    for n in range(5)
+                )
+            )
+            lost = proxy.lost
+
+    assert lost == 2
+    assert [result.content for result in results] == [f"m{n}" for n in range(5)]
+    assert all(result.ok for result in results)
+    assert sorted(last_user_text(b) for b in node.model.requests) == [f"m{n}" for n in range(5)]
+
+
+async def test_messages_of_a_workstream_keep_their_order_through_the_shared_list(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        async with AsyncExitStack() as stack:
+            nodes = [
+                await stack.enter_async_context(
+                    working_node(tmp_path / name, echo, redis.address, name, slots=3)
+                )
+                for name in ("n1", "n2", "n3")
+            ]
+            client = await stack.enter_async_context(AsyncTurnstoneClient(port=redis.port))
+            made = await asyncio.gather(
+                *(client.send_and_wait("begin", timeout=PATIENCE) for _ in range(6))
+            )
+            with redis.client() as connection:
+                for number in range(60):
+                    ws_id = made[number % 6].ws_id
+                    connection.rpush(
+                        "turnstone:inbound",
+                        message(f"{ws_id} {number:02}", f"c{number}", ws_id=ws_id),
+                    )
+            async with asyncio.timeout(PATIENCE):
+                for number in range(60):
+                    while await client.result(f"c{number}") is None:
+                        await asyncio.sleep(0.02)  # the result is the state that is waited for
+
+    said = [last_user_text(body) for node in nodes for body in node.model.requests]
+    for begun in made:
+        own = [each for each in said if each.startswith(begun.ws_id)]
+        assert own == sorted(own)
+        assert len(own) == 10
+
+
+async def test_a_node_with_no_free_slot_leaves_the_shared_list_alone(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        return hold(echo(body), gate)
+
+    broker = MemoryBroker()
+    async with node_on(broker, tmp_path, plan, slots=2, beat_every=0.05) as node:
+        for number in range(6):
+            broker.send(message(f"m{number}", f"c{number}"))
+        await until(lambda: len(node.model.requests) == 2)
+        beats = asyncio.get_running_loop().time() + 0.5  # several beats, with nothing to take
+        await until(lambda: asyncio.get_running_loop().time() > beats)
+        waiting = len(broker.list("turnstone:inbound")) + len(broker.list("turnstone:x:stage"))
+        asked = len(node.model.requests)
+        gate.set()
+        await until(lambda: all(result_in(broker, f"c{n}") for n in range(6)))
+
+    assert (asked, waiting) == (2, 4)
