@@ -173,6 +173,25 @@ async def test_a_cancel_at_any_record_ends_the_turn_once_and_in_order(
     check_nothing_begins_after_cancel(handler)
 
 
+@pytest.mark.parametrize("intent", [StepStarted, ToolStarted])
+async def test_a_cancel_while_an_intent_is_recorded_keeps_its_effect_from_beginning(
+    intent: type[Signal],
+) -> None:
+    handler = Handler()
+    driver = TurnDriver(handler, max_steps=5)
+
+    def cancel_at_intent(signal: Signal | TurnEnded) -> None:
+        if isinstance(signal, intent):
+            driver.cancel()
+
+    handler.on_record = cancel_at_intent
+    ending = await driven(driver)
+
+    assert ending.outcome == "cancelled"
+    last = max(i for i, entry in enumerate(handler.log) if isinstance(entry, intent))
+    assert not [e for e in handler.log[last:] if isinstance(e, CallModel | DecideCalls | RunTool)]
+
+
 def check_nothing_begins_after_cancel(handler: Handler) -> None:
     cancels = [i for i, entry in enumerate(handler.log) if isinstance(entry, Cancelled)]
     if cancels:

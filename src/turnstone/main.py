@@ -24,6 +24,18 @@ from turnstone.core.errors import TurnstoneError
 
 _INTERRUPTED = 130
 
+#: Settings of 0.2 that are taken, and that nothing acts on yet; `docs/configuration.md` says so.
+_NO_EFFECT_YET = (
+    "model.reasoning_effort",
+    "session.persona",
+    "session.retention_days",
+    "session.compact_max_tokens",
+    "session.auto_compact_pct",
+    "tools.agent_max_turns",
+    "server.workstream_idle_timeout",
+    "bridge.heartbeat_ttl",
+)
+
 _LEFT_BEHIND = (
     "{count} turn(s) of earlier sessions were cut off and wait; `turnstone up` takes them up."
 )
@@ -103,6 +115,9 @@ def _settings(program: str, flags: Flags) -> Settings:
     settings = load_settings(program, flags=flags, env=os.environ)
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for name in _NO_EFFECT_YET:
+        if settings.source(name).kind == "command line":  # a file of 0.2 may well have them all
+            click.echo(f"warning: {name} has no effect in this version.", err=True)
     return settings
 
 

@@ -427,3 +427,19 @@ async def test_a_question_may_wait_through_any_number_of_restarts(tmp_path: Path
 
         assert (node.workspace / "note").read_text() == "ran\n"
     assert event.correlation_id in ("", sent.correlation_id)
+
+
+async def test_a_node_that_is_given_another_id_keeps_its_workstreams(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        ws = await node.host.create(CreateWorkstream(name="kept"))
+        await turn(node.host, ws.id, "one")
+        await node.host.aclose()
+
+        renamed = await start_host(tmp_path, node.model.base_url, node_id="server-12")
+        [listed] = await renamed.list()
+        events = await turn(renamed, ws.id, "two")
+        await renamed.aclose()
+
+    assert renamed.node_id == "server-12"
+    assert listed.name == "kept"
+    assert ending(events).text == "two"

@@ -33,7 +33,11 @@ def test_a_wanted_id_is_kept_from_then_on(tmp_path: Path) -> None:
     again = lock_server(store)
 
     assert again.node_id == "server-12"
+    assert again.former == ""
     again.release()
+    renamed = lock_server(store, "server-13")
+    assert (renamed.node_id, renamed.former) == ("server-13", "server-12")
+    renamed.release()
 
 
 def test_processes_live_beside_a_server_under_ids_of_their_own(tmp_path: Path) -> None:

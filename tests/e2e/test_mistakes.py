@@ -146,3 +146,37 @@ async def test_every_program_tells_its_version(tmp_path: Path, program: str) -> 
 
     assert code == 0
     assert out.startswith(program)
+
+
+async def test_a_flag_without_effect_yet_says_so(tmp_path: Path) -> None:
+    with ModelServer(echo) as model:
+        code, out, err = await run(
+            tmp_path,
+            "turnstone",
+            *["--base-url", model.base_url, "--reasoning-effort", "high", "-p", "hello"],
+        )
+
+    assert (code, out.strip()) == (0, "hello")
+    assert "model.reasoning_effort has no effect" in sentence(err)
+
+
+async def test_a_store_in_the_workspace_is_refused(tmp_path: Path) -> None:
+    with ModelServer(echo) as model:
+        code, _, err = await run(
+            tmp_path, "turnstone", "--base-url", model.base_url, "--store", "./s.db", "-p", "hello"
+        )
+
+    assert code == 1
+    assert "lies in the workspace" in sentence(err)
+
+
+async def test_a_store_on_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with ModelServer(echo) as model:
+        asking = ["--base-url", model.base_url, "--workspace", str(tmp_path), "-p", "hello"]
+        code, _, err = await run(
+            tmp_path, "turnstone", "--store", str(tmp_path / "file" / "s.db"), *asking
+        )
+
+    assert code == 1
+    assert "--store" in sentence(err)

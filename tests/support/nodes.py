@@ -49,7 +49,12 @@ async def local_host(folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[L
 
 
 async def start_host(
-    folder: Path, base_url: str, *, store: type[SqliteStore] = SqliteStore, **engine: Any
+    folder: Path,
+    base_url: str,
+    *,
+    store: type[SqliteStore] = SqliteStore,
+    node_id: str = "",
+    **engine: Any,
 ) -> LocalHost:
     """A node that asks the model at `base_url`. The caller closes it."""
     workspace = folder / "workspace"
@@ -64,5 +69,5 @@ async def start_host(
         "context_window": 32_768,
     }
     path = folder / "turnstone.db"
-    lock = lock_server(path)
+    lock = lock_server(path, node_id)
     return await LocalHost.start(await store.open(path), Engine(**parts | engine), lock)

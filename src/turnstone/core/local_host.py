@@ -48,6 +48,8 @@ class LocalHost:
         A server takes up those of terminals too that are gone; see `left_behind`.
         """
         host = cls(store, engine, lock)
+        if lock.former:
+            await host._manager.adopt(lock.former)
         await host._manager.recover(await host._gone() if lock.serves else ())
         return host
 

@@ -26,6 +26,7 @@ class NodeLock:
     def __init__(self, node_id: str, store: Path, descriptor: int, *, serves: bool) -> None:
         self.node_id = node_id
         self.serves = serves  # the server of its store, and not just a process on it
+        self.former = ""  # the id that this server had before, if it was given another
         self._store = store
         self._descriptor = descriptor
 
@@ -50,7 +51,9 @@ def lock_server(store: Path, wanted: str = "") -> NodeLock:
     with _explained(folder):
         node_id = wanted or _read(keeper) or _made_up()
         lock = _lock(folder, _SERVER, node_id, store)
-        if _read(keeper) != node_id:
+        former = _read(keeper)
+        if former != node_id:
+            lock.former = former
             keeper.write_text(node_id, encoding="utf-8")
         return lock
 

@@ -291,6 +291,11 @@ class WorkstreamManager:
                 except (TurnstoneError, LookupError) as error:
                     log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
 
+    async def adopt(self, former: str) -> None:
+        """Take over all workstreams of the id that this node had before."""
+        for row in await self._store.rows(former):
+            await self._store.acquire(row.ws_id, self._node_id)
+
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """A new workstream, or the one that has the id asked for (`Host.create`)."""
         if request.ws_id and not _WS_ID.fullmatch(request.ws_id):
