@@ -404,3 +404,23 @@ async def test_many_turns_at_once_each_get_their_own_answer(
     async with asyncio.timeout(60):
         answers = await asyncio.gather(*(ask(number) for number in range(24)))
     assert all(message == answer for message, answer in answers)
+
+
+async def test_the_ending_of_a_message_can_be_asked_for_later(host: Host, model: Told) -> None:
+    ws = await host.create(CreateWorkstream())
+    gate = threading.Event()
+    model.plan = lambda body: hold(text("at last"), gate)
+    await host.send(SendMessage(ws_id=ws.id, message="go", correlation_id="c1"))
+
+    assert await host.ending(ws.id, "c1") is None
+    gate.set()
+    await read(host, ws.id, ev.TurnEnded, ev.EventId(1))
+    ended = await host.ending(ws.id, "c1")
+    await said(host, ws.id)
+
+    assert ended is not None
+    assert (ended.outcome, ended.text) == ("done", "at last")
+    assert await host.ending(ws.id, "c1") == ended
+    assert await host.ending(ws.id, "never sent") is None
+    with pytest.raises(UnknownWorkstream):
+        await host.ending("ffffffff", "c1")

@@ -22,7 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "close": {"ws_id": "ffffffff"},
     "login": {"token": READ},
 }
-QUERIES = {"events": {"ws": "WS"}}
+QUERIES = {"events": {"ws": "WS"}, "ending": {"ws_id": "WS", "correlation_id": "c"}}
 
 #: What a caller who may gets. Whatever is not here: 200.
 CARRIED_OUT = {"close": 400, "login_link": 401}

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from turnstone.core.events import TurnEnded
 from turnstone.core.host import CreateWorkstream, NodeHealth, WhenBusy, WorkstreamInfo
 
 Role: TypeAlias = Literal["public", "read", "approve", "full"]
@@ -68,6 +69,12 @@ class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):
 
 class WorkstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     ws_id: str = ""
+
+
+class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`ending` is null while the turn goes on, and where there is no such message."""
+
+    ending: TurnEnded | None = None
 
 
 class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +196,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="All open workstreams, with sums over them.",
         reply=DashboardReply,
+    ),
+    Endpoint(
+        name="ending",
+        method="GET",
+        path="/api/ending",
+        role="read",
+        summary="How the turn of a message ended: `ws_id=`, `correlation_id=`.",
+        reply=EndingReply,
     ),
     Endpoint(
         name="events",

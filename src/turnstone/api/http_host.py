@@ -24,7 +24,7 @@ from turnstone.core.errors import (
     UnknownRequest,
     WorkstreamBusy,
 )
-from turnstone.core.events import Event, EventId
+from turnstone.core.events import Event, EventId, TurnEnded
 from turnstone.core.host import (
     Accepted,
     Answer,
@@ -104,6 +104,10 @@ class HttpHost:
         body = api.WorkstreamRequest(ws_id=ws_id)
         return (await self._call("cancel", api.CancelReply, body)).cancelled
 
+    async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        query = {"ws_id": ws_id, "correlation_id": correlation_id}
+        return (await self._call("ending", api.EndingReply, query=query, again=True)).ending
+
     async def close(self, ws_id: str) -> None:
         await self._call("close", api.OkReply, api.WorkstreamRequest(ws_id=ws_id))
 
@@ -137,24 +141,27 @@ class HttpHost:
         reply: type[ReplyT],
         body: msgspec.Struct | None = None,
         *,
+        query: dict[str, str] | None = None,
         again: bool = False,
     ) -> ReplyT:
         """`again`: the node takes the same request twice for one."""
         try:
-            response = await self._request(name, body)
+            response = await self._request(name, body, query)
         except _Interrupted:
             if not again:
                 raise
-            response = await self._request(name, body)
+            response = await self._request(name, body, query)
         return _decoded(response, reply, self.base_url)
 
-    async def _request(self, name: str, body: msgspec.Struct | None) -> httpx2.Response:
+    async def _request(
+        self, name: str, body: msgspec.Struct | None, query: dict[str, str] | None = None
+    ) -> httpx2.Response:
         endpoint = api.BY_NAME[name]
         content = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             response = await self._client.request(
-                endpoint.method, endpoint.path, content=content, headers=headers
+                endpoint.method, endpoint.path, content=content, headers=headers, params=query
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NodeUnavailable(

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Event, EventId, State
+from turnstone.core.events import Event, EventId, State, TurnEnded
 
 WhenBusy: TypeAlias = Literal["queue", "reject"]
 
@@ -108,6 +108,12 @@ class Host(Protocol):
 
     async def cancel(self, ws_id: str) -> bool:
         """Stop the turn in progress; False if there is none. Raises UnknownWorkstream."""
+
+    async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        """How the turn of a message ended; None while it has not (or there is no such message).
+
+        Raises UnknownWorkstream.
+        """
 
     async def close(self, ws_id: str) -> None:
         """End a workstream, stopping its turn. Raises UnknownWorkstream."""

@@ -70,6 +70,10 @@ class LocalHost:
     async def cancel(self, ws_id: str) -> bool:
         return (await self._manager.get(ws_id)).cancel()
 
+    async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
+        await self._manager.get(ws_id)
+        return await self._store.ending(ws_id, correlation_id)
+
     async def close(self, ws_id: str) -> None:
         await self._manager.close(ws_id)
 

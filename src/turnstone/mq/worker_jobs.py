@@ -145,17 +145,12 @@ class Jobs:
         if turn.ended is not None:
             await self.end(turn)
             return
-        place, quiet, history = await self._standing(turn.ws_id)
-        if not quiet:
+        ending = await self._host.ending(turn.ws_id, turn.correlation_id)
+        if ending is None:
             return
-        await self.pumps.caught_up(turn.ws_id, place)
+        await self.pumps.caught_up(turn.ws_id, ev.EventId.parse(ending.id))
         if not self._turns.waits(turn):
             return
-        ending = ev.TurnEnded(
-            ws_id=turn.ws_id,
-            correlation_id=turn.correlation_id,
-            text=_answer_in(history, turn.message),
-        )
         turn.collect(ending)
         await self.end(turn)
 
@@ -174,18 +169,6 @@ class Jobs:
             if standing == "ok":  # Redis had lost the record
                 await self._link.insist(step)
         self._turns.drop(turn)
-
-    async def _standing(self, ws_id: str) -> tuple[ev.EventId, bool, list[ev.HistoryMessage]]:
-        """Where a workstream is, whether it is quiet, and its conversation."""
-        place, quiet = ev.EventId(0), False
-        async for event in self._host.follow(ws_id):
-            if isinstance(event, ev.Connected):
-                place, quiet = ev.EventId.parse(event.id), event.state in {"idle", "error"}
-                if not quiet:
-                    break
-            if isinstance(event, ev.History):
-                return place, quiet, event.messages
-        return place, False, []
 
     async def _create(self, job: Job, message: p.CreateWorkstreamMessage) -> None:
         ws_id = await self.maker.make(job, message)
@@ -259,15 +242,3 @@ def _readable(envelope: bytes) -> ev.Event | None:
     except msgspec.DecodeError as error:
         log.warning("an event in the stream cannot be read, and is left out: %s", error)
         return None
-
-
-def _answer_in(history: Sequence[ev.HistoryMessage], message: str) -> str:
-    """What was answered to this message, the last time that it was sent."""
-    answer, found = "", False
-    for said in history:
-        if said.role == "user":
-            found = said.content == message
-            answer = "" if found else answer
-        elif said.role == "assistant" and found:
-            answer = said.content or answer
-    return answer

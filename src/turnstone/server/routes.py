@@ -144,6 +144,12 @@ async def dashboard(node: Node, _call: Call[None]) -> Response:
     )
 
 
+async def ending(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    found = await node.host.ending(query.get("ws_id", ""), query.get("correlation_id", ""))
+    return answer(api.EndingReply(ending=found))
+
+
 async def events(node: Node, call: Call[None]) -> EventStream:
     query = call.request.query_params
     ws_id, encode = (query["ws"], ev.encode) if "ws" in query else ("", wire02.encode)
@@ -230,6 +236,7 @@ HANDLERS: Mapping[str, Handler] = {
     "health": health,
     "workstreams": workstreams,
     "dashboard": dashboard,
+    "ending": ending,
     "events": events,
     "events_global": events_global,
     "new": new,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from turnstone.core.events import AnyEvent, Event
+from turnstone.core.events import AnyEvent, Event, TurnEnded
 
 
 class WorkstreamRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,9 @@ class Store(Protocol):
 
     async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
         """The journal behind `after`, in order. Raises StoreError for a damaged record."""
+
+    async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        """How the turn of this message ended; None while it has not."""
 
     async def row(self, ws_id: str) -> WorkstreamRow | None: ...
 

@@ -78,6 +78,9 @@ class SqliteStore:
     async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
         return await self._call(self._records, ws_id, after)
 
+    async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        return await self._call(self._ending, ws_id, correlation_id)
+
     async def row(self, ws_id: str) -> WorkstreamRow | None:
         return await self._call(self._row, ws_id)
 
@@ -227,6 +230,15 @@ class SqliteStore:
             (ws_id, after),
         )
         return [self._decoded(*row) for row in found]
+
+    def _ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        found = self._open_connection().execute(
+            "SELECT ws_id, seq, body FROM record "
+            "WHERE ws_id = ? AND type = 'turn_ended' AND correlation_id = ?",
+            (ws_id, correlation_id),
+        )
+        event = next((self._decoded(*row) for row in found), None)
+        return event if isinstance(event, TurnEnded) else None
 
     def _decoded(self, ws_id: str, seq: int, body: bytes) -> AnyEvent:
         try:
