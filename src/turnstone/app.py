@@ -118,6 +118,6 @@ def _greeting(
     if takes_queue(settings):
         yield f"  queue       Redis at {settings.redis.host}:{settings.redis.port}"
     yield f"  store       {settings.store.path}"
-    if engine.model_name == "practice":
+    if engine.model_name == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"
         yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

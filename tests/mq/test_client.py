@@ -212,3 +212,25 @@ def test_naming_the_package_imports_no_redis() -> None:
         "sys.exit('redis' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_full_redis_is_told_to_a_sender_that_waits() -> None:
+    with redis_server() as redis:
+        with redis.client() as admin:
+            used = int(admin.info("memory")["used_memory"])
+            admin.config_set("maxmemory", used - 100_000)
+        async with AsyncTurnstoneClient(port=redis.port) as client:
+            result = await client.send_and_wait("hello", timeout=1)
+
+    assert result.timed_out
+    assert not result.ok
+    [problem] = result.errors
+    assert "full" in problem
+
+
+def test_what_the_queue_would_refuse_is_refused_before_it_is_sent() -> None:
+    with TurnstoneClient(port=1) as client:
+        with pytest.raises(ValueError, match="at most 1048576 bytes"):
+            client.send("x" * 2_000_000)
+        with pytest.raises(TypeError, match="a text is sent, and not int"):
+            client.send_and_wait(5)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def _answer(raw: bytes, request_id: str, ws_id: str) -> Answer | None:
     """The answer that a client pushed; None for what is none (contract, section 3.6)."""
     try:
         data: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     approved, feedback = data.get("approved", False), data.get("feedback")
     if data.get("type") != "approve" or not isinstance(approved, bool):

@@ -24,6 +24,7 @@ from turnstone.mq.client_node import NodeLine
 from turnstone.mq.client_queue import QueueLine
 from turnstone.mq.client_turn import TurnReader
 from turnstone.mq.connection import RedisAddress
+from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.results import StoredResult, TurnResult
 
@@ -100,6 +101,8 @@ class AsyncTurnstoneClient:
                         await _tell(on_event, event)
         except TimeoutError:
             reader.result.timed_out = True
+            if self._line.problem:
+                reader.result.errors.append(f"Not heard of in time: {self._line.problem}")
         return reader.result
 
     async def stream(
@@ -284,6 +287,13 @@ def _send(
     auto_approve_tools: Sequence[str] | None,
     target_node: str,
 ) -> p.SendMessage:
+    if not isinstance(message, str):
+        raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
+    if len(message) > MESSAGE_MAX:
+        raise ValueError(
+            f"message: it has {len(message)} characters, and at most {MESSAGE_MAX} bytes are taken."
+            " Put it into a file that the node can read, and send its name."
+        )
     return p.SendMessage(
         ws_id=ws_id,
         message=message,

@@ -16,6 +16,8 @@ from turnstone.mq.results import StoredResult
 class Line(Protocol):
     """Raises QueueUnavailable or NodeUnavailable where the way is not open."""
 
+    problem: str  # why the last try failed, while it is tried again; empty when all is well
+
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
         """Send a message, once, however often it must be tried. `new_ws_id`: what to call the
         workstream that it makes. Raises TurnstoneErrors where it is refused at once."""

@@ -29,6 +29,7 @@ class NodeLine:
     def __init__(self, host: Host, url: str) -> None:
         self._host = host
         self._url = url
+        self.problem = ""
         self._asked: dict[str, str] = {}  # question → workstream
         self._results: dict[str, StoredResult] = {}
         self._listeners: set[asyncio.Queue[p.OutboundEvent]] = set()

@@ -60,6 +60,7 @@ class QueueLine:
         self._address = address
         self._redis: Any = address.client()
         self._waiting: Any = address.client()
+        self.problem = ""
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
         raw = message.to_json()
@@ -209,8 +210,11 @@ class QueueLine:
         deadline, pause = loop.time() + patience, FIRST_PAUSE
         while True:
             try:
-                return await step()
+                found = await step()
+                self.problem = ""
+                return found
             except QueueUnavailable as error:
+                self.problem = str(error)
                 if _hopeless(error) or loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret

@@ -183,6 +183,8 @@ class Jobs:
         await self._finish(job, message.ws_id, [self._ok(job, message.ws_id)])
 
     async def _command(self, job: Job, message: p.CommandMessage) -> None:
+        if message.ws_id not in {info.id for info in await self._host.list()}:
+            raise UnknownWorkstream(f"There is no workstream {message.ws_id} on this node.")
         name = message.command.strip().split(maxsplit=1)[0] if message.command.strip() else ""
         shown = name if name.startswith(_COMMAND) else message.command[:40]
         await self.refuse(job, f"This node knows no command {shown!r}.")
