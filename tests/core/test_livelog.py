@@ -19,7 +19,7 @@ from turnstone.core.events import (
     StepStarted,
     ToolOutput,
 )
-from turnstone.core.livelog import Lagged, LiveLog
+from turnstone.core.livelog import MAX_TEXT, Lagged, LiveLog
 
 
 def stamp(event: Event, event_id: EventId) -> Event:
@@ -165,3 +165,17 @@ def test_every_cursor_gives_exactly_the_events_behind_it(
         assert await take(log, ids[cut], len(makes) - cut - 1) == everything[cut + 1 :]
 
     asyncio.run(run())
+
+
+async def test_a_few_huge_events_do_not_stay_in_memory_either() -> None:
+    log = a_log(capacity=100)
+    huge = "x" * (MAX_TEXT // 4)
+    for _ in range(20):
+        log.publish(Info(message="a small one"))
+        log.piece(ToolOutput(call_id="1", text=huge))
+        log.flush()
+
+    kept = [e for e in log._ring if isinstance(e, ToolOutput)]
+    assert len(kept) <= 4
+    assert not log.covers(EventId(0))
+    assert len(await take(log, log._floor, 1)) == 1

@@ -286,3 +286,20 @@ async def test_a_node_with_no_free_slot_leaves_the_shared_list_alone(tmp_path: P
         await until(lambda: all(result_in(broker, f"c{n}") for n in range(6)))
 
     assert (asked, waiting) == (2, 4)
+
+
+@pytest.mark.parametrize("kind", ["command", "send", "close_workstream"])
+async def test_a_message_for_a_workstream_that_is_not_there_is_told_and_leaves_no_owner(
+    tmp_path: Path, kind: str
+) -> None:
+    sent = {"type": kind, "correlation_id": "c1", "ws_id": "0000dead", "command": "/help"}
+    with redis_server() as redis:
+        async with working_node(tmp_path, echo, redis.address, "n1"):
+            with redis.client() as sender:
+                sender.rpush("turnstone:inbound", json.dumps(sent | {"message": "hello"}))
+                await until(lambda: sender.hget("turnstone:x:cid:c1", "r") is not None)
+                stored = StoredResult.decode(sender.hget("turnstone:x:cid:c1", "r"))
+                owner = sender.get("turnstone:ws:0000dead")
+
+    assert owner is None
+    assert "0000dead" in " ".join(stored.errors)
