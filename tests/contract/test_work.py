@@ -336,7 +336,7 @@ async def test_a_lease_ends_by_itself_and_a_beat_begins_a_new_one(queue: Queue) 
 
     with pytest.raises(LeaseOver):
         await a.claim(1)
-    assert (await a.admit(claimed)).admission == "fenced"
+    assert (await a.admit(claimed)).admission == "lapsed"
     assert await b.reap() == 1
     assert not await a.beat({})
     assert (await a.admit(claimed)).admission == "fenced"

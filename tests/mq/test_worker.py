@@ -27,6 +27,7 @@ from turnstone.mq.lua import script
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
 from turnstone.mq.results import StoredResult
+from turnstone.mq.work import Admitted, Claimed
 from turnstone.mq.worker import Worker
 
 PATIENCE = 40.0
@@ -303,3 +304,31 @@ async def test_a_message_for_a_workstream_that_is_not_there_is_told_and_leaves_n
 
     assert owner is None
     assert "0000dead" in " ".join(stored.errors)
+
+
+class LapsingWork(MemoryWork):
+    """The twin, of a process whose lease is over just when its first messages are admitted."""
+
+    lapses = 1
+
+    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+        if self.lapses:
+            self.lapses -= 1
+            return Admitted("lapsed")
+        return await super().admit(claimed, bind=bind)
+
+
+async def test_a_lease_that_lapses_for_a_moment_does_not_change_the_order(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    async with local_node(tmp_path, echo) as node:
+        ws = await node.host.create(CreateWorkstream())
+        worker = Worker(node.host, LapsingWork(broker, "n1"))
+        running = asyncio.create_task(worker.run())
+        await worker.ready.wait()
+        for n in range(3):
+            broker.send(message(f"m{n}", f"c{n}", ws_id=ws.id), "n1")
+        await until(lambda: all(result_in(broker, f"c{n}") is not None for n in range(3)))
+        await worker.aclose()
+        await running
+
+        assert [last_user_text(body) for body in node.model.requests] == ["m0", "m1", "m2"]

@@ -104,7 +104,7 @@ class MemoryWork:
     async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
         ends = self.broker.alive(self.incarnation)
         if ends is None:
-            return Admitted("fenced")
+            return Admitted("lapsed")
         found = self.broker.records.get(claimed.correlation_id, Record())
         ended = self._ended(claimed, found) or self._taken_care_of(claimed, found)
         if ended is not None:

@@ -63,7 +63,8 @@ Admission: TypeAlias = Literal[
     "dead",  # it was tried too often, or buried before; its sender was told (again)
     "held",  # another process is accepting one of the same id just now: leave it, ask later
     "elsewhere",  # one node was bound to it earlier, and it was handed to that one
-    "fenced",  # this process's lease is over, or the entry was taken from it: touch nothing
+    "lapsed",  # this process's lease is over: touch nothing, and ask again when it is renewed
+    "fenced",  # the entry was taken from this process: it is another's now
 ]
 
 

@@ -146,7 +146,9 @@ class Hands:
     async def _admit(self, claimed: Claimed) -> None:
         while True:
             admitted = await self._link.insist(lambda: self._work.admit(claimed, bind=self._bind))
-            if admitted.admission != "held":
+            # While the lease is over the message keeps its place: those behind it in the
+            # workstream must not be admitted first, once it is renewed.
+            if admitted.admission not in {"held", "lapsed"}:
                 break
             await asyncio.sleep(_HELD_PAUSE)
         if admitted.admission == "run":

@@ -6,7 +6,7 @@
 -- Returns admission, epoch, tries.
 local me, entry, cid, ws = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ends = lease(ARGV[2])
-if not ends then return {'fenced', 0, 0} end
+if not ends then return {'lapsed', 0, 0} end
 
 local r = redis.call('HMGET', KEYS[2], 's', 'n', 'i', 'u', 'e', 'fx', 'tries', 'ws', 'f')
 local s, n, epoch, tries = r[1], r[2], tonumber(r[5] or 0), tonumber(r[7] or 0)
