@@ -63,11 +63,11 @@ class Journal:
 
     def publish(self, event: Event, correlation_id: str = "") -> None:
         """Tell readers something that is not kept."""
-        self.live.publish(sound(msgspec.structs.replace(event, correlation_id=correlation_id)))
+        self.live.publish(msgspec.structs.replace(event, correlation_id=correlation_id))
 
     def piece(self, event: Content | Reasoning | ToolOutput, correlation_id: str) -> None:
         """Tell readers a piece of a stream."""
-        self.live.piece(sound(msgspec.structs.replace(event, correlation_id=correlation_id)))
+        self.live.piece(msgspec.structs.replace(event, correlation_id=correlation_id))
 
     def info(self) -> WorkstreamInfo:
         """What lists show of this workstream."""
@@ -101,6 +101,8 @@ class Journal:
         return sound(msgspec.structs.replace(event, timestamp=round(self._clock.now(), 6)))
 
     def _stamped(self, event: Event, event_id: EventId) -> Event:
-        return msgspec.structs.replace(
+        """A live event as it is published: once for all the pieces that were gathered in it."""
+        stamped = msgspec.structs.replace(
             event, ws_id=self.ws_id, id=str(event_id), timestamp=round(self._clock.now(), 6)
         )
+        return sound(stamped)
