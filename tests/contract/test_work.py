@@ -492,6 +492,7 @@ async def test_the_fence_lets_one_node_through_ever(queue: Queue) -> None:
     epoch = await take_on(b, again)
 
     assert epoch > admitted.epoch
+    assert not await a.beat({})
     assert not await a.fence("c1", admitted.epoch)
     assert not await a.fence("c1", epoch)
     assert await a.stand("c1", admitted.epoch, claimed.raw, "shared") == "other"

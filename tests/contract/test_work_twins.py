@@ -64,11 +64,12 @@ STEPS = st.one_of(
     PUSH,
     PUSH,
     steps("take", "take", "round", value=SMALL),
-    steps("admit", "admit", "bind", "accept", "bury", "forward", value=SMALL),
+    steps("admit", "admit", "bind", "accept", "bury", "forward", "back", value=SMALL),
     steps("fence", "fence", "stand", "done", "result", "lose", value=ABOUT),
     steps("gone", "gone", "end", "beat", "reap", "restart", "unfinished", "sweep"),
     steps("own", "disown", "owner", value=SMALL),
     steps("pull_shared", "pull_directed", "claim", value=SMALL),
+    steps("unstage"),
 )
 
 
@@ -110,7 +111,7 @@ class Bench:
                 return await getattr(work, name)(0)
             case "claim":
                 return await work.claim(value)
-            case "sweep" | "reap" | "unfinished":
+            case "sweep" | "reap" | "unfinished" | "unstage":
                 return await getattr(work, name)()
             case "gone":
                 await self.queue.end_lease(work)
@@ -122,7 +123,7 @@ class Bench:
                 await work.pull_directed(0)
                 await work.claim(2)
                 return [await self._take(work, one, 0) for one in await work.sweep()]
-            case "admit" | "bind" | "accept" | "bury" | "forward":
+            case "admit" | "bind" | "accept" | "bury" | "forward" | "back":
                 held = await work.sweep()
                 return await self._take(work, held[value % len(held)], name) if held else None
             case "fence" | "stand" | "done" | "result" | "lose":
@@ -142,6 +143,8 @@ class Bench:
             return await work.bury(claimed, claimed.problem or "No.")
         if name == "forward":
             return await work.forward(claimed, "b")
+        if name == "back":
+            return await work.give_back(claimed, self.epochs.get(key, 1), send("c0"))
         if name == "accept":
             return await work.accept(claimed, self.epochs.get(key, 1))
         admitted = await work.admit(claimed, bind=name == "bind")

@@ -81,12 +81,12 @@ async def test_a_question_is_answered_through_the_bridge(tmp_path: Path) -> None
 
 async def test_a_second_worker_for_a_server_is_refused(tmp_path: Path) -> None:
     with redis_server() as redis:
-        seat = Seat("server-1", "elsewhere")
+        seat = Seat("server-1")
         async with bridged(
             tmp_path, echo, redis, work={"seat": seat, "lease": 0.6}, beat_every=0.2
         ):
-            second = await RedisWork.open(redis.address, "another", seat=Seat("server-1", "here"))
-            other = await RedisWork.open(redis.address, "another", seat=Seat("server-2", "here"))
+            second = await RedisWork.open(redis.address, "another", seat=Seat("server-1"))
+            other = await RedisWork.open(redis.address, "another", seat=Seat("server-2"))
             try:
                 with pytest.raises(AnotherWorker, match="server-1 already, as node n1"):
                     await refuse_second(second, "server-1")

@@ -46,8 +46,8 @@ async def test_a_wrong_password_is_told_at_once_and_not_tried_again() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, r"asks for a password, and none was given\. Set \[redis\] password, and user"),
-        ({"password": "wrong"}, r"does not accept the password\. Correct \[redis\] passw"),
+        ({}, r"asks for a password, and none was given\. Set password, and username"),
+        ({"password": "wrong"}, r"does not accept the password\. Correct password, and"),
         ({"password": "x", "username": "bob"}, "accept the password for the user bob"),
     ],
 )

@@ -79,7 +79,8 @@ def test_the_stored_result_stands_in_where_no_event_came() -> None:
     told = reader.close(StoredResult(correlation_id="c1", ws_id="0badc0de", content=["kept"]))
 
     assert (reader.ended, reader.result.content, reader.result.ok) == (True, "kept", True)
-    assert [event.type for event in told] == ["turn_complete"]
+    assert [event.type for event in told] == ["info", "turn_complete"]
+    assert "were missed" in str(told[0].to_json())
 
 
 def test_a_turn_that_was_cancelled_has_no_answer() -> None:
@@ -108,9 +109,10 @@ def test_an_answer_is_the_same_live_and_stored(steps: list[list[str]]) -> None:
 def test_what_was_seen_is_not_taken_for_all_where_the_turn_ends_without_its_events() -> None:
     reader = read(turn(["half", " of it"])[:3])
     assert not reader.missed
-    reader.close(StoredResult(correlation_id="c1", ws_id="0badc0de", content=["half of it"]))
+    told = reader.close(StoredResult(correlation_id="c1", ws_id="0badc0de", content=["half of it"]))
 
     assert reader.whole
+    assert [event.type for event in told] == ["info", "turn_complete"]
     assert reader.result.content == "half of it"
 
 

@@ -202,7 +202,7 @@ BOTH = ["admit", "accept", "done", "emit", "BLMOVE"]
 LOST = [*((step, lane) for step in BOTH for lane in ("shared", "directed")), ("claim", "shared")]
 
 
-@pytest.mark.parametrize(("step", "lane"), [*LOST, ("take", "directed"), ("held", "directed")])
+@pytest.mark.parametrize(("step", "lane"), [*LOST, ("pull", "directed"), ("held", "directed")])
 async def test_a_lost_reply_loses_and_doubles_nothing(
     tmp_path: Path, shared_redis: RedisServer, step: str, lane: str
 ) -> None:

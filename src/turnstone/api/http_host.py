@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
 import httpx2
@@ -19,6 +19,7 @@ from turnstone.api.follow import follow
 from turnstone.api.problems import not_a_node, read_error
 from turnstone.core.errors import (
     ConfigurationError,
+    InvalidRequest,
     NodeUnavailable,
     NotAuthenticated,
     UnknownRequest,
@@ -161,6 +162,9 @@ class HttpHost:
         self, name: str, body: msgspec.Struct | None, query: dict[str, str] | None = None
     ) -> httpx2.Response:
         endpoint = api.BY_NAME[name]
+        _check_text(query or {})
+        if body is not None:
+            _check_text(msgspec.structs.asdict(body))
         content = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
@@ -201,6 +205,26 @@ class _Interrupted(NodeUnavailable):
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def half_of_a_pair(field: str, value: object) -> str:
+    """Why this value, or one of its list, is no text that can be sent; empty if it is one."""
+    for text in value if isinstance(value, list) else [value]:
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as error:
+            return (
+                f"{field}: at character {error.start + 1} it has half of a surrogate pair, which"
+                ' is no text. If it is from a file, decode that with errors="replace".'
+            )
+    return ""
+
+
+def _check_text(fields: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for what no request can carry."""
+    for field, value in fields.items():
+        if problem := half_of_a_pair(field, value):
+            raise InvalidRequest(problem)
 
 
 def _decoded(response: httpx2.Response, reply: type[ReplyT], where: str) -> ReplyT:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from turnstone.api.http_host import HttpHost
@@ -25,12 +24,12 @@ from turnstone.api.token import find_token, token_path
 from turnstone.core.config import Settings
 from turnstone.core.errors import ConfigurationError, NodeUnavailable
 from turnstone.mq.broker import RedisBroker
-from turnstone.mq.check import look
+from turnstone.mq.check import check_node_name, look
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.keys import Keys
+from turnstone.mq.lock import Hold, hold
 from turnstone.mq.redis_work import RedisWork
-from turnstone.mq.work import Seat
 from turnstone.mq.worker import SLOTS, Worker
 from turnstone.mq.worker_start import open_alone, redis_address
 
@@ -75,7 +74,7 @@ class Bridge:
         state = _state_dir()
         self._plan = _Plan(
             server_url=server_url.rstrip("/"),
-            redis=broker.address if broker is not None else RedisAddress(),
+            redis=replace(broker.address if broker else RedisAddress(), by_arguments=True),
             prefix=broker.keys.prefix if broker is not None else prefix,
             node_id=node_id,
             approval_timeout=approval_timeout,
@@ -126,9 +125,9 @@ async def _run(plan: _Plan, say: Say) -> None:
                 f"The server at {plan.server_url} does not say its node id.",
                 hint="Name this node with --node-id.",
             )
-        with _only_one(plan, server_id) as lock:
-            seat = Seat(server_id, lock)
-            work = await open_alone(plan.redis, node_id, plan.prefix, seat)
+        check_node_name(node_id)
+        with _only_one(plan, server_id) as held:
+            work = await open_alone(plan.redis, node_id, plan.prefix, server_id, held)
             worker = _worker(plan, host, work)
             say(f"Work from Redis at {plan.redis} goes to {plan.server_url}, node {node_id}")
             await _until_told(worker)
@@ -191,31 +190,14 @@ async def _until_told(worker: Worker) -> None:
             loop.remove_signal_handler(number)
 
 
-@contextlib.contextmanager
-def _only_one(plan: _Plan, server_id: str) -> Iterator[str]:
-    """Hold the lock of this server's bridge; its name. Raises ConfigurationError if another
-    process has it."""
+def _only_one(plan: _Plan, server_id: str) -> AbstractContextManager[Hold]:
+    """The lock of this server's bridge on this machine. Raises as `lock.hold`."""
     name = hashlib.sha256(server_id.encode()).hexdigest()[:12]
-    path = plan.state / f"bridge-{name}.lock"
-    try:
-        plan.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The lock file {path} cannot be made: {error.strerror}.",
-            hint="Make its folder writable for you.",
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"A bridge for the server {server_id} runs on this machine already.",
-                hint="One is enough: stop that one, or do not start this one.",
-            ) from None
-        yield f"{socket.gethostname()}:{path}"
-    finally:
-        os.close(descriptor)
+    busy = ConfigurationError(
+        f"A bridge for the server {server_id} runs on this machine already.",
+        hint="One is enough: stop that one, or do not start this one.",
+    )
+    return hold(plan.state / f"bridge-{name}.lock", busy)
 
 
 def _state_dir() -> Path:

@@ -13,6 +13,7 @@ from redis import exceptions
 
 from turnstone.core.errors import ConfigurationError
 from turnstone.mq.connection import RedisAddress, asking
+from turnstone.mq.entry import NAME
 from turnstone.mq.keys import Keys
 
 #: The first version with LMOVE and BLMOVE.
@@ -22,6 +23,16 @@ _NUMBER = re.compile(r"\d+")
 
 #: On a cluster, what stands in braces decides the slot of a name.
 _TAGGED = re.compile(r"\{[^}]+\}")
+
+
+def check_node_name(name: str) -> None:
+    """Raises ConfigurationError for a name under which no message could reach a node."""
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} cannot be the name of a node: it has 1 to 128 letters, digits, points,"
+            " hyphens or underscores.",
+            hint="Set [bridge] node_id to another (with the bridge also --node-id).",
+        )
 
 
 async def look(address: RedisAddress, keys: Keys) -> None:
@@ -43,7 +54,7 @@ async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) 
         raise ConfigurationError(
             f"Redis at {address} is a cluster, where all keys of a queue must be in one slot;"
             f" the prefix {keys.prefix!r} spreads them.",
-            hint=f'Set [redis] prefix = "{{{keys.prefix}}}" in every program that uses the queue.',
+            hint=f'Set {address.named("prefix")} = "{{{keys.prefix}}}" in every program that uses the queue.',
         )
     if info.get("cluster_enabled"):
         await _check_slot(client, address, keys)
@@ -71,7 +82,7 @@ async def _check_slot(client: redis.asyncio.Redis, address: RedisAddress, keys: 
     except exceptions.MovedError as moved:
         raise ConfigurationError(
             f"Redis at {address} is not the node of the cluster that keeps {keys.inbound}.",
-            hint=f"Set [redis] host and port to {moved.host}:{moved.port}.",
+            hint=f"Set {address.named('host and port')} to {moved.host}:{moved.port}.",
         ) from moved
 
 
@@ -85,7 +96,8 @@ async def _check_types(client: redis.asyncio.Redis, address: RedisAddress, keys:
             raise ConfigurationError(
                 f"Redis at {address} has a {found} under the name {name}, where the queue needs"
                 f" a {kind}.",
-                hint="Another program uses it: set a [redis] prefix or db of Turnstone's own.",
+                hint=f"Another program uses it: set a {address.named('prefix')} or db of Turnstone's"
+                " own.",
             )
 
 

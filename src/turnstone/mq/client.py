@@ -90,7 +90,8 @@ class TurnstoneClient:
         timeout: float | None = TIMEOUT,
         on_event: OnEvent | None = None,
     ) -> TurnResult:
-        """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`)."""
+        """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`). What
+        its turn asks for is approved, unless `auto_approve=False`."""
         happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
         waiting = self._start(
             self._client.send_and_wait(

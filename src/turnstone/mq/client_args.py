@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from turnstone.api.http_host import HttpHost
+from turnstone.core.errors import ConfigurationError
 from turnstone.mq import protocol as p
 from turnstone.mq.broker import RedisBroker
 from turnstone.mq.client_line import Line
 from turnstone.mq.client_node import NodeLine
 from turnstone.mq.client_queue import QueueLine
+from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import RedisAddress
-from turnstone.mq.entry import MESSAGE_MAX
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ TIMEOUT = 600.0
 #: An argument of `RedisBroker`; for a client the wire's own time holds.
 _UNUSED = "response_ttl"
 
-_REDIS = [field.name for field in fields(RedisAddress)]
+_REDIS = [field.name for field in fields(RedisAddress) if field.name != "by_arguments"]
 
 
 def line_to(
@@ -56,10 +57,11 @@ def line_to(
     if token:
         raise TypeError("A token is for a node, and none is named: give its url too.")
     if broker is None:
-        return QueueLine(RedisAddress(**{k: v for k, v in redis.items() if k != _UNUSED}), prefix)
+        given = {name: value for name, value in redis.items() if name != _UNUSED}
+        return QueueLine(RedisAddress(**given, by_arguments=True), prefix)
     if redis:
         raise TypeError(f"The broker says where Redis is: leave out {_listed(sorted(redis))}.")
-    return QueueLine(broker.address, broker.keys.prefix)
+    return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix)
 
 
 def _to_node(url: str, token: str | None, redis: dict[str, Any]) -> Line:
@@ -68,7 +70,13 @@ def _to_node(url: str, token: str | None, redis: dict[str, Any]) -> Line:
             f"The node {url} is reached over HTTP, and {_listed(sorted(redis))} is for Redis:"
             " give one or the other."
         )
-    return NodeLine(HttpHost(url, token), url)
+    try:
+        return NodeLine(HttpHost(url, token), url)
+    except ConfigurationError as error:
+        if "://" in url:
+            raise
+        hint = f'{error.hint} If it is where Redis is, say so: host="{url.partition(":")[0]}".'
+        raise ConfigurationError(error.message, hint=hint) from error
 
 
 def message_of(
@@ -82,12 +90,7 @@ def message_of(
     """The message on the wire. Raises TypeError and ValueError for one that cannot be sent."""
     if not isinstance(message, str):
         raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
-    if len(message) > MESSAGE_MAX:
-        raise ValueError(
-            f"message: it has {len(message)} characters, and at most {MESSAGE_MAX} bytes are taken."
-            " Put it into a file that the node can read, and send its name."
-        )
-    return p.SendMessage(
+    sent = p.SendMessage(
         ws_id=ws_id,
         message=message,
         auto_approve=auto_approve,
@@ -95,6 +98,8 @@ def message_of(
         name=name,
         target_node=target_node,
     )
+    encoded(sent)
+    return sent
 
 
 def seconds(timeout: float | None) -> float | None:

@@ -83,11 +83,16 @@ class AsyncTurnstoneClient:
     ) -> TurnResult:
         """Send a message and wait for its answer: `timeout` seconds, or for ever with None.
 
+        **It approves what the turn asks for, unless told otherwise**: with `auto_approve=False`
+        questions come as `approval_request` to `on_event`, and `approve` answers them.
+
         A turn that failed, a message that nobody could take and a time that is over are told in
         the result. An answer of which parts were missed is made whole from what the queue keeps
         of it; where that does not come in time, the result has `timed_out`, and says so.
         `on_event` gets what happens meanwhile; if it raises, that is logged the first time, and
-        the turn goes on. Raises ValueError for a timeout that is over before it begins.
+        the turn goes on. When the time is over, `errors` say what is known of the reason: a
+        question that waits, a message that was not delivered, a Redis or node that is silent
+        (which may take a second more to see). Raises ValueError for a timeout that is over before it begins.
         """
         limit = seconds(timeout)
         sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
@@ -100,10 +105,7 @@ class AsyncTurnstoneClient:
                         await _tell(on_event, event, mistakes)
         except TimeoutError:
             reader.result.timed_out = True
-            if reader.ended:
-                reader.result.errors.append(_CUT)
-            if self._line.problem:
-                reader.result.errors.append(f"Not heard of in time: {self._line.problem}")
+            reader.result.errors += await self._why_late(reader)
         return reader.result
 
     async def stream(
@@ -213,6 +215,21 @@ class AsyncTurnstoneClient:
             await self.unsubscribe(ws_id)
         await self._line.aclose()
 
+    async def _why_late(self, reader: TurnReader) -> list[str]:
+        """Why the answer has not come in time, as far as that can be seen from here."""
+        line = self._line
+        why = [_CUT] if reader.ended else reader.questions()
+        refused, silent = line.problem, "" if line.problem else await line.silence()
+        if not reader.delivered:
+            reason = (
+                refused
+                or f"{silent or 'That it has arrived was not confirmed.'} It may still come."
+            )
+            why.append(f"The message could not be delivered in time: {reason}")
+        elif refused or silent:
+            why.append(f"Not heard of in time: {refused or silent}")
+        return why
+
     async def _deliver(self, message: p.InboundMessage) -> str:
         await self._line.deliver(message)
         return message.correlation_id
@@ -225,6 +242,7 @@ class AsyncTurnstoneClient:
         try:
             place = await line.place(ws_id) if sent.ws_id else "0-0"
             await line.deliver(sent, new_ws_id="" if sent.ws_id else ws_id)
+            reader.delivered = True
         except (QueueUnavailable, NodeUnavailable):
             raise
         except TurnstoneError as error:

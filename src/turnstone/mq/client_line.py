@@ -38,6 +38,10 @@ class Line(Protocol):
     async def result(self, correlation_id: str) -> StoredResult | None:
         """What came of a message; None while it has not ended, or if nobody knows it."""
 
+    async def silence(self) -> str:
+        """That the other side does not answer now, in a sentence; empty where it does. Waits
+        for a second at most."""
+
     async def nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""
 

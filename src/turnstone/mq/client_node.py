@@ -13,13 +13,16 @@ from contextlib import aclosing
 import msgspec
 
 from turnstone.core import events as ev
-from turnstone.core.errors import InvalidRequest, UnknownRequest
+from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.results import UNANSWERED, StoredResult
 
 _CUT = "Parts of the answer were missed, and the conversation does not have them any more."
+
+#: Seconds after which a node that was asked whether it is there counts as silent.
+_SILENCE = 1.0
 
 #: Endings that are remembered for who asks later, by correlation id.
 _KEPT = 1_000
@@ -105,6 +108,16 @@ class NodeLine:
 
     async def result(self, correlation_id: str) -> StoredResult | None:
         return self._results.get(correlation_id)
+
+    async def silence(self) -> str:
+        try:
+            async with asyncio.timeout(_SILENCE):
+                await self._host.health()
+        except TimeoutError:
+            return f"The node at {self._url} has not answered."
+        except TurnstoneError as error:
+            return str(error)
+        return ""
 
     async def nodes(self) -> list[dict[str, object]]:
         health = await self._host.health()

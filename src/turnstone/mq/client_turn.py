@@ -21,6 +21,8 @@ class TurnReader:
     def __init__(self, correlation_id: str, ws_id: str, *, fresh: bool) -> None:
         self.result = TurnResult(correlation_id=correlation_id, ws_id=ws_id)
         self.ended = False
+        self.delivered = False  # the queue, or the node, has said that it has the message
+        self._questions: dict[str, ev.ApprovalAsked] = {}
         self._fresh = fresh
         self._begun = False
         self._gap = False
@@ -42,6 +44,7 @@ class TurnReader:
     def read(self, event: ev.Event) -> list[p.OutboundEvent]:
         """Take in an event of the workstream; what a program is told of it."""
         self._check(event)
+        self._note_question(event)
         if event.correlation_id != self.result.correlation_id or self.ended:
             return []
         self._collect(event)
@@ -61,6 +64,7 @@ class TurnReader:
         """The ending as it is kept, for a turn whose events were missed or do not come any more.
         What was seen stands only where nothing is kept; outputs of tools are kept shortened."""
         known, kept = self.result, stored.turn_result()
+        seen = known.content, known.reasoning, len(known.tool_results)
         if kept.ok or kept.content_parts:
             known.content_parts = kept.content_parts
         known.reasoning_parts = kept.reasoning_parts or known.reasoning_parts
@@ -71,11 +75,32 @@ class TurnReader:
         was_told, self.ended, self._closed = self.ended, True, True
         if was_told:
             return []
-        told: list[p.OutboundEvent] = [p.ErrorEvent(message=error) for error in kept.errors]
+        cut = seen != (known.content, known.reasoning, len(known.tool_results))
+        told: list[p.OutboundEvent] = [p.InfoEvent(message=_MISSED)] if cut or self._gap else []
+        told += [p.ErrorEvent(message=error) for error in kept.errors]
         told.append(p.TurnCompleteEvent())
         for one in told:
             one.ws_id, one.correlation_id = known.ws_id, known.correlation_id
         return told
+
+    def questions(self) -> list[str]:
+        """What waits for an answer in the workstream, and how to give one: a sentence for each."""
+        return [
+            f"A question waits for an answer: may {_tools(asked)} run? Answer it with"
+            f' approve("{asked.request_id}", ws_id="{asked.ws_id}"), or as it is asked, in'
+            " on_event (the id is the correlation_id of the approval_request)."
+            for asked in self._questions.values()
+        ]
+
+    def _note_question(self, event: ev.Event) -> None:
+        match event:
+            case ev.ApprovalAsked():
+                self._questions[event.request_id] = event
+            case ev.ApprovalAnswered():
+                self._questions.pop(event.request_id, None)
+            case ev.TurnEnded():
+                cid, asked = event.correlation_id, self._questions
+                self._questions = {r: q for r, q in asked.items() if q.correlation_id != cid}
 
     def _check(self, event: ev.Event) -> None:
         """Ids follow each other without a hole; a hole is something that was missed."""
@@ -132,3 +157,8 @@ class TurnReader:
 
     def _forget_step(self) -> None:
         del self.result.content_parts[self._before :]
+
+
+def _tools(asked: ev.ApprovalAsked) -> str:
+    items = [item for item in asked.items if item.needs_approval] or asked.items
+    return " and ".join(dict.fromkeys(item.name for item in items)) or "its tools"

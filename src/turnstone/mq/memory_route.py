@@ -1,11 +1,12 @@
-"""The way of an entry from staging, in this process: the twin of the routing in
-`scripts/claim.lua`. It moves nothing, but makes a node the owner of a workstream without one."""
+"""The ways out of staging, in this process: the twin of the routing in `scripts/claim.lua`, which
+makes a node the owner of a workstream without one, and of `scripts/unstage.lua`."""
 
 from __future__ import annotations
 
 from turnstone.mq import entry as entries
 from turnstone.mq.entry import Entry
 from turnstone.mq.memory_broker import MemoryBroker, Record
+from turnstone.mq.work import SLICE
 
 
 def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
@@ -13,12 +14,28 @@ def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
     found = entries.read(entry)
     record = broker.records.get(found.correlation_id, Record())
     if record.state == "claimed" and record.fx and record.node != node_id:
+        broker.note(record.node)
         return broker.keys.directed_stage(record.node)
     node = _destination(broker, node_id, found)
     if node is None:
         return None
+    broker.note(node)
     own = entry != found.raw
     return broker.keys.directed_stage(node) if own else broker.keys.inbound_of(node)
+
+
+def unstage(broker: MemoryBroker) -> int:
+    """Return what waits in staging to the head of the shared list; how many."""
+    moved, stage = 0, broker.list(broker.keys.stage)
+    while stage and moved < SLICE:
+        found = entries.read(stage[-1])
+        record = broker.records.get(found.correlation_id, Record())
+        if found.raw != stage[-1] or record.fx:
+            break
+        broker.list(broker.keys.inbound).appendleft(stage.pop())
+        moved += 1
+    broker.serve(broker.keys.inbound)
+    return moved
 
 
 def _destination(broker: MemoryBroker, node_id: str, found: Entry) -> str | None:

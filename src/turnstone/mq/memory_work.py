@@ -20,7 +20,7 @@ from turnstone.mq.keys import NODE_TTL
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import bury, tell
 from turnstone.mq.memory_reap import Reaping
-from turnstone.mq.memory_route import place_of
+from turnstone.mq.memory_route import place_of, unstage
 from turnstone.mq.taken import claimed, inflight, seats, unfinished
 from turnstone.mq.work import (
     GRACE,
@@ -77,34 +77,35 @@ class MemoryWork:
         held = self.broker.alive(self.incarnation) is not None
         now = self.broker.clock.now()
         for name in self._seats:
-            self.broker.seats[name] = (self.incarnation, self._seat.lock)
+            self.broker.seats[name] = self.incarnation
         self.broker.leases[self.incarnation] = now + self._lease
-        self.broker.known.add(self.node_id)
+        self.broker.note(self.node_id)
         until = now + max(NODE_TTL, round(self._lease))
         self.broker.heartbeats[self.node_id] = (until, json.dumps(metadata).encode())
         return held
 
     async def rival(self) -> Rival | None:
         for name in self._seats:
-            holder, lock = self.broker.seats.get(name, ("", ""))
+            holder = self.broker.seats.get(name, "")
             ends = self.broker.alive(holder)
-            dead = self._seat.lock != "" and lock == self._seat.lock
+            dead = holder.rpartition("|")[2] in self._seat.dead
             if ends is not None and holder != self.incarnation and not dead:
                 return Rival(holder, ends)
         return None
 
     async def pull_directed(self, wait: float) -> bool:
-        target = self._lists["directed"]
-        if self.broker.take(self.keys.directed_stage(self.node_id), target):
+        staged, inbound = self.keys.directed_stage(self.node_id), self.keys.inbound_of(self.node_id)
+        if self._take_directed(staged, inbound):
             return True
-        return await self.broker.wait(self.keys.inbound_of(self.node_id), target, wait)
+        if wait <= 0 or not await self.broker.wait(inbound, staged, wait):
+            return False
+        return self._take_directed(staged, inbound)
 
     async def pull_shared(self, wait: float) -> bool:
         return await self.broker.wait(self.keys.inbound, self.keys.stage, wait)
 
     async def claim(self, free: int) -> list[Claimed]:
-        if self.broker.alive(self.incarnation) is None:
-            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+        self._need_lease()
         taken: list[Claimed] = []
         stage = self.broker.list(self.keys.stage)
         for _ in range(SLICE):
@@ -118,6 +119,9 @@ class MemoryWork:
                 place = self._lists["shared"]
             self.broker.push(place, entry)
         return taken
+
+    async def unstage(self) -> int:
+        return unstage(self.broker)
 
     async def directed(self) -> list[Claimed]:
         return self._held("directed")
@@ -142,10 +146,11 @@ class MemoryWork:
         record.epoch += 1
         record.state, record.node, record.ws_id = "claimed", self.node_id, claimed.ws_id
         record.incarnation, record.until = self.incarnation, ends
-        record.fx = record.fx or bind
-        return Admitted("run", record.epoch, record.tries)
+        bound, record.fx = record.fx, record.fx or bind
+        return Admitted("run", record.epoch, record.tries, bound)
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
+        self._need_lease()
         record = self.broker.records.get(claimed.correlation_id)
         if record is None:
             record = Record("claimed", self.node_id, epoch=epoch, fx=True)
@@ -158,14 +163,15 @@ class MemoryWork:
         self._remove(claimed)
         return True
 
-    async def give_back(self, claimed: Claimed, epoch: int) -> bool:
+    async def give_back(self, claimed: Claimed, epoch: int, after: bytes = b"") -> bool:
         record = self.broker.records.get(claimed.correlation_id, Record())
         if not self._mine(record, epoch, "claimed") or not self._remove(claimed):
             return False
         record.state, record.node, record.fx = "queued", "", False
         record.tries -= 1
         own = claimed.entry != claimed.raw
-        self.broker.unshift((self.keys.inbound, self.keys.stage)[own], claimed.entry)
+        name = (self.keys.inbound, self.keys.stage)[own]
+        self.broker.insert(name, claimed.entry, after, SLICE)
         return True
 
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
@@ -173,6 +179,7 @@ class MemoryWork:
             return False
         own = claimed.entry != claimed.raw
         places = (self.keys.inbound_of(node_id), self.keys.directed_stage(node_id))
+        self.broker.note(node_id)
         self.broker.push(places[own], claimed.entry)
         return True
 
@@ -211,6 +218,7 @@ class MemoryWork:
         return "ok"
 
     async def fence(self, correlation_id: str, epoch: int) -> bool:
+        self._need_lease()
         record = self.broker.records.get(correlation_id)
         if record is None or not self._mine(record, epoch, "accepted"):
             return False
@@ -248,11 +256,13 @@ class MemoryWork:
         ]
 
     async def reap(self) -> int:
+        if self.broker.alive(self.incarnation) is None:
+            return 0
         reaping = Reaping(
             self.broker, self.node_id, self.incarnation, self._grace, self._lost_after
         )
         moved = reaping.run()
-        return moved + strays.answer(self.broker, self._unknown_after, SLICE - moved)
+        return moved + strays.answer(self.broker, self._unknown_after, SLICE - moved, reaping.nodes)
 
     async def own(self, ws_id: str, epoch: int) -> int:
         known = self.broker.epochs.get(ws_id, 0)
@@ -320,6 +330,14 @@ class MemoryWork:
     async def aclose(self) -> None:
         if self.broker.alive(self.incarnation) is not None:
             self.broker.leases[self.incarnation] = self.broker.clock.now()
+
+    def _need_lease(self) -> None:
+        if self.broker.alive(self.incarnation) is None:
+            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+
+    def _take_directed(self, *sources: str) -> bool:
+        self._need_lease()
+        return any(self.broker.take(source, self._lists["directed"]) for source in sources)
 
     @property
     def _inflight(self) -> dict[str, bytes]:

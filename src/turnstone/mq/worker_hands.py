@@ -17,9 +17,9 @@ from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.mq import protocol as p
 from turnstone.mq.taken import log_dead
 from turnstone.mq.work import Claimed, Work
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_link import Link
-from turnstone.mq.worker_make import Job
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ class Hands:
         self.taking = 0
         self.node_up = asyncio.Event()
         self.node_up.set()
-        self._hands: dict[bytes, Claimed] = {}
+        self._hands: dict[bytes, int] = {}  # entry, and its place in the line of all
+        self._taken = 0
         self._lines: dict[str, _Line] = {}
 
     def __len__(self) -> int:
@@ -80,7 +81,8 @@ class Hands:
         """Have a message in hand, if it is not already."""
         if claimed.entry in self._hands:
             return
-        self._hands[claimed.entry] = claimed
+        self._taken += 1
+        self._hands[claimed.entry] = self._taken
         self.taking += claimed.lane == "shared"
         self._changed.set()
         self._spawn(self._hold(claimed))
@@ -170,6 +172,8 @@ class Hands:
                 raw=claimed.raw,
                 claimed=claimed,
                 tries=admitted.tries,
+                bound=admitted.bound,
+                place=self._hands[claimed.entry],
             )
             await self.carry(job)
 

@@ -25,8 +25,9 @@ from turnstone.mq import wire
 from turnstone.mq.pump import Pumps
 from turnstone.mq.results import StoredResult
 from turnstone.mq.work import Work
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
-from turnstone.mq.worker_make import Job, Maker
+from turnstone.mq.worker_make import Maker
 from turnstone.mq.worker_room import Room
 from turnstone.mq.worker_turns import Turn, Turns
 
@@ -52,7 +53,7 @@ class Jobs:
         self._host, self._work, self._link, self._turns = host, work, link, turns
         self._room = room
         self._auto_approve = auto_approve
-        self.maker = Maker(host, work, link, auto_approve=auto_approve)
+        self.maker = Maker(host, work, link, room, auto_approve=auto_approve)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
 
     async def do(self, job: Job) -> None:
@@ -117,7 +118,6 @@ class Jobs:
         ws_id = message.ws_id
         if fresh:
             ws_id = await self.maker.make(job, message)
-            self._room.made()
         turn = Turn(job.correlation_id, job.epoch, job.lane, job.raw, ws_id, message.message)
         self._turns.add(turn)
         try:
@@ -215,7 +215,6 @@ class Jobs:
 
     async def _create(self, job: Job, message: p.CreateWorkstreamMessage) -> None:
         ws_id = await self.maker.make(job, message)
-        self._room.made()
         await self._finish(job, ws_id, [])
 
     async def _close(self, job: Job, message: p.CloseWorkstreamMessage) -> None:

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from turnstone.core.errors import TurnstoneError
-from turnstone.mq.errors import AnotherWorker, QueueBroken, QueueRefuses, QueueUnavailable
+from turnstone.mq.errors import (
+    AnotherWorker,
+    LeaseOver,
+    QueueBroken,
+    QueueRefuses,
+    QueueUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +115,8 @@ class Link:
                     over.callback(self._refused(error))
                     await asyncio.sleep(_drawn(pause))
                     pause = min(2 * pause, LONGEST_PAUSE)
+                except LeaseOver as error:  # every step waits for the next beat
+                    self.lost(error)
                 except QueueUnavailable as error:
                     if tried:
                         self.lost(error)

@@ -12,6 +12,7 @@ from turnstone.core.config import Settings
 from turnstone.core.host import Host
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.errors import AnotherWorker, QueueUnavailable
+from turnstone.mq.lock import Hold
 from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.work import Seat, Work
 from turnstone.mq.worker import Worker
@@ -70,16 +71,16 @@ async def start_worker(
     node_id: str,
     server_url: str = "",
     in_process: bool = True,
-    same_lock: str = "",
+    held: Hold | None = None,
 ) -> Worker:
     """A worker that has seen its Redis, ready to `run`.
 
-    `same_lock` names the lock that the caller holds for the node: an earlier worker that held
-    it too is dead. Raises QueueUnavailable where Redis does not answer or refuses,
+    `held`: the lock that the caller holds for the node; an earlier worker that held it is dead.
+    Raises QueueUnavailable where Redis does not answer or refuses,
     ConfigurationError for one that cannot keep a queue, and AnotherWorker where the node has one.
     """
-    seat = Seat(node_id, same_lock)
-    work = await open_alone(redis_address(settings), node_id, settings.redis.prefix, seat)
+    address, prefix = redis_address(settings), settings.redis.prefix
+    work = await open_alone(address, node_id, prefix, node_id, held)
     return Worker(
         host,
         work,
@@ -91,11 +92,16 @@ async def start_worker(
     )
 
 
-async def open_alone(address: RedisAddress, node_id: str, prefix: str, seat: Seat) -> RedisWork:
-    """The queue for a process that is the only one with this seat. Raises as `start_worker`."""
-    work = await RedisWork.open(address, node_id, prefix=prefix, seat=seat)
+async def open_alone(
+    address: RedisAddress, node_id: str, prefix: str, server_id: str, held: Hold | None
+) -> RedisWork:
+    """The queue for a process that is the only one that works for this server. Raises as
+    `start_worker`."""
+    seat = Seat(server_id, held.dead if held is not None else ())
+    boot = held.boot if held is not None else ""
+    work = await RedisWork.open(address, node_id, prefix=prefix, boot=boot, seat=seat)
     try:
-        await refuse_second(work, seat.server_id)
+        await refuse_second(work, server_id)
     except BaseException:
         await work.aclose()
         raise
@@ -107,7 +113,11 @@ async def refuse_second(work: Work, server_id: str) -> None:
     that is gone does not; the end of that is waited for, which is a lease at most."""
     first = found = await work.rival()
     if first is not None:
-        log.warning("another worker had server %s: it is seen whether it lives", server_id)
+        log.info(
+            "Another worker was registered for server %s. Waiting to see whether it still runs: "
+            "at most one lease.",
+            server_id,
+        )
     while found is not None and found == first:
         await asyncio.sleep(_LOOK)
         found = await work.rival()

@@ -13,6 +13,10 @@ from turnstone.core import events as ev
 from turnstone.mq.results import OUTPUT_KEPT, UNANSWERED, StoredResult
 from turnstone.mq.work import Lane
 
+#: Turns that are remembered as another's while this node has not ended them. Such a turn runs for
+#: a moment, or waits behind one: there are never so many at once.
+_SUPERSEDED = 10_000
+
 
 @dataclass
 class Turn:
@@ -70,7 +74,7 @@ class Turns:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self._open: dict[str, Turn] = {}
-        self._superseded: set[str] = set()
+        self._superseded: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,7 +83,7 @@ class Turns:
         return iter(list(self._open.values()))
 
     def add(self, turn: Turn) -> None:
-        self._superseded.discard(turn.correlation_id)
+        self._superseded.pop(turn.correlation_id, None)
         self._open[turn.correlation_id] = turn
         self.changed.set()
 
@@ -101,11 +105,17 @@ class Turns:
         """Another has it: this turn may have no effects for it any more."""
         turn.ours = False
         if self._open.get(turn.correlation_id, turn) is turn:  # and not a later copy, here
-            self._superseded.add(turn.correlation_id)
+            self._superseded[turn.correlation_id] = None
+            if len(self._superseded) > _SUPERSEDED:
+                del self._superseded[next(iter(self._superseded))]
         self.drop(turn)
 
     def superseded(self, correlation_id: str) -> bool:
         return correlation_id in self._superseded
+
+    def over(self, correlation_id: str) -> None:
+        """The node has ended it: it will ask for no effects any more."""
+        self._superseded.pop(correlation_id, None)
 
     def of(self, ws_id: str) -> list[Turn]:
         return [turn for turn in self._open.values() if turn.ws_id == ws_id]

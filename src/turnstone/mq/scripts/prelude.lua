@@ -22,15 +22,23 @@ local function lease(incarnation)
 end
 
 -- Another incarnation that lives and has one of the seats KEYS[first...], and the end of its
--- lease; nil if none. One that held the same lock of a machine is dead, whatever its lease says.
-local function rival(first, incarnation, lock)
+-- lease; nil if none. One whose boot is among the dead has none, whatever its lease says.
+local function rival(first, incarnation, dead)
   for i = first, #KEYS do
-    local holder = redis.call('HMGET', KEYS[i], 'i', 'lock')
-    local dead = lock ~= '' and holder[2] == lock
-    local ends = holder[1] and holder[1] ~= incarnation and not dead and lease(holder[1])
-    if ends then return holder[1], ends end
+    local holder = redis.call('HGET', KEYS[i], 'i')
+    if holder and holder ~= incarnation then
+      local boot = ' ' .. string.match(holder, '[^|]*$') .. ' '
+      local gone = string.find(' ' .. dead .. ' ', boot, 1, true)
+      local ends = not gone and lease(holder)
+      if ends then return holder, ends end
+    end
   end
   return nil
+end
+
+-- Notes that a node is there, or that somebody knew it.
+local function seen(node)
+  redis.call('ZADD', P .. ':x:seen', string.format('%.6f', now()), node)
 end
 
 local TO_WORKSTREAM = {send = true, command = true, close_workstream = true}

@@ -6,8 +6,10 @@
 --      10 pattern of the names to look at, 11 how many at most, 12 grace of an unknown node
 -- Also touches, of nodes that are gone: P:x:pd:*, P:x:ps:*, P:x:dstage:*, P:x:inflight:*, and
 -- P:x:cid:*, P:x:dead; publishes endings.
+-- Does nothing for a process whose own lease is over: its successor lives, perhaps.
 -- Returns the number of moves, messages that were answered among them; nodes, and how many
 -- messages of each were returned; correlation ids and reasons of what was buried.
+if not lease(ARGV[2]) then return {0, {}, {}} end
 local mine, me, slice = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local grace, lost_after = tonumber(ARGV[5]), tonumber(ARGV[6])
 local limits = {ttl = ARGV[7], letters = ARGV[8], raw = ARGV[9]}
@@ -62,16 +64,17 @@ local function settle(node, ended)
   return not waiting
 end
 
-local living, last, over = {[me] = true}, {}, {}
+local nodes, last, over = {[me] = true}, {}, {}
 local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 for i = 1, #members, 2 do
   local member, ends = members[i], tonumber(members[i + 1])
   local node = string.match(member, '^(.*)|[^|]*$') or member
   if ends > t and (node ~= me or member == mine) then
-    living[node] = true
+    nodes[node] = true
   else
     over[#over + 1] = {member = member, node = node, ends = ends}
     last[node] = math.max(last[node] or 0, ends)
+    nodes[node] = nodes[node] or false
   end
 end
 for _, gone in ipairs(over) do
@@ -79,7 +82,7 @@ for _, gone in ipairs(over) do
   local directed = drain(P .. ':x:pd:' .. gone.member, P .. ':x:dstage:' .. gone.node)
   local shared = drain(P .. ':x:ps:' .. gone.member, KEYS[2])
   if directed and shared then
-    local older = living[gone.node] or gone.ends < last[gone.node]
+    local older = nodes[gone.node] or gone.ends < last[gone.node]
     if older or settle(gone.node, gone.ends) then
       redis.call('ZREM', KEYS[1], gone.member)
     end
@@ -89,5 +92,5 @@ for _, gone in ipairs(over) do
   end
   if moved >= slice then break end
 end
-moved = moved + answer(ARGV[10], ARGV[11], tonumber(ARGV[12]), slice - moved, t, limits)
+moved = moved + answer(ARGV[10], ARGV[11], tonumber(ARGV[12]), slice - moved, t, limits, nodes)
 return {moved, returned, buried}
