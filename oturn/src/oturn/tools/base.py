@@ -23,6 +23,7 @@ from oturn.questions import Publish, Question, new_future, new_id
 from oturn.tools.emitter import Emitter
 from oturn.tools.precheck import STATUS_DENY, STATUS_NEEDS_APPROVAL, ToolPrecheckResult
 from oturn.tools.schema import problems
+from oturn.tools.threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -256,7 +257,9 @@ class BaseTool(ABC):
             if inspect.iscoroutinefunction(cls.execute):
                 value = await cls.execute(**given)
             else:
-                value = await asyncio.to_thread(cls.execute, **given)
+                value = await in_thread(str(cls.name), cls.execute, given)
+                if inspect.isawaitable(value):  # a coroutine function under a plain decorator
+                    value = await value
         except ToolExecutionError as problem:
             return ToolResult(
                 STATUS_FAILURE,
@@ -265,7 +268,7 @@ class BaseTool(ABC):
                 problem.metadata,
                 problem.needs_user_input,
             )
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             return ToolResult(STATUS_FAILURE, error=str(problem) or type(problem).__name__)
         return value if isinstance(value, ToolResult) else ToolResult(STATUS_SUCCESS, value)
 
