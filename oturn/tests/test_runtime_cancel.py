@@ -321,3 +321,11 @@ async def test_a_run_that_is_cancelled_leaves_no_call_without_a_result() -> None
         assert session.nothing_more()
     assert told.is_set()
     assert ["partly" in str(content.error) for content in contents] == [True, False]
+
+
+async def test_a_cancel_right_behind_the_end_of_a_turn_stops_the_next_one() -> None:
+    agent = scripted(say("first"), say("second"))
+    async with Session(agent) as session:
+        await session.ask("one")
+        agent.request_cancel_tool()
+        assert kinds(await session.ask("two")) == ["run_aborted", "assistant_final"]

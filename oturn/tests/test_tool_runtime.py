@@ -27,14 +27,16 @@ class Guarded(Echo):
 class Program:
     """A program of its own around a ToolRuntime: it answers every question with `answer`."""
 
-    def __init__(self, folder: Path, answer: Any = True, remote: Any = None) -> None:
+    def __init__(
+        self, folder: Path, answer: Any = True, remote: Any = None, *, debug: bool = False
+    ) -> None:
         self.context = Context(folder / "own.md")
         self.events: list[Event] = []
         self.answer = answer
         registry = BaseToolRegistry()
         for tool in (Echo, Guarded):
             registry.auto_register_tool(tool)
-        self.runtime = ToolRuntime(registry, self.publish, remote, asyncio.Event())
+        self.runtime = ToolRuntime(registry, self.publish, remote, asyncio.Event(), debug)
 
     async def publish(self, event: Any) -> None:
         self.events.append(event)
@@ -109,3 +111,64 @@ async def test_an_exception_as_an_answer_is_raised_and_every_call_has_a_result(
     with pytest.raises(LookupError, match="not here"):
         await program.process(("echo", "{}"), ("echo", "{}"))
     assert len(tool_contents(program.context)) == 2
+
+
+async def test_every_call_is_asked_about_before_any_runs(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    assert await program.process(("guarded", "{}"), ("guarded", "{}")) is False
+    assert kinds(program.events) == ["tool_call"] * 2 + ["approval_request"] * 2
+
+
+async def test_a_failure_is_told_as_the_agent_tells_it(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    await program.process(("echo", '{"words": 3}'))
+    assert kinds(program.events) == ["tool_call", "tool_output", "tool_output", "tool_exit"]
+    stdout, stderr = (event for event in program.events if event["type"] == "tool_output")
+    assert (stdout["stream"], stderr["stream"]) == ("stdout", "stderr")
+    assert stderr["text"] == "'words' must be a string, not 3.\n"
+
+
+async def test_with_debug_tools_each_call_is_shown_as_it_was_assembled(tmp_path: Path) -> None:
+    program = Program(tmp_path, debug=True)
+    await program.process(("echo", '{"words": "x"}'))
+    debug, request = program.events
+    assert (debug["type"], debug["stage"]) == ("tool_call_debug", "assembled_final")
+    assert (debug["tool"], debug["id"], debug["index"]) == ("echo", "c0", 0)
+    assert request["type"] == "tool_call"
+
+
+async def test_calls_without_an_id_get_one_by_their_place(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    record = {"index": 0, "id": "", "function": {"name": "echo", "arguments": ""}}
+    await program.runtime.process_tool_records(
+        ctx=program.context,
+        tool_records=[record, record | {"index": 1}],
+        final="",
+        reasoning="",
+        reasoning_details=None,
+        usage_data=None,
+        model_name=None,
+    )
+    answer, *results = (r for r in program.context.history if isinstance(r, Message))
+    assert [call.id for call in answer.tool_calls or ()] == ["call_0", "call_1"]
+    assert [result.tool_call_id for result in results] == ["call_0", "call_1"]
+    assert (answer.usage, answer.reasoning_content, answer.extra) == (None, None, None)
+
+
+async def test_a_run_that_is_cancelled_leaves_no_call_without_a_result(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def publish(event: Any) -> None:
+        taken.append(event["future"])
+        asked.set()
+
+    taken: list[asyncio.Future[Any]] = []
+    program = Program(tmp_path)
+    program.runtime.publish = publish
+    running = asyncio.create_task(program.process(("echo", "{}"), ("echo", "{}")))
+    await asyncio.wait_for(asked.wait(), PATIENCE)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert len(tool_contents(program.context)) == 2
+    assert program.runtime.cancel_event.is_set()

@@ -20,6 +20,7 @@ from oturn.events import ErrorEvent, ev_assistant_final, ev_debug_latency, ev_er
 from oturn.gate import AnswerRaised, Gate, Rules, ToolPolicy
 from oturn.history import ApiMessages
 from oturn.inputs import InputQueue, UserInput
+from oturn.mcp_adapter import MCPAdapter
 from oturn.model import MessageTextRenderable
 from oturn.nucleus import Subscriber
 from oturn.questions import AnswerCallback, OpenQuestions, Question
@@ -32,6 +33,7 @@ from oturn.tools.base import BaseTool, BaseToolRegistry
 from oturn.transport.base import ModelRequest, ModelTransport
 from oturn.transport.choose import sent_model, transport_for
 from oturn.transport.openai import DEFAULT_TIMEOUT
+from oturn.turn import Phase
 from oturn.turn_calls import CallHandler
 from oturn.turn_handler import TurnHandler
 from oturn.usage import newest_usage, records_of
@@ -76,7 +78,7 @@ class Oturn:
         self._policy = tool_policy
         self._approval = approval_callback
         self._choice = choice_callback
-        self._remote = remote_tools
+        self._remote = MCPAdapter() if remote_tools is None else remote_tools
         self._tools = BaseToolRegistry()
         for tool in tools or ():
             self._tools.auto_register_tool(tool)
@@ -187,9 +189,10 @@ class Oturn:
 
     def request_cancel_tool(self) -> None:
         """Stop what runs, at once; when nothing runs, the next turn instead."""
-        self._cancel_next = not self._turns
-        for turn, tools_told in self._turns.items():
-            tools_told.set()
+        running = [turn for turn in self._turns if turn.state.phase is not Phase.ENDED]
+        self._cancel_next = not running
+        for turn in running:
+            self._turns[turn].set()
             turn.cancel()
 
     async def run_queues(self, ctx: Context) -> None:
@@ -321,7 +324,7 @@ class Oturn:
 
     def _request(self, ctx: Context, sent: ApiMessages) -> ModelRequest:
         tools = self._tools.get_schemas()
-        if self._remote is not None and has_notebook(ctx):
+        if has_notebook(ctx):
             tools = self._remote.merge_tool_schemas(ctx, tools)
         params: dict[str, Any] = {}
         if self.max_tokens:

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oturn.events import ev_approval_request, ev_choice_request
 from oturn.model import UserContent
@@ -85,13 +85,18 @@ class BaseTool(ABC):
     (sync, from any thread), `event_loop`. A sync one runs in a thread.
     """
 
-    @property
-    @abstractmethod
-    def name(self) -> str: ...
+    if TYPE_CHECKING:  # tools give plain class attributes, which no checker allows for a property
+        name: str
+        description: str
+    else:
 
-    @property
-    @abstractmethod
-    def description(self) -> str: ...
+        @property
+        @abstractmethod
+        def name(self) -> str: ...
+
+        @property
+        @abstractmethod
+        def description(self) -> str: ...
 
     @property
     @abstractmethod
