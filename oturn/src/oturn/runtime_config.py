@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from oturn.transport.think_tags import ThinkTags
 from oturn.turn import MAX_BROKEN_ANSWERS
 
 #: Events that a subscriber without a bound of its own may be behind before it loses some.
@@ -30,12 +31,16 @@ class OturnProviderConfig:
 @dataclass(frozen=True)
 class OturnModelConfig:
     """How the model is asked. `timeout` in seconds, None or 0 for 60; `extra_body` is merged
-    into the top level of the request body."""
+    into the top level of the request body. `text_tool_calls`: tool calls that the model writes
+    as text are run; `think_tags`: see `oturn.transport.think_tags` ("auto", "opened", "off").
+    Both hold for OpenAI-compatible servers."""
 
     max_output_tokens: int | None = None
     temperature: float | None = None
     timeout: float | None = None
     extra_body: dict[str, Any] | None = None
+    text_tool_calls: bool = True
+    think_tags: ThinkTags = "auto"
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def transport_for(
             query=provider.extra_query_params,
             debug_request=provider.debug_request,
             debug_sse=provider.debug_sse,
+            text_tool_calls=config.model_config.text_tool_calls,
+            think_tags=config.model_config.think_tags,
         )
     if not litellm_is_installed():
         raise MissingExtraError(
