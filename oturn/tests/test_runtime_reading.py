@@ -22,7 +22,7 @@ def plan(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("on", [True, False])
-async def test_whether_text_may_be_a_call_is_a_setting(on: bool) -> None:  # noqa: FBT001
+async def test_whether_text_may_be_a_call_is_a_setting(on: bool) -> None:
     with ModelServer(plan) as server:
         plain = config(api_base=server.base_url)
         settings = replace(plain, model_config=replace(plain.model_config, text_tool_calls=on))
