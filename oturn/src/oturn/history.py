@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from operator import is_
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from oturn.arguments import sendable_arguments
 from oturn.model import CompactRecord, Message, MessageTextRenderable, ToolCallInfo
 
 Record: TypeAlias = Message | CompactRecord
 ApiMessage: TypeAlias = dict[str, Any]
+_Looks: TypeAlias = tuple[object, tuple[object, ...], tuple[object, ...]]
+
+_NO_FIELDS: Mapping[str, object] = {}
 
 
 def to_api_messages(history: Iterable[object]) -> list[ApiMessage]:
@@ -46,17 +50,15 @@ class ApiMessages:
 
     def _begin(self) -> None:
         self._start = 0  # the place of the newest compaction; what is before it is not sent
-        self._taken: list[tuple[object, ...]] = []  # the records from there on, as they were
+        self._taken: list[_Looks] = []  # the records from there on, as they were
         self._sent: list[ApiMessage] = []
         self._awaited: dict[str, None] = {}  # calls of the last assistant without a result yet
 
     def _has_followed(self, history: Sequence[object]) -> bool:
         if len(history) < self._start + len(self._taken):
             return False
-        return all(
-            _unchanged(history[place], taken)
-            for place, taken in enumerate(self._taken, self._start)
-        )
+        followed = islice(history, self._start, self._start + len(self._taken))
+        return all(map(_unchanged, followed, self._taken))
 
     def _take(self, place: int, given: object) -> None:
         record = _record(given)
@@ -104,20 +106,31 @@ def _record(given: object) -> Record | None:
         return None
 
 
-def _looks(given: object) -> tuple[object, ...]:
+def _looks(given: object) -> _Looks:
     """The record and its fields, by identity: enough to see that one was set anew."""
     fields = _fields(given)
-    content = fields.get("content")
-    return (given, *fields.values(), *_fields(content).values())
+    return given, tuple(fields.values()), tuple(_fields(fields.get("content")).values())
 
 
-def _fields(given: object) -> dict[str, Any]:
-    return given.__dict__ if isinstance(given, BaseModel) else {}
+def _fields(given: object) -> Mapping[str, object]:
+    return getattr(given, "__dict__", _NO_FIELDS)
 
 
-def _unchanged(given: object, taken: tuple[object, ...]) -> bool:
-    looks = _looks(given)
-    return len(looks) == len(taken) and all(map(is_, looks, taken))
+def _unchanged(given: object, looks: _Looks) -> bool:
+    """For each request all records are looked at, so nothing is built for it."""
+    record, before, content_before = looks
+    if given is not record:
+        return False
+    if not before:
+        return True
+    fields = _fields(given)
+    return _same(fields, before) and (
+        not content_before or _same(_fields(fields["content"]), content_before)
+    )
+
+
+def _same(fields: Mapping[str, object], before: tuple[object, ...]) -> bool:
+    return len(fields) == len(before) and all(map(is_, fields.values(), before))
 
 
 def _calls(message: Message) -> list[ToolCallInfo]:

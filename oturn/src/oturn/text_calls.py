@@ -58,13 +58,25 @@ class TextCalls:
 
     def feed_all(self, items: list[StreamItem]) -> list[StreamItem]:
         """The items to hand on now, of several; the list itself where nothing is looked for."""
-        return items if self._off else [made for item in items for made in self.feed(item)]
+        if self._off:
+            return items
+        made: list[StreamItem] = []
+        for item in items:
+            if type(item) is TextDelta and self._passes(item.text):  # as most do
+                made.append(item)
+            else:
+                made += self.feed(item)
+        return made
 
     def close(self) -> list[StreamItem]:
         """What is still held, as text: for an answer that broke off."""
         rest = "".join([self._begun, *self._held])
         self._begun, self._held = "", []
         return [TextDelta(rest)] if rest else []
+
+    def _passes(self, text: str) -> bool:
+        """Whether nothing begins in it; if so, it is passed."""
+        return not (self._begun or self._held) and self._place.passes(text)
 
     def _text(self, item: TextDelta) -> list[StreamItem]:
         if self._held:
@@ -144,6 +156,13 @@ class _Place:
                 return at, None
             self.go_on(mark[0])
             place = at + 1
+
+    def passes(self, text: str) -> bool:
+        """Whether no mark is in this text, behind the beginning of the answer; if so, go on."""
+        if not self._answer_begun or _MARKS.search(text):
+            return False
+        self.go_on(text)
+        return True
 
     def go_on(self, text: str) -> None:
         """This text is passed, and calls nothing."""

@@ -100,7 +100,11 @@ class TurnHandler:
         try:
             async with closing(self.transport.stream(request)) as items:
                 async for item in items:
-                    await self._delta(item, assembler.feed(item))
+                    place = assembler.feed(item)
+                    if type(item) is TextDelta:  # most are, and each call costs
+                        await self.publish(ev_assistant_delta(item.text, self._model))
+                    else:
+                        await self._delta(item, place)
         except Exception as problem:
             _log.exception("the transport fails, against its contract")
             return StepFailed(f"Stream processing failed: {problem}")
@@ -114,8 +118,6 @@ class TurnHandler:
 
     async def _delta(self, item: StreamItem, place: int | None) -> None:
         match item:
-            case TextDelta(text):
-                await self.publish(ev_assistant_delta(text, self._model))
             case ReasoningDelta(text):
                 await self.publish(ev_assistant_reasoning_delta(text, self._model))
             case ToolCallDelta():

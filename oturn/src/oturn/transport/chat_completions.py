@@ -29,6 +29,8 @@ from oturn.transport.think_tags import ThinkTagFilter, ThinkTags
 #: An answer that comes as one JSON object is held until its end; a larger one is none.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
+_object_at_start = json.JSONDecoder().raw_decode
+
 
 def request_body(request: ModelRequest, *, stream: bool = True) -> dict[str, Any]:
     """The body of a request. `params` may replace any key but `stream`.
@@ -123,7 +125,7 @@ class ChatDecoder:
         if self._told is not None:
             self._told(data)
         try:
-            chunk = json.loads(data)
+            chunk = _parsed(data)
             if "\\u" in data and ("\\ud" in data or "\\uD" in data):
                 chunk = _without_halves(chunk)
         except (ValueError, RecursionError):
@@ -152,7 +154,8 @@ class ChatDecoder:
         if usage is None and self._finish is not None:  # Groq tells it there, in the last chunk
             of_groq = chunk.get("x_groq")
             usage = of_groq.get("usage") if isinstance(of_groq, dict) else None
-        self._usage(usage)
+        if usage:
+            self._usage(usage)
 
     def _choice(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta")
@@ -174,7 +177,9 @@ class ChatDecoder:
         finish = choice.get("finish_reason")
         if finish:  # some servers send an empty one with every chunk
             self._finish = finish if isinstance(finish, str) else _name_of(finish)
-        self._usage(choice.get("usage"))
+        usage = choice.get("usage")
+        if usage:
+            self._usage(usage)
 
     def _content(self, content: object) -> None:
         """Text, or the list of typed parts that some servers send in its place."""
@@ -213,7 +218,7 @@ class ChatDecoder:
             self._filter = None
 
     def _usage(self, usage: object) -> None:
-        if usage and isinstance(usage, dict):
+        if isinstance(usage, dict):
             self._items.append(UsageReport(usage))
 
     def _finished(self) -> None:
@@ -225,6 +230,16 @@ class ChatDecoder:
         self._flush()
         self._items.append(Failed(error))
         self.ended = True
+
+
+def _parsed(data: str) -> Any:
+    """What `json.loads` gives. It looks for blanks around the object too, which takes as long
+    as reading a chunk; here only where there may be some."""
+    if data.startswith("{"):
+        value, end = _object_at_start(data)
+        if end == len(data):
+            return value
+    return json.loads(data)
 
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCallDelta:

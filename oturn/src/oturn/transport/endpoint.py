@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -93,6 +93,13 @@ def _tls(scheme: str) -> ssl.SSLContext:
 
 def is_plain_json(response: httpx2.Response) -> bool:
     return str(response.headers.get("content-type", "")).startswith("application/json")
+
+
+def chunks(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """The bytes of an answer as they come, undone of compression if there is any."""
+    if "content-encoding" in response.headers or response.is_stream_consumed:
+        return response.aiter_bytes()
+    return response.aiter_raw()  # the same, with less to do for each chunk
 
 
 async def read(response: httpx2.Response, limit: int) -> bytes:

@@ -117,7 +117,7 @@ class OpenAITransport:
                         asking.accepted()
                         whole = endpoint.is_plain_json(response)
                         feed = decoder.feed_body if whole else decoder.feed
-                        chunks = response.aiter_bytes()
+                        chunks = endpoint.chunks(response)
                         async for chunk in chunks:
                             items = feed(chunk)
                             if decoder.ended:
