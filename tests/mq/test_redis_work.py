@@ -120,8 +120,9 @@ async def test_a_redis_that_is_not_there_is_named_with_what_to_do() -> None:
 
 async def test_a_wrong_password_is_told_apart_and_never_shown() -> None:
     with redis_server("--requirepass", "right") as guarded:
-        for password in (None, "wr0ng"):
-            with pytest.raises(QueueUnavailable, match="does not accept the password") as told:
+        said = {None: "asks for a password", "wr0ng": "does not accept the password"}
+        for password, sentence in said.items():
+            with pytest.raises(QueueUnavailable, match=sentence) as told:
                 await RedisWork.open(replace(guarded.address, password=password), "a")
             assert "wr0ng" not in str(told.value)
         work = await RedisWork.open(replace(guarded.address, password="right"), "a")
@@ -224,3 +225,47 @@ async def test_a_wait_that_is_longer_than_the_driver_s_own_patience_ends_in_peac
 ) -> None:
     a = await queue.node("a")
     assert not any(await asyncio.gather(a.pull_shared(5.5), a.pull_directed(5.5)))
+
+
+async def test_a_node_of_another_make_that_was_seen_once_keeps_its_list(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.redis.set("turnstone:node:old", "{}", ex=60)
+    assert await a.reap() == 0
+    await queue.redis.delete("turnstone:node:old")
+    await queue.push(send("c1"), "old")
+    await queue.push(send("c2"), "ghost")
+
+    assert await a.reap() == 1
+
+    assert ids(await queue.entries("turnstone:inbound:old")) == ["c1"]
+
+
+async def test_a_list_of_a_node_that_never_was_is_found_among_many_keys(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    async with queue.redis.pipeline(transaction=False) as filler:
+        for n in range(10_000):
+            filler.set(f"turnstone:x:cid:{n}", "")
+        await filler.execute()
+    await queue.push(send("c1"), "ghost")
+
+    moves = [await a.reap() for _ in range(20)]
+
+    assert sum(moves) == 1
+
+
+async def test_a_strange_key_in_the_place_of_a_list_stops_no_reaping(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.redis.set("turnstone:inbound:ghost", "no list")
+    await queue.push(send("c1"), "spirit")
+
+    assert await a.reap() == 1
+
+    assert await queue.redis.get("turnstone:inbound:ghost") == b"no list"
+
+
+async def test_lists_of_another_prefix_are_left_alone(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    for name in ("turnstone2:inbound:ghost", "other:turnstone:inbound:ghost", "turnstone:ind:x"):
+        await queue.redis.rpush(name, send("c1"))
+
+    assert [await a.reap() for _ in range(3)] == [0, 0, 0]

@@ -39,20 +39,27 @@ from turnstone.core.host import (
 TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
 
+#: Where the token of a program is from, if it does not say.
+_ARGUMENT = "the argument token"
+
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 
 class HttpHost:
     """Implements `turnstone.core.host.Host` over HTTP. Makes no connection before it is used.
 
-    Raises ConfigurationError for a URL or a token that cannot be one. Every method may raise NodeUnavailable,
-    NotAuthenticated and NotPermitted. The node names the senders of messages and answers
-    itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
+    `token_from` says where the token was read, for errors: a file, a variable, an argument.
+    Raises ConfigurationError for a URL or a token that cannot be one. Every method may raise
+    NodeUnavailable, NotAuthenticated and NotPermitted. The node names the senders of messages
+    and answers itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
     """
 
-    def __init__(self, base_url: str, token: str | None = None) -> None:
+    def __init__(
+        self, base_url: str, token: str | None = None, *, token_from: str = _ARGUMENT
+    ) -> None:
         url = _checked(base_url)
-        headers = [(b"authorization", _bearer(token))] if token else []
+        headers = [(b"authorization", _bearer(token, token_from))] if token else []
+        self._token_from = token_from if token else ""
         self.base_url = base_url.rstrip("/")
         self._client = httpx2.AsyncClient(
             base_url=url,
@@ -118,10 +125,7 @@ class HttpHost:
         """`Host.health`; a node tells strangers only that it is up, which is no answer here."""
         response = await self._request("health", None)
         if set(_object(response, self.base_url)) == {"status"}:
-            raise NotAuthenticated(
-                f"The node at {self.base_url} does not know this token.",
-                hint="Give the right one with --auth-token or TURNSTONE_AUTH_TOKEN.",
-            )
+            raise self._stranger()
         return _decoded(response, NodeHealth, self.base_url)
 
     def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
@@ -173,9 +177,22 @@ class HttpHost:
                 f"The node at {self.base_url} did not answer: {_reason(error)}.",
                 hint="It may be stopping, or very busy. Try again.",
             ) from error
+        if response.status_code == 401:
+            raise self._stranger()
         if response.status_code != 200:
             raise read_error(response.status_code, response.content, self.base_url)
         return response
+
+    def _stranger(self) -> NotAuthenticated:
+        if not self._token_from:
+            return NotAuthenticated(
+                f"The node at {self.base_url} asks for a token, and none was given.",
+                hint="The node's own lies in a file beside its store, which its start names.",
+            )
+        return NotAuthenticated(
+            f"The node at {self.base_url} does not know the token from {self._token_from}.",
+            hint="Put one there that the node knows.",
+        )
 
 
 class _Interrupted(NodeUnavailable):
@@ -200,11 +217,11 @@ def _object(response: httpx2.Response, where: str) -> dict[str, object]:
         raise not_a_node(where, "its /health is no JSON object") from error
 
 
-def _bearer(token: str) -> bytes:
+def _bearer(token: str, where: str) -> bytes:
     if not token.strip().isprintable() or not token.strip():
         raise ConfigurationError(
-            "The token has characters that no token has.",
-            hint="Look at --auth-token and TURNSTONE_AUTH_TOKEN for a line break.",
+            f"The token from {where} has characters that no token has.",
+            hint="Look there for a line break.",
         )
     return b"Bearer " + token.strip().encode()
 

@@ -12,7 +12,7 @@ import redis.asyncio
 from redis import exceptions
 
 from turnstone.core.errors import ConfigurationError
-from turnstone.mq.connection import RedisAddress
+from turnstone.mq.connection import RedisAddress, asking
 from turnstone.mq.keys import Keys
 
 #: The first version with LMOVE and BLMOVE.
@@ -22,6 +22,17 @@ _NUMBER = re.compile(r"\d+")
 
 #: On a cluster, what stands in braces decides the slot of a name.
 _TAGGED = re.compile(r"\{[^}]+\}")
+
+
+async def look(address: RedisAddress, keys: Keys) -> None:
+    """See from outside that this Redis is there, and can keep a queue. Raises QueueUnavailable
+    and ConfigurationError."""
+    client = address.client()
+    try:
+        async with asking(address):
+            await check(client, address, keys)
+    finally:
+        await client.aclose()
 
 
 async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
@@ -36,6 +47,7 @@ async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) 
         )
     if info.get("cluster_enabled"):
         await _check_slot(client, address, keys)
+    await _check_types(client, address, keys)
     policy = await _policy(client, info)
     if policy not in {"noeviction", ""}:
         raise ConfigurationError(
@@ -61,6 +73,20 @@ async def _check_slot(client: redis.asyncio.Redis, address: RedisAddress, keys: 
             f"Redis at {address} is not the node of the cluster that keeps {keys.inbound}.",
             hint=f"Set [redis] host and port to {moved.host}:{moved.port}.",
         ) from moved
+
+
+async def _check_types(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
+    """The names that every queue has: whatever else is there would stop it sooner or later."""
+    wanted = {keys.inbound: "list", keys.stage: "list", keys.alive: "zset", keys.dead: "stream"}
+    for name, kind in wanted.items():
+        kind_there: Any = await client.type(name)
+        found = kind_there.decode()
+        if found not in {kind, "none"}:
+            raise ConfigurationError(
+                f"Redis at {address} has a {found} under the name {name}, where the queue needs"
+                f" a {kind}.",
+                hint="Another program uses it: set a [redis] prefix or db of Turnstone's own.",
+            )
 
 
 async def _policy(client: redis.asyncio.Redis, info: dict[str, Any]) -> str:

@@ -86,11 +86,14 @@ class QueueLine:
                 after = place
                 if event is not None:
                     yield event
+                if isinstance(event, ev.TurnEnded) and event.correlation_id == correlation_id:
+                    yield await self._kept(correlation_id)
+                    return
             if page:
                 wait = FIRST_WAIT
                 continue
             wait = min(2 * wait, LONGEST_WAIT)
-            stored = await self._patiently(lambda: self.result(correlation_id))
+            stored = await self._patiently(lambda: self._look(correlation_id))
             if stored is not None and not await self._patiently(
                 lambda: self._page(ws_id, after, 0)  # noqa: B023
             ):
@@ -107,8 +110,7 @@ class QueueLine:
         await self._patiently(push, PATIENCE)
 
     async def result(self, correlation_id: str) -> StoredResult | None:
-        found = await self._ask("HGET", self.keys.message(correlation_id), "r")
-        return None if found is None else StoredResult.decode(found)
+        return await self._patiently(lambda: self._look(correlation_id), PATIENCE)
 
     async def nodes(self) -> list[dict[str, object]]:
         return await self._patiently(self._nodes, PATIENCE)
@@ -139,6 +141,18 @@ class QueueLine:
             if owner:
                 return self.keys.inbound_of(owner.decode())
         return self.keys.inbound
+
+    async def _look(self, correlation_id: str) -> StoredResult | None:
+        found = await self._ask("HGET", self.keys.message(correlation_id), "r")
+        return None if found is None else StoredResult.decode(found)
+
+    async def _kept(self, correlation_id: str) -> StoredResult:
+        """The result of a turn that has ended: it is stored a moment after its last event."""
+        pause = FIRST_PAUSE
+        while (stored := await self._patiently(lambda: self._look(correlation_id))) is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return stored
 
     async def _page(self, ws_id: str, after: str, wait: float) -> list[tuple[str, ev.Event | None]]:
         stream = self.keys.event_stream(ws_id)

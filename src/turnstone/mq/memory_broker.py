@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from turnstone.core.clock import Clock, SystemClock
 from turnstone.core.events import EventId
+from turnstone.mq import entry as entries
 from turnstone.mq.keys import EVENTS_MAX, Keys
 
 
@@ -60,7 +61,10 @@ class MemoryBroker:
         self.records: dict[str, Record] = {}
         self.inflight: dict[str, dict[str, bytes]] = {}
         self.leases: dict[str, float] = {}
+        self.seats: dict[str, tuple[str, str]] = {}  # incarnation and lock
         self.heartbeats: dict[str, tuple[float, bytes]] = {}
+        self.known: set[str] = set()
+        self.strays: dict[str, float] = {}
         self.owners: dict[str, str] = {}
         self.epochs: dict[str, int] = {}
         self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
@@ -76,6 +80,14 @@ class MemoryBroker:
     def push(self, name: str, entry: bytes) -> None:
         """To the tail; the waiter that has waited longest is served at once, as Redis does."""
         self.list(name).append(entry)
+        self._serve(name)
+
+    def unshift(self, name: str, entry: bytes) -> None:
+        """To the head; otherwise as `push`."""
+        self.list(name).appendleft(entry)
+        self._serve(name)
+
+    def _serve(self, name: str) -> None:
         waiting = self._waiters.setdefault(name, deque())
         while waiting and self.lists[name]:
             waiter = waiting.popleft()
@@ -83,6 +95,14 @@ class MemoryBroker:
             # It may have been cancelled just now: then what it waited for is there all the same.
             if not waiter.served.done():
                 waiter.served.set_result(None)
+
+    def named(self, entry: bytes) -> bytes:
+        """The entry with an id of its own, if its message came without one."""
+        found = entries.read(entry)
+        if not found.anonymous:
+            return entry
+        self.anonymous += 1
+        return entries.envelope(f"anon:{self.anonymous}", found.raw)
 
     def list(self, name: str) -> deque[bytes]:
         return self.lists.setdefault(name, deque())

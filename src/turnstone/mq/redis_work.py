@@ -7,6 +7,7 @@ asked for: the worker's loop does both. The scripts are in `scripts/`, the names
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -17,25 +18,35 @@ from turnstone.mq import entry as entries
 from turnstone.mq import keys as limits
 from turnstone.mq.check import check
 from turnstone.mq.connection import PATIENCE, RedisAddress, asking
-from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
-from turnstone.mq.taken import claimed, inflight, unfinished
+from turnstone.mq.taken import batched, claimed, inflight, log_dead, seats, unfinished
 from turnstone.mq.work import (
     GRACE,
     LEASE,
     LOST_AFTER,
     MAX_TRIES,
     SLICE,
+    UNKNOWN_AFTER,
     Admitted,
     Claimed,
     Lane,
+    Rival,
+    Seat,
     Standing,
     Unfinished,
 )
 
+log = logging.getLogger(__name__)
+
 #: Keys that one SCAN looks at.
 _SCAN = 100
+
+#: Keys among which one reaping looks for lists of nodes that never were, and the beginnings of
+#: the names that it wants to see: `inbound:`, `node:` and `x:dstage:`. It sees few others.
+_LOOK = 2_000
+_LOOK_FOR = ":[inx][no:][bd]*"
 
 
 class RedisWork:
@@ -51,15 +62,19 @@ class RedisWork:
         lease: float = LEASE,
         grace: float = GRACE,
         lost_after: float = LOST_AFTER,
+        unknown_after: float = UNKNOWN_AFTER,
         max_tries: int = MAX_TRIES,
+        seat: Seat | None = None,
     ) -> None:
         self.node_id = node_id
         self.boot = boot or secrets.token_hex(4)
         self.keys = Keys(prefix)
         self._address = address
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
-        self._max_tries = max_tries
+        self._unknown_after, self._max_tries = unknown_after, max_tries
         self._me = f"{node_id}|{self.boot}"
+        self._seat = seat or Seat("")
+        self._seats = [self.keys.seat(name) for name in seats(node_id, seat)]
         # Any: the commands of the driver are not typed.
         self._steps: Any = address.client()
         self._lanes: dict[Lane, Any] = {
@@ -88,9 +103,19 @@ class RedisWork:
         return work
 
     async def beat(self, metadata: dict[str, object]) -> bool:
-        keys = [self.keys.alive, self.keys.node(self.node_id)]
+        keys = [self.keys.alive, self.keys.node(self.node_id), *self._seats]
         ttl = max(limits.NODE_TTL, round(self._lease))
-        return bool(await self._run("beat", keys, self._me, self._lease, ttl, json.dumps(metadata)))
+        values = (self._me, self._lease, ttl, json.dumps(metadata), self._seat.lock)
+        held: int | bytes = await self._run("beat", keys, *values)
+        if isinstance(held, bytes):
+            raise AnotherWorker(self._seat.server_id, held.decode())
+        return bool(held)
+
+    async def rival(self) -> Rival | None:
+        if not self._seats:
+            return None
+        found = await self._run("rival", self._seats, self._me, self._seat.lock)
+        return None if found is None else Rival(found[0].decode(), float(found[1]))
 
     async def pull_directed(self, wait: float) -> bool:
         target = self._lists["directed"]
@@ -139,6 +164,11 @@ class RedisWork:
         values = (claimed.entry, claimed.correlation_id, epoch, held, limits.CID_TTL)
         return bool(await self._run("accept", keys, self.node_id, *values))
 
+    async def give_back(self, claimed: Claimed, epoch: int) -> bool:
+        record = self.keys.message(claimed.correlation_id)
+        keys = [self._lists[claimed.lane], record, self.keys.inbound, self.keys.stage]
+        return bool(await self._run("giveback", keys, self.node_id, claimed.entry, epoch))
+
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
         places = [self.keys.inbound_of(node_id), self.keys.directed_stage(node_id)]
         keys = [self._lists[claimed.lane], *places]
@@ -185,7 +215,24 @@ class RedisWork:
     async def reap(self) -> int:
         keys = [self.keys.alive, self.keys.stage]
         times = (self._grace, self._lost_after)
-        return int(await self._run("reap", keys, self._me, self.node_id, SLICE, *times, *_RECORD))
+        look = (self.keys.pattern(self.keys.prefix) + _LOOK_FOR, _LOOK, self._unknown_after)
+        values = (self.node_id, SLICE, *times, *_RECORD, *look)
+        moved, returned, buried = await self._run("reap", keys, self._me, *values)
+        self._tell(returned, buried)
+        return int(moved)
+
+    def _tell(self, returned: Sequence[Any], buried: Sequence[bytes]) -> None:
+        """In the log, of what was reaped: names and counts, ids and reasons, in turn."""
+        for name, count in batched(returned):
+            level = logging.INFO if name.decode() == self.node_id else logging.WARNING
+            log.log(
+                level,
+                "a process of node %s is gone: messages it had, returned or given up: %d",
+                name.decode(errors="replace"),
+                count,
+            )
+        for cid, reason in batched(buried):
+            log_dead(cid.decode(errors="replace"), reason.decode(errors="replace"))
 
     async def own(self, ws_id: str, epoch: int) -> int:
         keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
@@ -265,7 +312,7 @@ class RedisWork:
         if wait <= 0:
             return bool(await self._run("take", [source, target]))
         try:
-            async with asking(self._address, wait + PATIENCE):
+            async with asking(self._address, wait + PATIENCE, f"BLMOVE {source} {target}"):
                 moved = await self._lanes[lane].execute_command(
                     "BLMOVE", source, target, "LEFT", "RIGHT", wait
                 )
@@ -285,14 +332,15 @@ class RedisWork:
         """Run a script; one that Redis forgot (a restart, SCRIPT FLUSH) is sent again."""
         wanted = script(name)
         arguments = (len(keys), *keys, self.keys.prefix, *values)
-        async with asking(self._address):
+        async with asking(self._address, what=f"the step {name} on {', '.join(keys)}"):
             try:
                 return await self._steps.execute_command("EVALSHA", wanted.sha, *arguments)
             except exceptions.NoScriptError:
                 return await self._steps.execute_command("EVAL", wanted.source, *arguments)
 
     async def _ask(self, *command: Any) -> Any:
-        async with asking(self._address):
+        what = " ".join(str(part) for part in command[:2])
+        async with asking(self._address, what=what):
             return await self._steps.execute_command(*command)
 
     async def _disconnect(self) -> None:

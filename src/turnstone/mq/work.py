@@ -27,6 +27,10 @@ GRACE = 15.0
 #: whoever asked is told. As long as a client of 0.2 waits by default.
 LOST_AFTER = 600.0
 
+#: Seconds for which work that was pushed into the list of a node that never was waits for that
+#: node to start, before its sender is told. Nodes that were ever seen are waited for without end.
+UNKNOWN_AFTER = 120.0
+
 #: How often a message is tried before it goes to the dead letters.
 MAX_TRIES = 5
 
@@ -76,6 +80,27 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """What one process alone may have: the queue's work for one server.
+
+    `server_id` is the server's own name for itself, whatever URL it is reached by. `lock` names
+    a lock of the machine that the process holds: whoever held it before is dead, and need not be
+    waited for. Empty: there is none.
+    """
+
+    server_id: str
+    lock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another process that has the seat: its incarnation, and when its lease ends (Redis' clock)."""
+
+    incarnation: str
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unfinished:
     """A message that this node has accepted, and not brought to its end yet."""
 
@@ -105,7 +130,11 @@ class Work(Protocol):
         """Renew the lease and the node's heartbeat key. Called every lease/3.
 
         False: there was no lease any more (or none yet), so that others may have taken what
-        was held here: sweep."""
+        was held here: sweep. Takes the process's seat with the lease, and for as long; raises
+        AnotherWorker, and renews nothing, while a living process has that."""
+
+    async def rival(self) -> Rival | None:
+        """The living process that has this one's seat; None if it is free, or this one's."""
 
     async def pull_directed(self, wait: float) -> bool:
         """Move one message of this node's list to its processing list; False after `wait` s.
@@ -136,6 +165,11 @@ class Work(Protocol):
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
         """The message is in the journal: take it out of Redis' lists. False: no longer ours."""
+
+    async def give_back(self, claimed: Claimed, epoch: int) -> bool:
+        """This node has no room for a shared message, and has done nothing with it: back to the
+        head of the list that it came from, bound to nobody, and the try is not counted. False: no
+        longer ours."""
 
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
         """Hand it to another node's directed list. False: the entry was not here any more."""
@@ -175,6 +209,8 @@ class Work(Protocol):
     async def reap(self) -> int:
         """Return what processes whose lease is over had taken; a slice at a time; how many.
 
+        Also answers, and counts, messages in the lists of nodes that never were. It looks for
+        such lists a step at a time, so one may be found only after many calls.
         Own older incarnations count as over: the lock on the node's id proves it. Before the
         lanes start, call it until it returns 0."""
 

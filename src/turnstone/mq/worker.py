@@ -16,17 +16,18 @@ from typing import Any
 
 from turnstone import __version__
 from turnstone.core import events as ev
-from turnstone.core.errors import NodeUnavailable, UnknownWorkstream
+from turnstone.core.errors import NodeUnavailable
 from turnstone.core.host import Host, WorkstreamInfo
 from turnstone.mq import protocol as p
 from turnstone.mq.approvals import Approvals
-from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueBroken, QueueUnavailable
 from turnstone.mq.pump import NodeEvents, Pumps
 from turnstone.mq.work import LEASE, Unfinished, Work
 from turnstone.mq.worker_hands import NODE_PAUSE, TARGET_WAIT, Hands
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_make import Job
+from turnstone.mq.worker_room import Room
 from turnstone.mq.worker_turns import Turn, Turns
 
 log = logging.getLogger(__name__)
@@ -42,9 +43,6 @@ PULL_WAIT = 5.0
 #: slice of a processing list that is looked at (`work.SLICE`).
 HANDS = 64
 BACKLOG = 1_000
-
-#: Seconds in which a node that has a question shows it; it is a part of the snapshot.
-_QUESTION_WAIT = 5.0
 
 #: Slices that one beat reaps: enough for any crash, and no end for a flood.
 _REAPS = 50
@@ -87,7 +85,10 @@ class Worker:
         self._metadata = {"started": time.time(), **(metadata or {})}
         self._link = Link(work.node_id)
         self._turns = Turns()
-        self._jobs = Jobs(host, work, self._link, self._turns, auto_approve=auto_approve)
+        self._space = Room(work, self._link, self._turns.changed)
+        self._jobs = Jobs(
+            host, work, self._link, self._turns, self._space, auto_approve=auto_approve
+        )
         self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
         self._jobs.pumps = self._pumps
         self._approvals = Approvals(host, work, self._link, approval_timeout)
@@ -103,6 +104,8 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._beaten = float("-inf")
         self._beats = 0
+        self._rival: AnotherWorker | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self._leased = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -110,12 +113,17 @@ class Worker:
         self._left = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `aclose` or cancellation; once."""
+        """Work until `aclose` or cancellation; once. Raises AnotherWorker if that has the seat
+        before this one has begun; a worker that loses it later waits until it is free."""
         try:
             if not self._closing:
                 async with asyncio.TaskGroup() as self._group:
                     self._spawn(self._beating())
                     self._spawn(self._working())
+        except BaseExceptionGroup:
+            if self._rival is None:
+                raise
+            raise self._rival from None
         finally:
             try:
                 await self._work.aclose()
@@ -226,7 +234,10 @@ class Worker:
             self._beats += 1
             try:
                 kept = await self._work.beat(self._shown())
-            except QueueUnavailable as error:
+            except (AnotherWorker, QueueUnavailable, QueueBroken) as error:
+                if isinstance(error, AnotherWorker) and not self._leased.is_set():
+                    self._rival = error
+                    raise
                 self._link.lost(error)
                 await self._link.pause()
                 continue
@@ -235,8 +246,8 @@ class Worker:
             self._leased.set()
             if not kept:
                 log.info("node %s has a new lease", self.node_id)
-            if self.ready.is_set():
-                self._spawn(self._tidy())
+            if self.ready.is_set() and (self._tidying is None or self._tidying.done()):
+                self._tidying = self._spawn(self._tidy())
             if await self._link.went_down(self._beat_every):
                 await self._link.pause()
 
@@ -248,6 +259,7 @@ class Worker:
             "beats": self._beats,
             "slots": self._slots,
             "free": self._free,
+            "full": self._space.full,
         }
 
     async def _tidy(self) -> None:
@@ -255,6 +267,7 @@ class Worker:
         await self._reap()
         for claimed in await self._link.insist(self._work.sweep):
             self._hands.take(claimed)
+        self._space.look()
         await self._claim()
 
     async def _reap(self) -> None:
@@ -276,7 +289,9 @@ class Worker:
             if info.state not in {"idle", "error"} or info.queued:
                 await self._pumps.watch(info.id)
             if info.state == "attention":
-                await self._find_question(info.id)
+                question = await self._approvals.find(info.id)
+                if question is not None:  # Redis has its event already
+                    await self.saw(question)
 
     async def _go_on(self, left: Unfinished) -> None:
         """With a message that an earlier process of this node had accepted."""
@@ -291,17 +306,6 @@ class Worker:
             await self._hands.carry(job)
         except Exception:  # a mistake of ours with one must not keep the worker from all others
             log.exception("message %s could not be gone on with", left.correlation_id)
-
-    async def _find_question(self, ws_id: str) -> None:
-        """The question that waits since before this process; Redis has its event already."""
-        try:
-            async with asyncio.timeout(_QUESTION_WAIT):
-                async for event in self._host.follow(ws_id):
-                    if isinstance(event, ev.ApprovalAsked):
-                        await self.saw(event)
-                        return
-        except (TimeoutError, UnknownWorkstream):
-            log.info("the question of workstream %s was answered meanwhile", ws_id)
 
     async def _until_node_answers(self) -> list[WorkstreamInfo]:
         while True:
@@ -324,6 +328,7 @@ class Worker:
                     return False
                 await self._jobs.maker.own(event.ws_id)
             case ev.WsClosed():
+                self._space.freed()
                 self._jobs.maker.epochs.pop(event.ws_id, None)
                 await self._link.insist(lambda: self._work.disown(event.ws_id))
         return True
@@ -332,7 +337,10 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """Slots for shared work. A workstream with an open turn has one, whoever sent it."""
+        """Slots for shared work; none where no new workstream can be made. A workstream with an
+        open turn has one, whoever sent it."""
+        if self._space.full:
+            return 0
         return max(0, self._slots - len(self._turns.busy) - self._hands.taking)
 
     async def _directed_lane(self) -> None:
@@ -370,6 +378,7 @@ class Worker:
 
     async def _while_free(self, pull: asyncio.Task[bool]) -> None:
         """Wait for a pull, but do not take a message from others once there is no room."""
+        self._space.unasked.clear()
         room = asyncio.create_task(self._full())
         try:
             await asyncio.wait({pull, room}, return_when=asyncio.FIRST_COMPLETED)
@@ -377,6 +386,7 @@ class Worker:
             pull.cancel()
             room.cancel()
             await asyncio.gather(pull, room, return_exceptions=True)
+            self._space.unasked.set()
 
     async def _full(self) -> None:
         """Wait until there is no free slot."""

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.mq import protocol as p
+from turnstone.mq.taken import log_dead
 from turnstone.mq.work import Claimed, Work
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_link import Link
@@ -86,9 +87,9 @@ class Hands:
 
     async def _hold(self, claimed: Claimed) -> None:
         try:
-            if claimed.problem:
+            if claimed.problem and not claimed.ws_id:
                 await self._bury(claimed, claimed.problem)
-            elif claimed.target_node not in {"", self._work.node_id}:
+            elif not claimed.problem and claimed.target_node not in {"", self._work.node_id}:
                 await self._pass_on(claimed, claimed.target_node)
             elif claimed.ws_id:
                 await self._in_line(claimed)
@@ -109,7 +110,11 @@ class Hands:
         line.users += 1
         try:
             async with line.lock:
-                await self._at_owner(claimed)
+                if claimed.problem:
+                    await self._jobs.let_go(claimed.ws_id)
+                    await self._bury(claimed, claimed.problem)
+                else:
+                    await self._at_owner(claimed)
         finally:
             line.users -= 1
             if not line.users:
@@ -142,6 +147,7 @@ class Hands:
 
     async def _bury(self, claimed: Claimed, why: str) -> None:
         await self._link.insist(lambda: self._work.bury(claimed, why))
+        log_dead(claimed.correlation_id, why)
 
     async def _admit(self, claimed: Claimed) -> None:
         while True:
@@ -151,7 +157,11 @@ class Hands:
             if admitted.admission not in {"held", "lapsed"}:
                 break
             await asyncio.sleep(_HELD_PAUSE)
-        if admitted.admission == "run":
+        if admitted.admission == "dead":
+            log_dead(claimed.correlation_id, f"tried {admitted.tries} times, or given up before")
+        if admitted.admission in {"done", "dead"}:
+            await self._jobs.let_go(claimed.ws_id)
+        elif admitted.admission == "run":
             job = Job(
                 message=p.parse(claimed.raw),
                 correlation_id=claimed.correlation_id,

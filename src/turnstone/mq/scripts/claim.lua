@@ -42,7 +42,8 @@ for _ = 1, tonumber(ARGV[5]) do
   local entry = redis.call('LINDEX', KEYS[1], 0)
   if not entry then break end
   local found = read(entry)
-  local node, tied = destination(found), bound(found)
+  local tied = bound(found)
+  local node = not tied and destination(found)
   if tied then
     redis.call('RPUSH', P .. ':x:dstage:' .. tied, entry)
   elseif node then
