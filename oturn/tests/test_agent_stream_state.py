@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oturn.agent_stream_state import MessageAssembler, parse_arguments
+from oturn.agent_stream_state import MAX_CALLS, MessageAssembler, parse_arguments
 from oturn.errors import ModelError
 from oturn.signals import AssistantMessage, ToolCall
 from oturn.transport.base import (
@@ -214,3 +214,19 @@ def read(stream: bytes, cuts: list[int]) -> AssistantMessage:
     for item in decoder.close():
         assembler.feed(item)
     return assembler.message()
+
+
+def error_of(answer: MessageAssembler) -> str:
+    return "" if answer.error is None else answer.error.message
+
+
+def test_an_answer_with_more_calls_than_a_model_makes_is_an_error() -> None:
+    answer = MessageAssembler()
+    for number in range(MAX_CALLS):
+        assert answer.feed(ToolCallDelta(number, f"c{number}", "f", "{}")) == number
+    assert error_of(answer) == ""
+    assert len(answer.message().tool_calls) == MAX_CALLS
+    assert answer.feed(ToolCallDelta(MAX_CALLS, "one more", "f", "{}")) is None
+    answer.feed(Finished("tool_calls"))
+    assert "more than 1,000 tool calls" in error_of(answer)
+    assert answer.ended

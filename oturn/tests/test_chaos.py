@@ -1,7 +1,8 @@
 """The invariants of a turn (I1 to I5), through the whole runtime, with a model that goes wrong.
 
 Each seed is a conversation of several turns with a chaotic transport, tools of every kind and
-cancels at any moment. A seed that fails is printed; `trial(seed)` repeats it.
+cancels at any moment. A seed that fails is printed, with the smallest plan that still fails with
+it; `trial(Plan(…))` repeats that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import os
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,18 +31,40 @@ from oturn.transport.echo import EchoTransport
 from oturn.transport.scripted import Reply, ScriptedTransport, call, call_tools, say
 from tools_for_tests import SmallTool
 
-SEEDS = 6000 if os.environ.get("TURNSTONE_TEST_SIZE") == "long" else 500
+#: With TURNS each, the long size is 21,000 turns with the chaotic transport.
+SEEDS = 7000 if os.environ.get("TURNSTONE_TEST_SIZE") == "long" else 500
 #: Seeds in one test: what fails is found quickly, and a block stays far below the time limit.
 BLOCK = 100
 FRESH = 20
 TURNS = 3
 MAX_STEPS = 4
+MAX_CALLS = 3
 #: A cancel comes with one of so many first events of a turn, or behind its end.
 EVENTS_REACH = 25
 #: Or it comes after so many rounds of the event loop, whatever goes on then.
 ROUNDS_REACH = 150
 
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One trial: of chance (`seed`), how long, and with what going wrong."""
+
+    seed: int
+    turns: int = TURNS
+    steps: int = MAX_STEPS
+    calls: int = MAX_CALLS
+    chaos: bool = True
+    cancels: bool = True
+
+    def smaller(self) -> Iterator[Plan]:
+        """Plans with one thing less, those with much less first."""
+        changes: list[dict[str, Any]] = [{"chaos": False}] * self.chaos
+        changes += [{"cancels": False}] * self.cancels
+        for name in ("turns", "steps", "calls"):
+            changes += [{name: less} for less in range(1, getattr(self, name))]
+        return (replace(self, **change) for change in changes)
 
 
 async def no_time(_: float) -> None:
@@ -50,8 +74,9 @@ async def no_time(_: float) -> None:
 class World:
     """The tools of one trial, what they did, and the model that calls them."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+    def __init__(self, plan: Plan) -> None:
+        self.random = Random(plan.seed)
+        self.max_calls = plan.calls
         self.effects: Counter[str] = Counter()
         self.begun = 0  # effects of tools on the loop, whose beginning is no race with a thread
         self.problems: list[str] = []
@@ -71,7 +96,9 @@ class World:
         return self.random.random() < 0.9
 
     def _keys(self) -> list[str]:
-        return [f"{self.random.randrange(10**9)}" for _ in range(self.random.randint(1, 3))]
+        return [
+            f"{self.random.randrange(10**9)}" for _ in range(self.random.randint(1, self.max_calls))
+        ]
 
     def _tools(self) -> list[type[BaseTool]]:
         did = self.effects
@@ -139,11 +166,12 @@ class Cancels:
     `count` tells how many effects there were; after a cancel none is issued any more.
     """
 
-    def __init__(self, agent: Oturn, seed: int, count: Callable[[], int]) -> None:
+    def __init__(self, agent: Oturn, plan: Plan, count: Callable[[], int]) -> None:
         self._agent = agent
         self._count = count
         self._effects: int | None = None
-        self._random = Random(f"{seed}/cancels")
+        self._kinds = ("never", "event", "round") if plan.cancels else ("never",)
+        self._random = Random(f"{plan.seed}/cancels")
         self._at: int | None = None
 
     def __call__(self, event: Event) -> None:
@@ -155,7 +183,7 @@ class Cancels:
 
     @contextlib.asynccontextmanager
     async def during_a_turn(self) -> AsyncIterator[None]:
-        kind = self._random.choice(("never", "event", "round"))
+        kind = self._random.choice(self._kinds)
         self._at = self._random.randrange(EVENTS_REACH) if kind == "event" else None
         rounds = self._random.randrange(ROUNDS_REACH) if kind == "round" else None
         waiting = asyncio.create_task(self._after(rounds))
@@ -179,25 +207,25 @@ class Cancels:
         self._effects = self._count()
 
 
-async def trial(seed: int) -> None:
+async def trial(plan: Plan) -> None:
     """One conversation. Raises AssertionError for whatever must not happen."""
-    world = World(seed)
-    chaos = ChaoticTransport(world.script, seed=seed, sleep=no_time)
-    transport = Switch(chaos)
+    world = World(plan)
+    chaos = ChaoticTransport(world.script, seed=plan.seed, sleep=no_time)
+    transport = Switch(chaos if plan.chaos else world.script)
     agent = Oturn(
         Path.cwd(),
-        config(grace=LONG, max_steps=MAX_STEPS),
+        config(grace=LONG, max_steps=plan.steps),
         world.policy,
         world.tools,
         transport=transport,
     )
-    cancels = Cancels(agent, seed, lambda: len(chaos.happened) + world.begun)
+    cancels = Cancels(agent, plan, lambda: len(chaos.happened) + world.begun)
     async with Session(agent, cancels) as session:
-        for _ in range(TURNS):
+        for _ in range(plan.turns):
             asked = len(chaos.happened)
             async with cancels.during_a_turn():
-                check_turn(await session.ask("go on"))
-            assert len(chaos.happened) - asked <= MAX_STEPS
+                check_turn(await session.ask("go on"), plan.steps)
+            assert len(chaos.happened) - asked <= plan.steps
         transport.use(EchoTransport())
         check_turn(await session.ask("first"))  # a cancel behind the last turn may still meet it
         assert (await session.ask("Are you well?"))[-1]["text"] == "Are you well?"
@@ -223,12 +251,12 @@ class Switch:
         await self._inner.aclose()
 
 
-def check_turn(events: Sequence[Event]) -> None:
+def check_turn(events: Sequence[Event], steps: int = MAX_STEPS) -> None:
     """Exactly one ending, spelled as one event or as a pair, and nothing before the beginning."""
     seen = kinds(list(events))
     assert seen[0] in ("message_sent", "run_aborted"), seen
     assert seen.count("assistant_final") == 1, seen
-    assert seen.count("message_sent") <= MAX_STEPS, seen
+    assert seen.count("message_sent") <= steps, seen
     first_of_pair = [kind for kind in seen if kind in ("error", "run_aborted")]
     final = events[-1]["text"]
     if first_of_pair:
@@ -283,16 +311,44 @@ def problems_of(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+async def failure_of(plan: Plan) -> str:
+    """What is wrong, with its traceback; empty if nothing is."""
+    try:
+        await trial(plan)
+    except (AssertionError, TimeoutError):
+        return traceback.format_exc()
+    return ""
+
+
+async def smallest(
+    plan: Plan, failure: str, failure_of: Callable[[Plan], Awaitable[str]]
+) -> tuple[Plan, str]:
+    """A plan that fails, too, and of which no smaller one does; with its failure."""
+    for less in plan.smaller():
+        found = await failure_of(less)
+        if found:
+            return await smallest(less, found, failure_of)
+    return plan, failure
+
+
 async def run_all(seeds: Sequence[int]) -> None:
     failed: dict[int, str] = {}
     for seed in seeds:
-        try:
-            await trial(seed)
-        except (AssertionError, TimeoutError):
-            failed[seed] = traceback.format_exc()
+        failure = await failure_of(Plan(seed))
+        if failure:
+            failed[seed] = failure
     if failed:
         first = next(iter(failed))
-        pytest.fail(f"seeds that fail: {sorted(failed)}; seed {first}:\n{failed[first]}")
+        plan, failure = await smallest(Plan(first), failed[first], failure_of)
+        pytest.fail(f"seeds that fail: {sorted(failed)}; smallest of the first, {plan}:\n{failure}")
+
+
+async def test_a_failing_trial_is_made_as_small_as_it_can_be() -> None:
+    async def fails(plan: Plan) -> str:
+        return "wrong" if plan.turns >= 2 and plan.calls >= 3 and plan.cancels else ""
+
+    found = await smallest(Plan(7), "first", fails)
+    assert found == (Plan(7, turns=2, steps=1, calls=3, chaos=False), "wrong")
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))

@@ -78,6 +78,29 @@ async def test_tool_calls_are_streamed_where_they_are_wanted(tool_stream: bool) 
     assert (asked["tools"], asked["tool_choice"]) == (TOOLS, "auto")
 
 
+async def test_calls_that_a_server_gives_one_index_have_places_of_their_own() -> None:
+    def fragment(**call: Any) -> dict[str, Any]:
+        return {"choices": [{"delta": {"tool_calls": [{"index": 0, **call}]}}]}
+
+    answer = modelserver.raw(
+        fragment(id="a", function={"name": "clock", "arguments": ""}),
+        fragment(id="b", function={"name": "look", "arguments": ""}),
+        fragment(id="a", function={"arguments": "{}"}),
+        "[DONE]",
+    )
+    with serve(answer) as server:
+        client = client_of(server)
+        stream = await client.acreate(SAID, stream=True, tools=TOOLS, tool_stream=True)
+        events = [event async for event in stream]
+        await client.aclose()
+    fragments = [e for e in events if e["type"] == "tool_call_delta"]
+    assert [(e["output_index"], e["tool_call_id"]) for e in fragments] == [
+        (0, "a"),
+        (1, "b"),
+        (0, "a"),
+    ]
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_refusal_is_raised_with_its_sentence(stream: bool) -> None:
     with serve(modelserver.error(400, "no such field")) as server:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oturn import Context, Message, ToolCallInfo, UserContent
+from oturn import (
+    Context,
+    Message,
+    Oturn,
+    OturnAgentConfig,
+    OturnConfig,
+    OturnModelConfig,
+    OturnProviderConfig,
+    ToolCallInfo,
+    UserContent,
+)
+from oturn.errors import SessionNotLoadedError
 from oturn.model import CompactRecord
 from oturn.session_store import SessionStore
+from oturn.transport.echo import EchoTransport
 from session_samples import DATA, WORKED_EXAMPLE
 
 ONE = Message(role="user", content="one")
@@ -88,12 +102,105 @@ def test_restore_never_raises_and_tells_what_was_wrong(
     path.write_bytes(path.read_bytes().replace(b" user ", b" boss "))
     assert not context.restore()
     assert context.history == []
-    assert "a.md, line 1: role" in str(context.restore_error)
-    assert "a.md, line 1: role" in caplog.text
+    assert "a.md, line 3: role" in str(context.restore_error)
+    assert "a.md, line 3: role" in caplog.text
     path.unlink()
     path.mkdir()
     assert not context.restore()
     assert isinstance(context.restore_error, OSError)
+
+
+def broken_session(path: Path) -> tuple[Context, bytes]:
+    Context(path).append_message([ONE, TWO])
+    path.write_bytes(path.read_bytes().replace(b" user ", b" boss "))
+    return Context.load(path), path.read_bytes()
+
+
+def test_nothing_is_added_to_a_session_that_could_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    context, before = broken_session(path)
+    sharing = Context(tmp_path / "b.md").adopt(context)
+    attempts: list[Callable[[], object]] = [
+        lambda: context.append_message(ONE),
+        lambda: sharing.append_message(ONE),
+        lambda: context.append_compact("so far"),
+        lambda: context.fork(tmp_path / "fork.md"),
+        lambda: context.export_md_as_config(path),
+    ]
+    for attempt in attempts:
+        with pytest.raises(SessionNotLoadedError, match=r"a.md, line 3: .*start_over\(\)"):
+            attempt()
+    assert path.read_bytes() == before
+    assert context.history == []
+    assert [one.name for one in tmp_path.iterdir()] == ["a.md"]
+
+
+def test_a_broken_session_goes_on_once_it_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    context, before = broken_session(path)
+    path.write_bytes(before.replace(b" boss ", b" user "))
+    assert context.restore()
+    assert context.restore_error is None
+    context.append_message(ONE)
+    assert Context.load(path).history == context.history == [ONE, TWO, ONE]
+
+
+def test_a_broken_session_may_be_set_aside_to_start_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.md"
+    kept = []
+    for _ in range(2):
+        context, before = broken_session(path)
+        aside = context.start_over()
+        assert aside is not None
+        assert aside.name.startswith("a.md.broken-")
+        assert f"was moved to {aside}" in caplog.text
+        kept.append((aside, before))
+        assert (context.restore_error, context.history, path.exists()) == (None, [], False)
+        context.append_message(TWO)
+        assert Context.load(path).history == context.history == [TWO]
+        path.unlink()
+    assert [aside.read_bytes() for aside, _ in kept] == [before for _, before in kept]
+    assert Context(tmp_path / "none.md").start_over() is None
+
+
+def test_an_import_takes_the_place_of_a_session_that_could_not_be_read(tmp_path: Path) -> None:
+    context, _ = broken_session(tmp_path / "a.md")
+    Context(tmp_path / "b.md").append_message(TWO)
+    assert context.import_md_as_config(tmp_path / "b.md")
+    assert context.restore_error is None
+    context.append_message(ONE)
+    assert Context.load(tmp_path / "a.md").history == [TWO, ONE]
+
+
+async def test_an_agent_tells_that_its_session_was_not_loaded_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    context, before = broken_session(path)
+    config = OturnConfig("any", OturnProviderConfig(), OturnModelConfig(), OturnAgentConfig())
+    agent = Oturn(tmp_path, config, transport=EchoTransport())
+    events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    agent.subscribe(events)
+    running = asyncio.create_task(agent.run_queues(context))
+
+    async def ask() -> list[dict[str, Any]]:
+        agent.enqueue_user_input_nowait("hello")
+        seen: list[dict[str, Any]] = []
+        async with asyncio.timeout(10):
+            while not seen or seen[-1]["type"] != "assistant_final":
+                seen.append(await events.get())
+        return seen
+
+    told, final = await ask()
+    assert (told["type"], told["exception_type"]) == ("error", "SessionNotLoadedError")
+    assert "a.md, line 3" in told["error"]
+    assert final["text"] == f"Error: {told['error']}"
+    assert path.read_bytes() == before
+    context.start_over()
+    assert (await ask())[-1]["text"] == "hello"
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 def test_a_torn_end_is_told_by_the_context(

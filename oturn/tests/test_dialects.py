@@ -139,7 +139,7 @@ async def test_several_refusals_are_answered_one_after_the_other() -> None:
 
 
 async def test_a_server_that_refuses_everything_is_asked_each_way_once() -> None:
-    words = "unsupported: " + " ".join(dialect.field for dialect in DIALECTS)
+    words = "; ".join(f"unsupported: {dialect.field}" for dialect in DIALECTS)
     with ModelServer(lambda _: error(400, words)) as server:
         transport = OpenAITransport(server.base_url)
         last = await ask(
@@ -176,7 +176,21 @@ async def test_what_one_model_refuses_is_still_sent_to_another() -> None:
     [
         (400, "temperature must be below 2", {"temperature": 3}),
         (400, "max_tokens is too large: 99999", {"max_tokens": 99999}),
+        (400, "temperature should be in [0.0, 2.0)", {"temperature": 3}),
+        (400, "Range of max_tokens should be [1, 8192]", {"max_tokens": 99999}),
+        (400, "temperature: range is 0..1; 3.0 is not allowed", {"temperature": 3}),
+        (400, "unexpected value for temperature; permitted: 0..2", {"temperature": 3}),
+        (400, "temperature 3 is not allowed", {"temperature": 3}),
+        (400, "Unsupported value: 'temperature' does not support 3", {"temperature": 3}),
+        (
+            400,
+            "max_tokens: 99999 > 8192, the maximum of output tokens; larger is not allowed",
+            {"max_tokens": 99999},
+        ),
+        (422, "tool_choice must be one of auto, none: unsupported value", {"tool_choice": "x"}),
         (400, "Unknown model", {"temperature": 1}),
+        (400, "unknown model; request was {temperature: 1}", {"temperature": 1}),
+        (400, "Unknown model m. The temperature was 1.", {"temperature": 1}),
         (400, "Unsupported parameter: 'top_k'", {"top_k": 1}),
         (400, "Unsupported parameter: 'temperature'", {}),
         (404, "Unsupported parameter: 'temperature'", {"temperature": 1}),
@@ -224,3 +238,47 @@ def test_a_refusal_is_understood_in_any_shape(refusal: str, field: str) -> None:
     found = dialect_for({"messages": [], "stream_options": {}}, 400, refusal, ())
     assert found is not None
     assert found.field == field
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        # Alibaba Cloud says of every value that it does not like that the parameter is invalid
+        (
+            '{"error":{"message":"temperature should be in [0.0, 2.0)","type":'
+            '"invalid_request_error","param":"temperature","code":"invalid_parameter_error"}}'
+        ),
+        '{"error":{"message":"Invalid value","param":"temperature","code":"decimal_above_max_value"}}',
+        '{"detail":[{"loc":["body","temperature"],"msg":"unexpected value; permitted: 0..2"}]}',
+        (
+            '{"detail":[{"type":"less_than_equal","loc":["body","temperature"],"msg":"Input should be '
+            'less than or equal to 2","input":3}]}'
+        ),
+        '{"error":{"message":"Unknown model","param":"model","body":{"temperature":3}}}',
+    ],
+)
+def test_a_value_that_a_server_refuses_is_never_left_out(refusal: str) -> None:
+    assert dialect_for({"temperature": 3}, 400, refusal, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "field"),
+    [
+        ("body -> stream_options: extra fields not permitted (type=value_error.extra)", None),
+        ("Extra inputs are not permitted, field: 'stream_options', value: {}", None),
+        ("Additional properties are not allowed ('stream_options' was unexpected)", None),
+        ("This model does not support the temperature parameter.", None),
+        ("litellm: m does not support parameters: ['top_p', 'temperature']", "top_p"),
+        ("`temperature` is deprecated for this model.", None),
+        ("Argument not supported on this model: temperature", None),
+        ("'developer' is not one of ['system', 'user'] - 'messages.0.role'", None),
+        ("Input should be 'system', 'user' or 'tool', input: developer", None),
+        ("role must be one of ['system', 'user'], and is 'developer'", None),
+    ],
+)
+def test_the_words_of_known_servers_are_understood(refusal: str, field: str | None) -> None:
+    fields = ("stream_options", "temperature", "top_p", "developer")
+    body: dict[str, Any] = {"messages": [DEVELOPER], "stream_options": {}}
+    found = dialect_for(body | {"temperature": 1, "top_p": 1}, 400, refusal, ())
+    assert found is not None
+    assert found.field == (field or next(one for one in fields if one in refusal))

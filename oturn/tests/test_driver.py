@@ -192,6 +192,47 @@ async def test_a_cancel_while_an_intent_is_recorded_keeps_its_effect_from_beginn
     assert not [e for e in handler.log[last:] if isinstance(e, CallModel | DecideCalls | RunTool)]
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("last", [StepStarted, CallsDecided, ToolStarted, ToolFinished])
+async def test_no_intent_is_recorded_once_a_cancel_was_asked_for(
+    last: type[Signal], concurrent: bool
+) -> None:
+    handler = Handler(concurrent=concurrent)
+    driver = TurnDriver(handler)
+    handler.on_record = lambda signal: driver.cancel() if isinstance(signal, last) else None
+    await driven(driver)
+    place = next(i for i, signal in enumerate(handler.recorded) if isinstance(signal, last))
+    later = handler.recorded[place + 1 :]
+    assert not [signal for signal in later if isinstance(signal, StepStarted | ToolStarted)]
+
+
+async def test_a_result_that_is_recorded_before_a_cancel_gives_nothing_time_to_begin() -> None:
+    finished = asyncio.Event()
+
+    class Slow(Handler):
+        """Its records take time, and `a` has run when the intent to run `b` is recorded."""
+
+        async def record(self, signal: Signal | TurnEnded) -> None:
+            await super().record(signal)
+            if signal == ToolStarted("b"):
+                await finished.wait()
+                driver.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        async def run_tool(self, effect: RunTool) -> ToolFinished:
+            try:
+                return await super().run_tool(effect)
+            finally:
+                finished.set()
+
+    handler = Slow(concurrent=True)
+    driver = TurnDriver(handler)
+    assert (await driven(driver)).outcome == "cancelled"
+    assert results(handler) == [("a", "ok"), ("b", "cancelled")]
+    assert RunTool(CALLS[1]) not in handler.log
+
+
 def check_nothing_begins_after_cancel(handler: Handler) -> None:
     cancels = [i for i, entry in enumerate(handler.log) if isinstance(entry, Cancelled)]
     if cancels:

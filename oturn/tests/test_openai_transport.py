@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ from oturn.transport.base import (
     TextDelta,
 )
 from oturn.transport.openai import OpenAITransport, list_models
-from oturn.transport.retry import ONE_REQUEST
+from oturn.transport.retry import ONE_REQUEST, RetryNotice
 
 REQUEST = ModelRequest("m", [{"role": "user", "content": "hi"}])
 #: Seconds that a test waits for what must come.
@@ -108,7 +109,11 @@ async def test_a_wrong_path_points_to_the_base_url() -> None:
         (error(403, "no"), "auth", "API key"),
         (raw({"error": {"message": "GPU lost"}}), "server", "GPU lost"),
         (raw("nonsense"), "broken", "no chat-completions stream"),
-        (raw(), "broken", "before it was whole"),
+        (raw(b": wait\n\n"), "broken", "before it was whole"),
+        (raw({"choices": [{"delta": {"content": "hi"}}]}), "broken", "before it was whole"),
+        (raw(), "broken", "chat/completions sent an empty answer"),
+        (raw(b"<!doctype html>\n<p>log in"), "broken", "chat/completions sent a web page"),
+        (raw(b"It works!"), "broken", "no chat-completions stream ('It works!')"),
     ],
 )
 async def test_each_failure_has_its_kind_and_sentence(reply: Reply, kind: str, said: str) -> None:
@@ -243,6 +248,98 @@ async def test_a_key_that_a_server_quotes_is_never_shown() -> None:
     assert isinstance(failed, Failed)
     assert "sk-verysecret" not in str(failed.error)
     assert "[the API key]" in str(failed.error)
+
+
+@pytest.mark.parametrize("key", ["local", "http", "a", "none", "completions"])
+async def test_a_key_that_is_a_common_word_does_not_spoil_our_own_words(key: str) -> None:
+    with ModelServer(lambda _: error(401, f"bad key {key}, local-ai")) as server:
+        (item,) = await items_of(OpenAITransport(server.base_url, key))
+        url = f"{server.base_url}/chat/completions"
+    assert isinstance(item, Failed)
+    assert item.error.message.startswith(f"{url} refused the API key (HTTP 401)")
+    assert item.error.message.endswith("The server says: bad key [the API key], local-ai")
+
+
+async def test_a_key_in_a_stream_or_in_an_address_that_a_server_names_is_not_shown() -> None:
+    key = "sk-very+secret/key"
+    quoted = json.dumps({"error": {"message": f"no {key}!"}}).replace("+", "\\u002b")
+    for reply in (raw(f"data: {quoted}\n\n".encode()), raw(key.encode()), raw(f"is {key}")):
+        problem = await failure(reply, api_key=key)
+        assert "secret" not in problem.message
+        assert "[the API key]" in problem.message
+
+    def elsewhere(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(302, headers={"location": "https://x.test/?k=" + "sk-secret"})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(elsewhere)) as client:
+        (item,) = await items_of(
+            OpenAITransport("http://model.test/v1", "sk-secret", client=client)
+        )
+    assert isinstance(item, Failed)
+    assert item.error.message.startswith("http://model.test/v1/chat/completions points to")
+    assert "sk-secret" not in item.error.message
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "sent an empty answer"),
+        (b" \n<HTML>Please log in", "sent a web page"),
+        (b'{"status": "ok"}', "no chat-completions stream"),
+    ],
+)
+async def test_a_page_that_is_no_api_is_told_with_its_address(
+    kind: str, body: bytes, said: str
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": kind}, content=body)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        transport = OpenAITransport("http://model.test/v1", client=client)
+        (item,) = await items_of(transport)
+        assert isinstance(item, Failed)
+        assert item.error.message.startswith("http://model.test/v1/chat/completions sent ")
+        assert said in item.error.message
+        assert "check" in item.error.message
+        if not body.startswith(b"{"):
+            with pytest.raises(ModelServerError, match=said):
+                await transport.complete(REQUEST)
+
+
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(ConfigError, match=f"port {port}, and ports go from 1 to 65535"):
+        OpenAITransport(f"http://localhost:{port}/v1")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "." * 3])
+def test_a_host_that_cannot_be_one_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="names no host|is no URL"):
+        OpenAITransport(f"http://{host}/v1")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "abc"])
+async def test_a_timeout_that_is_none_is_refused(timeout: Any) -> None:
+    with pytest.raises(ConfigError, match="give seconds above 0"):
+        OpenAITransport("http://model.test/v1", timeout=timeout)
+    with pytest.raises(ConfigError, match="give seconds above 0"):
+        await list_models("http://model.test/v1", timeout=timeout)
+
+
+async def test_a_server_without_tls_is_told_to_be_asked_without_and_asked_once() -> None:
+    asked: list[RetryNotice] = []
+    with ModelServer(lambda _: text("hi")) as server:
+        url = server.base_url.replace("http:", "https:")
+        transport = OpenAITransport(url, on_retry=asked.append)
+        (item,) = await items_of(transport)
+        with pytest.raises(ModelServerError, match="not with TLS"):
+            await list_models(url)
+    assert isinstance(item, Failed)
+    assert item.error.kind == "unreachable"
+    assert "answers, but not with TLS" in item.error.message
+    assert "try http://" in item.error.message
+    assert asked == []
 
 
 async def endless() -> AsyncIterator[bytes]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from modelserver import ModelServer, text
 from oturn import OturnConfig, OturnModelConfig, OturnProviderConfig
 from oturn.errors import ConfigError, MissingExtraError
 from oturn.runtime_config import OturnAgentConfig
-from oturn.transport.base import Finished, ModelRequest
+from oturn.transport.base import Finished, ModelRequest, ToolCallDelta
 from oturn.transport.choose import sent_model, transport_for
 from oturn.transport.litellm import LiteLLMTransport
 from oturn.transport.openai import OpenAITransport
 from oturn.transport.providers import KNOWN
-from oturn.transport.routing import PROVIDERS, Route, model_as_sent, route, server_and_model
+from oturn.transport.routing import (
+    PROVIDERS,
+    Route,
+    model_as_sent,
+    route,
+    server_and_model,
+    unknown_model,
+)
 
 
 def config(model: str, api_base: str = "", api_key: str | None = None) -> OturnConfig:
@@ -111,11 +120,64 @@ def test_the_bare_address_of_an_ollama_leads_to_its_compatible_endpoint(
     assert server_and_model("openai/qwen3", base) == (base, "qwen3")
 
 
-@pytest.mark.parametrize("model", ["gpt-5", "cohere/command", "azure/deployment"])
+@pytest.mark.parametrize("model", ["gemini-pro", "cohere/command", "azure/deployment"])
 def test_what_no_row_knows_is_left_to_litellm_under_its_whole_name(model: str) -> None:
     assert route(model, "", "k", {}) == Route(None, model, "k")
     assert model_as_sent(model, "") == model
     assert model.partition("/")[0] not in PROVIDERS
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("gpt-4o", "openai"),
+        ("chatgpt-4o-latest", "openai"),
+        ("o1", "openai"),
+        ("o3-mini", "openai"),
+        ("claude-sonnet-4-5", "anthropic"),
+    ],
+)
+def test_a_well_known_name_needs_no_prefix(model: str, provider: str) -> None:
+    known = KNOWN[provider]
+    assert route(model, "", None, {known.key_env[0]: "k"}) == Route(known.base_url, model, "k")
+    assert model_as_sent(model, "") == model
+    with pytest.raises(ConfigError, match=f"no API key for '{model}'.*{known.key_env[0]}"):
+        route(model, "", None, {})
+    assert route(model, "http://mine/v1", None, {}) == Route("http://mine/v1", model, None)
+
+
+@pytest.mark.parametrize("model", ["o2", "o11", "gpt", "my-gpt-4o", "ollama"])
+def test_a_name_that_only_looks_like_one_is_left_to_litellm(model: str) -> None:
+    assert route(model, "", "k", {}) == Route(None, model, "k")
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("opnai/gpt-5", "openai/gpt-5"),
+        ("OpenAI/gpt-5", "openai/gpt-5"),
+        ("mistal/small", "mistral/small"),
+        ("Azure/x", "azure/x"),
+        ("GPT-4o", "openai/gpt-4o"),
+        ("gemini-2.5-pro", "gemini/gemini-2.5-pro"),
+        ("deepseek-chat", "deepseek/deepseek-chat"),
+        ("cohere/command", None),
+        ("plain", None),
+    ],
+)
+def test_what_was_probably_meant_is_named(model: str, meant: str | None) -> None:
+    sentence = unknown_model(model, "")
+    assert repr(model) in sentence
+    assert ("did you mean" in sentence) is (meant is not None)
+    assert meant is None or f"did you mean {meant!r}?" in sentence
+
+
+def test_what_only_litellm_speaks_is_not_told_to_set_an_address() -> None:
+    for base in ("", "https://mine/v1"):
+        sentence = unknown_model("azure/x", base)
+        assert "set api_base" not in sentence
+        assert 'pip install "oturn[litellm]"' in sentence
+        assert ("'openai/x'" in sentence) is bool(base)
 
 
 def test_a_protocol_of_its_own_is_left_to_litellm_even_with_an_address() -> None:
@@ -159,3 +221,31 @@ def test_with_litellm_an_unknown_provider_is_asked_through_it(
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "litellm.py").touch()
     assert isinstance(transport_for(config("cohere/command"), {}), LiteLLMTransport)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "found"),
+    [
+        ("https://api.openai.com/v1", False),
+        ("https://API.mistral.ai/v1/", False),
+        ("https://api.perplexity.ai", True),
+        ("http://localhost:8000/v1", True),
+        ("https://api.openai.com.example/v1", True),
+    ],
+)
+@pytest.mark.parametrize("setting", [None, True, False])
+async def test_calls_in_text_are_looked_for_where_the_provider_does_not_parse_them(
+    base_url: str, found: bool, setting: bool | None
+) -> None:
+    words = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    chunk = json.dumps({"choices": [{"delta": {"content": words}, "finish_reason": "stop"}]})
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        headers = {"content-type": "text/event-stream"}
+        return httpx2.Response(200, headers=headers, content=f"data: {chunk}\n\n".encode())
+
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        transport = OpenAITransport(base_url, "k", client=client, text_tool_calls=setting)
+        first, *_ = [item async for item in transport.stream(ModelRequest("m", [], tools))]
+    assert isinstance(first, ToolCallDelta) == (found if setting is None else setting)

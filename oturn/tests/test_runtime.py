@@ -74,10 +74,16 @@ async def test_a_model_without_a_server_is_told_in_one_sentence_without_a_traceb
 async def test_the_limit_of_steps_and_an_empty_answer_are_told() -> None:
     agent = scripted(*[call_tools(call("echo"))] * 2, say("  "), tools=[Echo], max_steps=2)
     async with Session(agent, resolve(None)) as session:
-        assert (await session.ask())[-1][
-            "text"
-        ] == "Error: stopped after 2 steps, the limit of a turn"
+        limit = "Error: stopped after 2 steps, the limit of a turn (max_steps)"
+        assert (await session.ask())[-1]["text"] == limit
         assert (await session.ask())[-1]["text"] == "Error: the model answered with nothing"
+
+
+async def test_a_model_that_only_reasons_is_told_as_such() -> None:
+    agent = scripted(say("", reasoning="Hm."))
+    async with Session(agent) as session:
+        final = (await session.ask())[-1]
+    assert final["text"] == "Error: the model only reasoned, and said nothing"
 
 
 async def test_inputs_wait_in_order_and_can_be_seen_and_withdrawn() -> None:

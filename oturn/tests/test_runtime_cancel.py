@@ -54,7 +54,7 @@ async def test_a_cancel_while_idle_stops_the_next_turn_before_any_request() -> N
     assert [c.content for c in said if isinstance(c, UserContent)] == ["first", "hi"]
 
 
-async def test_a_cancel_in_the_middle_of_an_answer_ends_it_at_once() -> None:
+async def test_a_cancel_in_the_middle_of_an_answer_ends_it_and_keeps_what_has_come() -> None:
     agent = scripted(say("a long answer in many pieces"), say("second"))
     session = Session(
         agent, lambda e: agent.request_cancel_tool() if e["type"] == "assistant_delta" else None
@@ -64,7 +64,10 @@ async def test_a_cancel_in_the_middle_of_an_answer_ends_it_at_once() -> None:
         assert kinds(events)[-2:] == ["run_aborted", "assistant_final"]
         assert events[-1]["text"] == ""
         assert session.nothing_more()
-        assert [r.role for r in session.context.history if isinstance(r, Message)] == ["user"]
+        _, kept = [r for r in session.context.history if isinstance(r, Message)]
+        assert (kept.role, kept.tool_calls, kept.extra) == ("assistant", None, None)
+        assert kept.content == "".join(e["text"] for e in events if e["type"] == "assistant_delta")
+        assert str(kept.content)
 
 
 async def test_a_cancel_while_a_tool_runs_tells_the_tool_and_gives_its_call_a_result() -> None:
@@ -214,7 +217,11 @@ async def test_a_cancel_while_a_tool_waits_for_a_person_ends_the_turn(kind: str)
 
     async with Session(agent, react) as session:
         assert kinds(await session.ask())[-2:] == ["run_aborted", "assistant_final"]
-        assert not agent.answer(ids[0], None)
+        assert not agent.answer(ids[0], True)
+        (content,) = tool_contents(session.context)
+        began = "it may have run partly" in str(content.error)
+        assert began == (kind == "choice_request")
+        assert began or content.error == "Not run: the turn was stopped first."
         assert session.nothing_more()
         assert (await session.ask())[-1]["text"] == "next"
 
@@ -321,6 +328,43 @@ async def test_a_run_that_is_cancelled_leaves_no_call_without_a_result() -> None
         assert session.nothing_more()
     assert told.is_set()
     assert ["partly" in str(content.error) for content in contents] == [True, False]
+
+
+async def test_text_before_a_half_streamed_call_is_kept_without_the_call() -> None:
+    reply = call_tools(call("echo", words="a long text"), text="I look.", chunk=3)
+    agent = scripted(reply, say("next"), tools=[Echo])
+    session = Session(
+        agent, lambda e: agent.request_cancel_tool() if e["type"] == "tool_call_delta" else None
+    )
+    async with session:
+        await session.ask()
+        _, kept = [r for r in session.context.history if isinstance(r, Message)]
+    assert (kept.content, kept.tool_calls) == ("I look.", None)
+
+
+async def test_what_does_not_stop_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    let_go = asyncio.Event()
+
+    class Deaf(SmallTool):
+        name = "deaf"
+
+        @staticmethod
+        async def execute(emit_event: Any) -> None:
+            emit_event({"type": "at_work"})
+            while not let_go.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await let_go.wait()
+
+    agent = scripted(call_tools(call("deaf")), tools=[Deaf])
+
+    def react(event: dict[str, Any]) -> None:
+        if event["type"] == "at_work":
+            agent.request_cancel_tool()
+
+    async with Session(agent, react) as session:
+        await session.ask()
+        let_go.set()
+    assert "the tool deaf did not stop" in caplog.text
 
 
 async def test_a_cancel_right_behind_the_end_of_a_turn_stops_the_next_one() -> None:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import errno
 import logging
-import multiprocessing
 import os
-import resource
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from oturn import Context, Message, ToolMessageContent, UserContent
 from oturn.model import CompactRecord
 from oturn.session_records import write_item
 from oturn.session_store import DEFAULT_META_DIRNAME, SESSIONS_DIRNAME, SessionStore
-from session_samples import DATA, PREFIX, WORKED_EXAMPLE
+from session_samples import DATA, PREFIX, WORKED_EXAMPLE, hostile_text
 
 END = f"<!-- {PREFIX}end -->".encode()
+#: Run as a program of its own, so that nothing depends on how these tests were started.
+WRITERS = Path(__file__).parent / "programs" / "session_writers.py"
 FIRST = Message(role="user", content="first")
+SECOND = Message(role="assistant", content="x" * 200)
 LAST: list[Any] = [
     Message(role="assistant", content="é\nyes", reasoning_content="日本", usage={"t": 1}),
     Message(role="tool", content=ToolMessageContent(status="ok", data="ü", error="a\nb")),
@@ -66,6 +71,30 @@ def test_a_cut_at_any_place_loses_at_most_the_cut_record_and_appending_is_safe(
             assert store.torn is not None
             assert store.torn.side_file == pieces[0]
             pieces[0].unlink()
+
+
+@settings(max_examples=150, deadline=None)
+@given(hostile_text, st.lists(st.integers(0, 10**6), min_size=1, max_size=12), st.booleans())
+@example(f"hello\n{PREFIX}begin\nworld and more\nlines", list(range(700)), True)
+@example(f"hello\n{PREFIX}begin\nworld and more\nlines", list(range(700)), False)
+@example(f"a\n<!--{PREFIX}begin -->\nb\n<!--  {PREFIX}end -->", list(range(700)), False)
+def test_whatever_a_cut_record_says_appending_behind_it_loses_nothing_else(
+    text: str, cuts: list[int], knows: bool
+) -> None:
+    last = Message(role="user", content=text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.md"
+        begins = len(file_of(path, FIRST))
+        whole = file_of(path, last)
+        for cut in {begins + cut % (len(whole) - begins + 1) for cut in cuts}:
+            path.write_bytes(whole[:cut])
+            restored = SessionStore(path).restore()
+            assert restored in ([FIRST], [FIRST, last]), cut
+            store = SessionStore(path)
+            if knows:
+                store.restore()
+            store.append_item(LATER)
+            assert SessionStore(path).restore() == [*restored, LATER], cut
 
 
 def test_a_torn_file_is_mended_also_by_one_who_has_not_read_it(
@@ -123,7 +152,11 @@ def test_a_persons_words_at_the_end_stay_where_they_are(tmp_path: Path) -> None:
         (lambda raw: raw.replace(b"skeleton={", b"skeleton={{", 1), 1, "no JSON"),
         (lambda raw: raw.replace(END, b"", 1), 10, "line 1 has no end yet"),
         (lambda raw: raw.replace(b"first", b"f\xffrst", 1), 5, "not UTF-8"),
-        (lambda raw: raw.replace(b" user ", b" boss ", 1), 1, "role of the record"),
+        (
+            lambda raw: raw.replace(b" user ", b" boss ", 1),
+            3,
+            "role of the record that begins in line 1",
+        ),
     ],
 )
 def test_what_is_broken_before_the_end_is_refused_by_line_and_left_as_it_is(
@@ -138,12 +171,32 @@ def test_what_is_broken_before_the_end_is_refused_by_line_and_left_as_it_is(
     assert path.read_bytes().startswith(spoiled)
 
 
-def test_a_date_that_is_none_is_refused_by_line(tmp_path: Path) -> None:
+DATE = b'{"ts": 1772600767.0, "tz": "+00:00"}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told"),
+    [
+        (DATE, b'{"ts": "x"}', 6, "content.date of the record that begins in line 1: .*seconds"),
+        (DATE, b"yesterday", 6, "content.date .*: JSON syntax error at column 80 .*isoformat"),
+        (b'[{"id": "c1"', b'[{"id: "c1"', 30, "tool_calls .* line 17: JSON syntax error at column"),
+        (b'{"total_tokens"', b"{total_tokens", 35, "usage .* JSON syntax error at column 2 "),
+        (b'"usage": null', b'"usage": 7', 1, "usage of the record that begins here: .*dict"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_by_its_line(
+    tmp_path: Path, old: bytes, new: bytes, line: int, told: str
+) -> None:
     path = tmp_path / "a.md"
-    raw = file_of(path, WORKED_EXAMPLE[0]).replace(b"1772600767.0", b'"x"')
+    whole = file_of(path, *WORKED_EXAMPLE[:2])
+    raw = whole.replace(old, new, 1)
     path.write_bytes(raw)
-    with pytest.raises(ValueError, match="a.md, line 1: .*seconds"):
+    assert raw != whole
+    with pytest.raises(ValueError, match=told) as caught:
         SessionStore(path).restore()
+    assert f"a.md, line {line}: " in str(caught.value)
+    shown = raw.splitlines()[line - 1]
+    assert new[:12] in shown
 
 
 def test_no_class_that_a_file_names_is_imported(caplog: pytest.LogCaptureFixture) -> None:
@@ -171,20 +224,12 @@ def test_two_stores_on_one_file_write_in_turn(tmp_path: Path) -> None:
     assert one.restore() == two.restore() == expected
 
 
-def _write_many(path: Path, name: str) -> None:
-    store = SessionStore(path)
-    for number in range(200):
-        store.append_item(Message(role="user", content=f"{name} {number}\n" + "x" * number * 50))
-
-
 def test_processes_that_share_a_file_lose_nothing_and_tear_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
-    start = multiprocessing.get_context("spawn")
-    workers = [start.Process(target=_write_many, args=(path, name)) for name in ("a", "b", "c")]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    workers = [
+        subprocess.Popen([sys.executable, WRITERS, "many", path, name]) for name in ("a", "b", "c")
+    ]
+    assert [worker.wait(timeout=50) for worker in workers] == [0, 0, 0]
     restored = [one.content.splitlines()[0] for one in SessionStore(path).restore()]
     for name in ("a", "b", "c"):
         mine = [one for one in restored if one.startswith(name)]
@@ -229,34 +274,11 @@ def test_a_store_that_has_appended_holds_no_descriptor(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def _fill_disk(path: Path, answers: Any) -> None:
-    """A file may grow no more after the first record; then it may again."""
-    context = Context(path)
-    context.append_message(FIRST)
-    size = path.stat().st_size
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, hard))
-    try:
-        context.append_message(LAST[0])
-    except OSError as error:
-        answers.put((error.errno, path.stat().st_size == size, len(context.history)))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    context.append_message(LATER)
-    answers.put(context.history == Context.load(path).history)
-
-
 def test_a_write_that_fails_leaves_the_file_whole_and_is_made_up_for(tmp_path: Path) -> None:
-    start = multiprocessing.get_context("spawn")
-    answers = start.Queue()
-    worker = start.Process(target=_fill_disk, args=(tmp_path / "a.md", answers))
-    worker.start()
-    assert answers.get(timeout=40) == (errno.EFBIG, True, 2)
-    assert answers.get(timeout=40) is True
-    worker.join()
-    assert SessionStore(tmp_path / "a.md").restore() == [FIRST, LAST[0], LATER]
+    command = [sys.executable, str(WRITERS), "full-disk", str(tmp_path / "a.md")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout.splitlines() == [f"{errno.EFBIG} True 2", "True"], done.stderr
+    assert SessionStore(tmp_path / "a.md").restore() == [FIRST, SECOND, LATER]
 
 
 def test_ten_thousand_records_are_kept_and_read(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from oturn.agent_stream_state import MessageAssembler
 from oturn.errors import ModelError
 from oturn.signals import AssistantMessage
 from oturn.text_call_marks import MARK_LIMIT
+from oturn.text_call_watch import MAX_CALL
 from oturn.text_calls import TextCalls
 from oturn.transport.base import (
     Failed,
@@ -152,11 +153,24 @@ def test_words_before_a_call_stay_and_come_at_once(form: str) -> None:
     assert called(message) == [TOKYO]
 
 
-@pytest.mark.parametrize("form", ["hermes", "llama 3.1, custom", "fenced", "qwen coder"])
+@pytest.mark.parametrize("form", ["hermes", "llama 3.1, custom", "qwen coder"])
 def test_words_behind_a_call_stay(form: str) -> None:
     message = answer(f"First.\n{FORMS[form]}\nThen I will tell you.")
     assert message.text == "First.\n\nThen I will tell you."
     assert called(message) == [TOKYO]
+
+
+@pytest.mark.parametrize(
+    "lead", ["", "   ", "```\ncode\n```\n", "> So it is.\n", "~~~\n~~~\n", "a\n\n"]
+)
+def test_a_call_at_the_beginning_of_a_line_is_one_whatever_stands_before(lead: str) -> None:
+    message = answer(lead + FORMS["hermes"])
+    assert (called(message), message.text.strip()) == ([TOKYO], lead.strip())
+
+
+def test_fences_of_calls_that_nothing_but_blanks_follows_are_all_calls() -> None:
+    second = '```json\n{"name": "f", "arguments": {}}\n```'
+    assert called(answer(f"So:\n{FORMS['fenced']}\n\n{second}\n \n")) == [TOKYO, ("f", {})]
 
 
 @pytest.mark.parametrize(
@@ -209,11 +223,30 @@ def test_ids_are_those_of_no_other_call_in_the_history() -> None:
         '```xml\n<tool_call>{"name": "f", "arguments": {}}</tool_call>\n```',
         'Write `<tool_call>{"name": "f", "arguments": {}}</tool_call>` for it.',
         "The marks are <tool_call>, [TOOL_CALLS] and <|python_tag|>; <function=f> is one, too.",
+        'A client sends (do NOT run it):\n\n```json\n{"name": "f", "arguments": {}}\n```\n\nShall I?',
+        '```json\n{"name": "f", "arguments": {}}\n```\n```json\n{"name": "f", "arguments": {}}\n```!',
+        'You ask what <tool_call>{"name": "f", "arguments": {}}</tool_call> means: it is a tag.',
+        '> <tool_call>{"name": "f", "arguments": {}}</tool_call>\nThis is what the page said.',
+        '> ```json\n> {"name": "f", "arguments": {}}\n> ```',
+        '~~~json\n{"name": "f", "arguments": {}}\n~~~',
+        '~~~\n<tool_call>{"name": "f", "arguments": {}}</tool_call>\n~~~',
+        '~~~\n```\n<tool_call>{"name": "f", "arguments": {}}</tool_call>\n~~~',
+        '````md\n```json\n{"name": "f", "arguments": {}}\n```\n````',
+        '````md\n```\n<tool_call>{"name": "f", "arguments": {}}</tool_call>\n```\n````',
+        'So:\n\n    <tool_call>{"name": "f", "arguments": {}}</tool_call>\n',
+        '    <tool_call>{"name": "f", "arguments": {}}</tool_call>',
+        "So:\n\n\t[TOOL_CALLS]f[ARGS]{}",
+        'It is in the text: [TOOL_CALLS]f[ARGS]{} and <|python_tag|>{"name": "f"}',
         '```json\n{"name": "f", "version": 2}\n```',
         '```json\n{"city": "Tokyo"}\n```\nThat is it.',
+        '```json\n{"name": "f", "arguments": {"a": "b\n```\nThat is it.',
         '```json\n[{"name": "f", "description": "a tool", "parameters": {"type": "object"}}]\n```',
         '```json\n{"name": "f", "arguments": {}}\nand more\n```',
         '{"name": "f"}',
+        '{"name": "f", "status": "ok", "arguments": {}}',
+        '<tool_call>{"name": "f" and there it stops',
+        '<tool_call>{"arguments": {}}</tool_call>',
+        '<tool_call>{"arguments": {}, "name": "unknown"}</tool_call>',
         '{"name": "Ann", "arguments": ["old", "new"]}',
         '{"name": "f", "arguments": {}} is what I would write.',
         'It is {"name": "f", "arguments": {}}',
@@ -249,7 +282,8 @@ fragments = st.lists(
                 '"f"',
                 '"arguments": {}}',
             ]
-            + ["[f", "[g(", "<", "[", '{"name"', '{"type": "']
+            + ["[f", "[g(", "<", "[", '{"name"', '{"type": "', "~~~", "> ", "    ", "\n\n", "````"]
+            + ['{"name": "f", "arguments": {}}', '```json\n{"name": "f", "arguments": {}}\n```']
         ),
     ),
     max_size=12,
@@ -338,6 +372,43 @@ def test_text_is_let_go_as_soon_as_it_cannot_become_a_call(text: str) -> None:
     assert "".join(item.text for item in out if isinstance(item, TextDelta)) == text
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        'It is declared so:\n```json\n{"name": "f", "description',
+        'It is declared so:\n```json\n{"type": "function", "function": {"name": "f", "description',
+        '```json\n{"name": "f"}',
+        '```json\n[{"name": "f", "arguments": {"a": [1, "}"]}}]\n```\nI',
+        '```json\n{"name": "f", "arguments": "x"}\n``` s',
+        '{"name": "f", "status',
+        '{"name": "f", "arguments": {}} i',
+        'So:\n<tool_call>{"name": "f" a',
+        '<tool_call>{"arguments": {"a": 1}, "name": "g',
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_false_alarm_is_let_go_as_soon_as_it_is_certain(start: str, size: int) -> None:
+    calls = TextCalls(REQUEST)
+    text = start + '" and so on' + ", words" * 100
+    seen = ""
+    for piece in pieces(text, [size]):
+        out = calls.feed(TextDelta(piece))
+        seen += "".join(item.text for item in out if isinstance(item, TextDelta))
+    assert seen == text
+
+
+def test_a_call_of_a_million_characters_is_none() -> None:
+    calls = TextCalls(REQUEST)
+    text = '<tool_call>{"name": "f", "arguments": {"a": "' + "x" * MAX_CALL
+    assert [item for piece in pieces(text, [9_999]) for item in calls.feed(TextDelta(piece))]
+
+
+def test_after_many_false_alarms_nothing_is_looked_for_any_more() -> None:
+    text = '<tool_call>{"name": "f" no\n' * 100
+    message = answer(text + FORMS["hermes"])
+    assert (message.text, message.tool_calls) == (text + FORMS["hermes"], ())
+
+
 def test_a_beginning_that_never_names_a_tool_is_let_go() -> None:
     calls = TextCalls(REQUEST)
     assert calls.feed(TextDelta("<tool_call>")) == []
@@ -369,6 +440,12 @@ def test_a_python_call_that_is_not_plain_data_is_told_to_the_model_and_never_run
     assert call.name == "f"
     assert call.parsed is None
     assert "not valid JSON" in call.problem
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "typed" not in form])
+def test_a_call_is_held_to_the_last_character(form: str) -> None:
+    calls = TextCalls(REQUEST)
+    assert [item for char in FORMS[form] for item in calls.feed(TextDelta(char))] == []
 
 
 def test_a_call_within_the_arguments_of_a_call_is_an_argument() -> None:
@@ -467,7 +544,7 @@ def test_lists_nested_deeper_than_python_likes_raise_nothing(depth: int) -> None
 
 @pytest.mark.parametrize("on", [True, False])
 async def test_the_openai_transport_finds_them_unless_that_is_switched_off(on: bool) -> None:
-    words = "I look. " + FORMS["hermes"]
+    words = "I look.\n" + FORMS["hermes"]
     assembler = MessageAssembler()
     with ModelServer(lambda _: text_reply(words, chunk=3)) as server:
         transport = OpenAITransport(server.base_url, text_tool_calls=on)
@@ -475,4 +552,4 @@ async def test_the_openai_transport_finds_them_unless_that_is_switched_off(on: b
             assembler.feed(item)
         await transport.aclose()
     message = assembler.message()
-    assert (message.text, called(message)) == (("I look. ", [TOKYO]) if on else (words, []))
+    assert (message.text, called(message)) == (("I look.\n", [TOKYO]) if on else (words, []))

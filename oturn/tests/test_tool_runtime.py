@@ -83,8 +83,8 @@ async def test_an_answer_and_the_results_of_its_calls_are_kept(tmp_path: Path) -
     assert not {"message_sent", "assistant_final", "error"} & set(kinds(program.events))
     assert [event["tool"] for event in program.events if event["type"] == "tool_call"] == [
         "echo",
-        "echo",
         "nowhere",
+        "echo",
     ]
 
 

@@ -3,6 +3,7 @@ crashes. A small simulated host performs its orders the way a driver does."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oturn.effects import CallModel, DecideCalls, Effect, RunTool
+from oturn.nucleus import OTurnNucleus
 from oturn.signals import (
     ApprovalAsked,
     AssistantMessage,
@@ -27,7 +29,7 @@ from oturn.signals import (
     ToolStarted,
     TurnStarted,
 )
-from oturn.turn import Output, Phase, TurnEnded, due, initial, reduce, replay
+from oturn.turn import CallPhase, Output, Phase, TurnEnded, TurnState, due, initial, reduce, replay
 
 #: Far more than any tape leads to; a turn that goes on longer is one that does not end.
 ENOUGH = 2_000
@@ -238,19 +240,6 @@ def test_a_turn_goes_on_to_a_correct_end_from_every_prefix_of_its_journal(
         check_broken(again)
 
 
-@settings(max_examples=300, deadline=None, print_blob=True)
-@given(tapes, limits, patience)
-def test_replaying_a_journal_gives_the_same_state_at_every_point(
-    numbers: bytes, limit: int, broken: int
-) -> None:
-    journal = simulated(numbers, limit, broken).journal
-    state = initial(limit, broken)
-    for length, signal in enumerate(journal, start=1):
-        state = reduce(state, signal).state
-        assert replay(limit, journal[:length], broken) == state
-        assert replay(limit, journal[:length], broken) is not state
-
-
 def check_results(journal: list[Signal]) -> None:
     """I1: between two answers of the model, each call gets one result, and nothing else does."""
     wanted: Counter[str] = Counter()
@@ -451,3 +440,28 @@ def test_a_result_for_a_call_that_nobody_has_started_changes_nothing() -> None:
     planned = asked(ToolCall("a", "tool"))
     state = replay(3, planned)
     assert reduce(state, ToolFinished("a", "ok")).state is state
+
+
+def test_a_step_that_is_not_the_one_asked_for_is_no_intent() -> None:
+    state = replay(3, [TurnStarted()])
+    assert reduce(state, StepStarted(2)).state is state
+    assert due(state) == [CallModel(1, resumed=False)]
+    assert due(reduce(state, StepStarted(1)).state) == [CallModel(1, resumed=True)]
+
+
+async def test_a_nucleus_runs_a_turn_and_is_terminal_with_the_last_result() -> None:
+    turn: OTurnNucleus[TurnState, Signal, Output] = OTurnNucleus(initial(3), reduce)
+    outputs: asyncio.Queue[Output] = asyncio.Queue()
+    for signal in asked(ToolCall("a", "tool"), ToolCall("b", "tool")):
+        await turn.step(signal)
+    turn.subscribe(outputs)
+    await turn.step(Cancelled())
+    published = [outputs.get_nowait() for _ in range(outputs.qsize())]
+    assert [type(output) for output in published] == [ToolFinished, ToolFinished, TurnEnded]
+    stages = [turn.terminal]
+    for output in published:
+        if isinstance(output, ToolFinished):
+            await turn.step(output)
+            stages.append(turn.terminal)
+    assert stages == [False, False, True]
+    assert all(call.phase is CallPhase.FINISHED for call in turn.state.calls)

@@ -29,11 +29,13 @@ HOMES = {
 
 #: Modules that need not be pure: they wait, keep, talk, or give a message its date.
 STATEFUL = [
+    "oturn.cancelling",
     "oturn.context",
     "oturn.driver",
     "oturn.gate",
     "oturn.history",
     "oturn.inputs",
+    "oturn.kept_records",
     "oturn.llm_transport",
     "oturn.mcp_adapter",
     "oturn.model",
@@ -61,6 +63,7 @@ STATEFUL = [
     "oturn.transport.scripted",
     "oturn.turn_calls",
     "oturn.turn_handler",
+    "oturn.turn_publish",
     "oturn.usage",
     "oturn.user_message",
     "oturn.turn_diagram",  # reads and writes a page

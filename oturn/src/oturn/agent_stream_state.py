@@ -9,7 +9,7 @@ stands in `oturn.stream_signals`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,19 +109,28 @@ __all__ = [
 ]
 
 
+#: Calls in one answer. With more it is none: no model asks for so many at once.
+MAX_CALLS = 1_000
+
+
 @dataclass(slots=True)
 class _Call:
-    """A call while its fragments come; `place` orders it, and names it to subscribers."""
+    """A call while its fragments come; `place` orders it, and names it to subscribers. `number`
+    counts the calls as they began."""
 
     place: int
     index: int | None
+    number: int
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
 
 
 class MessageAssembler:
-    """Feed it the items of one stream; then `message()` is the answer, or `error` says why not."""
+    """Feed it the items of one stream; then `message()` is the answer, or `error` says why not.
+
+    More than MAX_CALLS calls are an error, whatever comes behind them.
+    """
 
     def __init__(self) -> None:
         self.error: ModelError | None = None
@@ -129,6 +138,10 @@ class MessageAssembler:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}  # the last call of each
+        self._by_index: dict[int, _Call] = {}
+        self._places: set[int] = set()
+        self._next_place = 0
         self._usage: Mapping[str, Any] | None = None
         self._model: str | None = None
         self._finish: str | None = None
@@ -141,13 +154,13 @@ class MessageAssembler:
             case ReasoningDelta():
                 self._reasoning.append(item.text)
             case ToolCallDelta():
-                return self._tool_call(item)
+                return None if self.error is not None else self._tool_call(item)
             case UsageReport():
                 self._usage = item.usage
-            case Finished():
+            case Finished() if self.error is None:
                 self._finish, self._model, self.ended = item.reason, item.model, True
             case Failed():
-                self.error, self.ended = item.error, True
+                self.error, self.ended = self.error or item.error, True
         return None
 
     def message(self) -> AssistantMessage:
@@ -171,9 +184,15 @@ class MessageAssembler:
     def _in_order(self) -> list[_Call]:
         return sorted(self._calls, key=lambda call: call.place)
 
-    def _tool_call(self, delta: ToolCallDelta) -> int:
+    def _tool_call(self, delta: ToolCallDelta) -> int | None:
         call = self._find(delta) or self._new(delta.index)
-        call.id = call.id or delta.id or ""
+        if call is None:
+            return None
+        if delta.id and not call.id:
+            call.id = delta.id
+            known = self._by_id.get(delta.id)
+            if known is None or known.number < call.number:
+                self._by_id[delta.id] = call
         call.name = delta.name or call.name
         if delta.arguments:
             call.arguments.append(delta.arguments)
@@ -185,12 +204,14 @@ class MessageAssembler:
         Servers differ: some leave out the index, or the id after the first fragment; some
         send every call under index 0, told apart by their ids; some give every call one id.
         """
-        by_id = self._last(lambda call: bool(delta.id) and call.id == delta.id)
+        by_id = self._by_id.get(delta.id) if delta.id else None
         if delta.index is None:
             return by_id if delta.id else self._continued_without_name(delta)
-        by_index = self._last(lambda call: call.index == delta.index)
+        by_index = self._by_index.get(delta.index)
         if by_index is None:
             return None if delta.name else by_id
+        if by_id is not None and by_id.index == delta.index:
+            return by_id
         opens_another = delta.name and delta.id and by_index.id and delta.id != by_index.id
         return by_id if opens_another else by_index
 
@@ -199,14 +220,20 @@ class MessageAssembler:
         last = self._calls[-1] if self._calls else None
         return None if last is not None and delta.name and last.name else last
 
-    def _last(self, fits: Callable[[_Call], bool]) -> _Call | None:
-        return next((call for call in reversed(self._calls) if fits(call)), None)
-
-    def _new(self, index: int | None) -> _Call:
-        taken = {call.place for call in self._calls}
-        place = index if index is not None and index not in taken else max(taken, default=-1) + 1
-        call = _Call(place, index)
+    def _new(self, index: int | None) -> _Call | None:
+        number = len(self._calls)
+        if number == MAX_CALLS:
+            text = f"The model asked for more than {MAX_CALLS:,} tool calls at once: try again."
+            self.error, self.ended = ModelError("broken", text), True
+            return None
+        free = index is not None and index not in self._places
+        place = index if index is not None and free else self._next_place
+        self._places.add(place)
+        self._next_place = max(self._next_place, place + 1)
+        call = _Call(place, index, number)
         self._calls.append(call)
+        if index is not None:
+            self._by_index[index] = call
         return call
 
 

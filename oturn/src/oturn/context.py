@@ -7,11 +7,12 @@ The notation is in `oturn.session_format`, where files lie in `oturn.session_sto
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 from oturn.history import Record
+from oturn.kept_records import KeptRecords, RecordsView
 from oturn.mcp_notebook import McpNotebook
 from oturn.model import CompactRecord, Message
 from oturn.session_file import TornTail
@@ -21,64 +22,6 @@ from oturn.session_store import AUTO_ID, DEFAULT_META_DIRNAME, SessionStore
 SessionList: TypeAlias = list[tuple[str, Path, float]]
 
 _log = logging.getLogger(__name__)
-
-
-class RecordsView(Sequence[Record]):
-    """A history as it is now and will be; nothing is copied, nothing can be changed by it."""
-
-    def __init__(self, records: list[Record]) -> None:
-        self._records = records
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self._records)
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        return self._records[index]
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} records>"
-
-
-class _Kept:
-    """Records and their file: what contexts that adopt one another have in common."""
-
-    def __init__(self, store: SessionStore) -> None:
-        self.store = store
-        self.replace([])
-
-    def replace(self, records: Iterable[Record]) -> None:
-        """Other records, which the file holds already."""
-        # What a file held without a type of ours is a dict among them.
-        self.records: list[Any] = list(records)
-        self.view = RecordsView(self.records)
-        self._written = len(self.records)
-
-    def add(self, record: Record) -> None:
-        """To memory, then to the file, with what an earlier failure of the disk left unwritten."""
-        self.records.append(record)
-        while self._written < len(self.records):
-            try:
-                self.store.append_item(self.records[self._written])
-            except OSError as error:
-                _log.error(
-                    "%s: a record could not be written, and is kept in memory only until the "
-                    "next one is: %s",
-                    self.store.file_backend,
-                    error,
-                )
-                raise
-            except Exception as error:
-                self._written += 1  # no later try would go better, and others must not wait
-                _log.error("%s: a record cannot be kept: %s", self.store.file_backend, error)
-                raise
-            self._written += 1
 
 
 class Context(McpNotebook):
@@ -100,7 +43,7 @@ class Context(McpNotebook):
         super().__init__()
         self._session_id = session_id or file_backend.stem
         self._work_dir = work_dir
-        self._kept = _Kept(
+        self._kept = KeptRecords(
             SessionStore(
                 file_backend,
                 self._session_id,
@@ -109,7 +52,6 @@ class Context(McpNotebook):
                 global_sessions_root=global_sessions_root,
             )
         )
-        self._restore_error: Exception | None = None
 
     @property
     def history(self) -> list[Record]:
@@ -129,14 +71,17 @@ class Context(McpNotebook):
 
     @property
     def history_file(self) -> Path:
+        """Where the session is kept. It need not exist before the first record."""
         return self._kept.store.file_backend
 
     @property
     def session_id(self) -> str:
+        """The id of the session, which is the name of its file without `.md`."""
         return self._session_id
 
     @property
     def work_dir(self) -> Path | None:
+        """The directory whose session this is; None for a session that is only a file."""
         return self._work_dir
 
     @property
@@ -146,14 +91,19 @@ class Context(McpNotebook):
 
     @property
     def restore_error(self) -> Exception | None:
-        """Why the last `restore` loaded nothing, if something stood in its way."""
-        return self._restore_error
+        """Why the last `restore` loaded nothing, if something stood in its way.
+
+        Nothing is appended then, so that no conversation goes on without its beginning: mend
+        the file and `restore` it, or `start_over`.
+        """
+        return self._kept.error
 
     def append_message(self, message: Message | Iterable[Message]) -> None:
         """Add a message, or several. What is no Message, or says nothing at all, is left out.
 
         Raises OSError when the disk refuses; the message is then in memory, and is written
-        together with the next one.
+        together with the next one. Raises SessionNotLoadedError while there is a
+        `restore_error`.
         """
         given: Iterable[object] = [message] if isinstance(message, Message) else message
         for one in given:
@@ -170,15 +120,22 @@ class Context(McpNotebook):
         Never raises: `restore_error` and the log say what is wrong with a file, by line, and
         `torn_tail` whether its last record was cut short and left out.
         """
-        records: list[Any] = []
-        self._restore_error = None
         try:
-            records = self._kept.store.restore()
+            self._kept.replace(self._kept.store.restore())
         except Exception as error:
-            self._restore_error = error
+            self._kept.replace([])
+            self._kept.error = error
             _log.error("the session was not loaded: %s", error)
-        self._kept.replace(records)
-        return bool(records)
+        return bool(self._kept.records)
+
+    def start_over(self) -> Path | None:
+        """Begin an empty history in a new file; what stood there is moved to
+        `<file>.broken-<time>`, which is given (None if there was no file). Raises OSError."""
+        aside = self._kept.store.set_aside()
+        self._kept.replace([])
+        if aside is not None:
+            _log.warning("%s was moved to %s", self.history_file, aside)
+        return aside
 
     @classmethod
     def load(
@@ -194,11 +151,15 @@ class Context(McpNotebook):
         return context
 
     def fork(self, target: Path) -> Context:
-        """Write all records to `target`, in the place of what it held; a context on it."""
+        """Write all records to `target`, in the place of what it held; a context on it.
+
+        Raises SessionNotLoadedError while there is a `restore_error`.
+        """
         return self.truncate_and_fork(len(self._kept.records), target)
 
     def truncate_and_fork(self, split_index: int, target: Path) -> Context:
         """The same with the first `split_index` records: 0 at least, and all at most."""
+        self._kept.check()
         records = self._kept.records[: max(0, split_index)]
         store = self._kept.store
         store.dump_history(records, target)
@@ -222,11 +183,14 @@ class Context(McpNotebook):
         """Share the other's records and file from now on; this context."""
         self._kept = other._kept
         self._session_id, self._work_dir = other._session_id, other._work_dir
-        self._restore_error = other._restore_error
         return self
 
     def export_md_as_config(self, path: Path, template: str | None = None) -> None:
-        """Write all records to a file. `template` is for records without a layout of their own."""
+        """Write all records to a file. `template` is for records without a layout of their own.
+
+        Raises SessionNotLoadedError while there is a `restore_error`.
+        """
+        self._kept.check()
         self._kept.store.export_md_as_config(self._kept.records, path, template=template or "")
 
     def import_md_as_config(self, path: Path) -> bool:
@@ -246,6 +210,7 @@ class Context(McpNotebook):
         self._kept.store.ensure_persisted()
 
     async def aensure_persisted(self) -> None:
+        """Make the file, its folders and the link, in a thread. Raises OSError."""
         await self._kept.store.aensure_persisted()
 
     @classmethod

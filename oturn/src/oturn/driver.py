@@ -1,8 +1,9 @@
 """Performs what the turn reducer decides, and feeds back what happened. The one loop there is.
 
-It decides nothing itself: every branch of a turn is in `oturn.turn`. It writes nothing
-itself: the handler records each signal, and is asked to before the signal takes effect, so
-that what is done can be found again by a process that comes after.
+It decides nothing itself: an `OTurnNucleus` steps the reducer of `oturn.turn`, where every
+branch of a turn is. It writes nothing itself: the handler records each signal, and is asked to
+before the signal takes effect, so that what is done can be found again by a process that comes
+after.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
+from oturn.cancelling import being_cancelled
 from oturn.effects import CallModel, DecideCalls, Effect, RunTool
+from oturn.nucleus import OTurnNucleus
 from oturn.signals import (
     ApprovalAsked,
     CallsDecided,
@@ -78,6 +81,7 @@ class TurnDriver:
         state: TurnState | None = None,
     ) -> None:
         self.state = initial(max_steps, max_broken) if state is None else state
+        self._turn: OTurnNucleus[TurnState, Signal, Output] = OTurnNucleus(self.state, reduce)
         self._handler = handler
         self._inbox: asyncio.Queue[Signal] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,10 +114,12 @@ class TurnDriver:
         )
 
     async def _feed(self, signal: Signal) -> list[Output]:
-        """Reduce one signal; record it if it counts; then let it take effect."""
-        before = self.state
-        step = reduce(before, signal)
-        if step.state is before:
+        """Step with one signal; record it if it counts; then let it take effect.
+
+        `state` is what the record holds: it stays behind the nucleus while a signal is recorded.
+        """
+        step = await self._turn.step(signal)
+        if step.state is self.state:
             return []
         if isinstance(signal, Cancelled):
             await self._stop_tasks()
@@ -154,7 +160,7 @@ class TurnDriver:
         try:
             result = await self._result(effect)
         except asyncio.CancelledError as problem:
-            if _is_cancelled():
+            if being_cancelled():
                 raise
             # The handler gave up by itself (something it awaited was cancelled): a failure.
             result = _failure(effect, problem)
@@ -188,11 +194,6 @@ def _failure(effect: Effect, error: BaseException) -> Signal:
             return CallsDecided(tuple(Decision(c.id, "deny", reason) for c in effect.calls))
         case RunTool():
             return ToolFinished(effect.call.id, "error", _sentence("The tool failed", error))
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _sentence(what: str, error: BaseException) -> str:

@@ -18,6 +18,10 @@ class ConfigError(OturnError, ValueError):
     """A setting or argument is wrong; the message names it and says what would be right."""
 
 
+class SessionNotLoadedError(OturnError):
+    """A session's file could not be read, so nothing is added to it; the message says why."""
+
+
 class MissingExtraError(OturnError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 

@@ -7,16 +7,29 @@ where nobody takes it within the grace, policy answers. No tool is run here.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from oturn.cancelling import being_cancelled
 from oturn.events import ev_tool_call_request
-from oturn.questions import QUESTIONS, AnswerCallback, Publish, Question, new_future
+from oturn.questions import (
+    QUESTIONS,
+    AnswerCallback,
+    Publish,
+    Question,
+    QuestionCancelled,
+    new_future,
+)
 from oturn.signals import Decision, ToolCall
 
-ToolPolicy: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[bool]]
-"""Whether a tool may be called with these arguments."""
+ToolPolicy: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[bool] | bool]
+"""Whether a tool may be called with these arguments: a coroutine function, or a plain one that
+does not block. Only True lets the call go on; what it raises is a no, and is logged."""
+
+_log = logging.getLogger(__name__)
 
 
 class AnswerRaised(Exception):
@@ -44,11 +57,12 @@ class Gate:
     publish: Publish
     rules: Rules
     _watchers: set[asyncio.Task[None]] = field(default_factory=set)
+    _of_tools: list[asyncio.Future[Any]] = field(default_factory=list)
 
     async def judge(self, call: ToolCall, delta_id: str, preview: str | None) -> Decision:
         """Publish the call and wait for an answer; then ask the policy.
 
-        Raises AnswerRaised, and CancelledError where the future was cancelled.
+        Raises AnswerRaised, and QuestionCancelled where the future was cancelled.
         """
         question = Question(
             _event(call, delta_id), self.rules.grace, hidden=_details(call, preview)
@@ -74,12 +88,17 @@ class Gate:
         if isinstance(event, Question):
             self._prepare(event)
         elif _is_question(event):
-            event = Question(event)
+            waited = event["future"]
+            event = Question({**event, "future": self._shown(waited)})
             self._prepare(event)
-            watcher = asyncio.create_task(self._watch(event, dict.__getitem__(event, "future")))
+            watcher = asyncio.create_task(self._watch(event, waited))
             self._watchers.add(watcher)
             watcher.add_done_callback(self._watchers.discard)
         await self.publish(event)
+
+    def was_cancelled(self) -> bool:
+        """Whether the future of a question of a tool's own making has been cancelled."""
+        return any(future.cancelled() for future in self._of_tools)
 
     def close(self) -> None:
         """Watch no question any more."""
@@ -91,20 +110,43 @@ class Gate:
         callbacks = {"approval_request": self.rules.approval, "choice_request": self.rules.choice}
         question.callback = callbacks.get(question["type"])
 
-    async def _watch(self, question: Question, future: asyncio.Future[Any]) -> None:
-        """Answer for everybody when nobody does: the tool waits for the future itself."""
-        if await question.settled() is not None or future.done():
-            return
-        decision, answer = _WITHOUT_ANSWER[question["type"]]
-        await self.publish(question.given_up(decision))
-        if not future.done():
-            future.set_result(answer)
+    def _shown(self, waited: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        """A future for subscribers, which stays open when others have answered: setting it too
+        late raises nothing. What it is set to reaches the one that the tool waits for."""
+        shown = new_future()
+        shown.add_done_callback(lambda done: _pass_on(done, waited))
+        self._of_tools.append(shown)
+        return shown
+
+    async def _watch(self, question: Question, waited: asyncio.Future[Any]) -> None:
+        """Answer the tool, also when nobody else does."""
+        settled = await question.settled()
+        if settled is not None:
+            _pass_on(settled, waited)
+        elif not waited.done():
+            decision, answer = _WITHOUT_ANSWER[question["type"]]
+            await self.publish(question.given_up(decision))
+            if not waited.done():
+                waited.set_result(answer)
 
     async def _by_policy(self, call: ToolCall) -> Decision:
-        policy = self.rules.policy
-        if policy is None or await policy(call.name, dict(call.parsed or {})):
+        if self.rules.policy is None or await self._allows(self.rules.policy, call):
             return Decision(call.id, "allow")
         return Decision(call.id, "deny", f"Not run: {call.name} is not allowed with this.")
+
+    async def _allows(self, policy: ToolPolicy, call: ToolCall) -> bool:
+        try:
+            said: object = policy(call.name, dict(call.parsed or {}))
+            if inspect.isawaitable(said):
+                said = await said
+        except (Exception, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and being_cancelled():
+                raise
+            _log.exception("the tool policy fails for %s: taken as a no", call.name)
+            return False
+        if not isinstance(said, bool):
+            _log.error("the tool policy gave %r for %s: taken as a no", said, call.name)
+        return said is True
 
 
 _WITHOUT_ANSWER: dict[str, tuple[str, Any]] = {
@@ -129,10 +171,21 @@ def _is_question(event: Any) -> bool:
     return isinstance(event.get("future"), asyncio.Future)
 
 
+def _pass_on(answered: asyncio.Future[Any], waited: asyncio.Future[Any]) -> None:
+    if waited.done():
+        return
+    if answered.cancelled():
+        waited.cancel()
+    elif (problem := answered.exception()) is not None:
+        waited.set_exception(problem)
+    else:
+        waited.set_result(answered.result())
+
+
 def _let_through(settled: asyncio.Future[Any]) -> None:
     """An exception or a cancel as the answer to a `tool_call` ends the whole run."""
     if settled.cancelled():
-        raise asyncio.CancelledError
+        raise QuestionCancelled
     problem = settled.exception()
     if problem is not None:
         raise AnswerRaised(problem)

@@ -1,4 +1,5 @@
-"""The queue of what people have said and no turn has taken up. In memory, for one event loop."""
+"""The queue of what people have said and no turn has taken up. In memory; filled from any
+thread, emptied by the runs of one event loop at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
+
+from oturn.questions import on_loop
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class UserInput:
     platform_event_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """The input as a plain dict, as `get_input_queue_snapshot` shows it."""
         return {
             "status": self.status,
             "text": self.text,
@@ -33,29 +37,56 @@ class InputQueue:
 
     def __init__(self) -> None:
         self._items: deque[UserInput] = deque()
-        self._arrived = asyncio.Semaphore(0)  # at least one permit for each item
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._arrived = asyncio.Semaphore(0)  # at least one permit for each item, once bound
 
     def __len__(self) -> int:
         return len(self._items)
 
+    def bind(self) -> None:
+        """Be emptied on the running loop from now on."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._arrived = asyncio.Semaphore(0)
+            self._loop = loop
+            # Now, not before: what came before the line above has woken nobody.
+            for _ in range(len(self._items)):
+                self._arrived.release()
+
     def put(self, item: UserInput) -> None:
+        """From any thread."""
         self._items.append(item)
-        self._arrived.release()
+        loop = self._loop
+        if loop is None:
+            return
+        if on_loop(loop):
+            self._arrived.release()
+            return
+        try:
+            loop.call_soon_threadsafe(self._arrived.release)
+        except RuntimeError:
+            return  # the loop is closed: the next one to be bound finds it
 
     async def take(self) -> UserInput:
+        """The oldest input; waits for one."""
         while True:
             await self._arrived.acquire()
-            if self._items:  # else its item was withdrawn meanwhile
-                return self._items.popleft()
+            item = self.withdraw()
+            if item is not None:  # else it was withdrawn meanwhile
+                return item
 
     def withdraw(self) -> UserInput | None:
         """The oldest item, taken without waiting; None when there is none."""
-        return self._items.popleft() if self._items else None
+        try:
+            return self._items.popleft()
+        except IndexError:  # asked without looking first: another thread may be quicker
+            return None
 
     def clear(self) -> int:
         """Drop everything; how much that was."""
-        dropped = len(self._items)
-        self._items.clear()
+        dropped = 0
+        while self.withdraw() is not None:
+            dropped += 1
         return dropped
 
     def snapshot(self, limit: int) -> list[UserInput]:

@@ -21,9 +21,11 @@ class McpNotebook:
         self._availability: dict[str, Any] = {}
 
     def set_mcp_client(self, client: Any) -> None:
+        """Keep the client that calls remote tools; None for no client."""
         self._client = client
 
     def get_mcp_client(self) -> Any:
+        """The client; None before one was set."""
         return self._client
 
     def mark_mcp_ready(self, ready: bool, message: str = "", last_ping: Any = None) -> None:
@@ -34,15 +36,19 @@ class McpNotebook:
             self._last_ping = last_ping
 
     def is_mcp_ready(self) -> bool:
+        """Whether the remote tools can be called now."""
         return self._ready
 
     def get_mcp_status_message(self) -> str:
+        """A sentence about the state, for people; empty at the start."""
         return self._message
 
     def set_mcp_last_ping(self, last_ping: Any) -> None:
+        """Note when the server was last heard, in any form."""
         self._last_ping = last_ping
 
     def get_mcp_last_ping(self) -> Any:
+        """As it was set; None before that."""
         return self._last_ping
 
     def update_mcp_tool_state(
@@ -55,6 +61,7 @@ class McpNotebook:
         self._availability = dict(availability)
 
     def clear_mcp_tool_state(self) -> None:
+        """Forget the tools, and which of them can be called."""
         self._schemas = []
         self._availability = {}
 
@@ -63,9 +70,11 @@ class McpNotebook:
         return self._schemas.copy()
 
     def get_mcp_tool_availability(self) -> dict[str, Any]:
+        """A copy: by tool name, whether it can be called."""
         return self._availability.copy()
 
     def get_mcp_tool_definition(self, name: str) -> Definition | None:
+        """The definition of one tool; None when there is none of this name."""
         if isinstance(self._schemas, dict):
             return self._schemas.get(name)
         return next((tool for tool in self._schemas if tool.get("name") == name), None)

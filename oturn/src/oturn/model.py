@@ -34,7 +34,9 @@ ROLE_TOOL: Literal["tool"] = "tool"
 class MessageTextRenderable(Protocol):
     """Content that says itself how the model reads it."""
 
-    def to_message_text(self) -> str: ...
+    def to_message_text(self) -> str:
+        """The text that is sent."""
+        ...
 
 
 @dataclass
@@ -46,9 +48,11 @@ class FunctionInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FunctionInfo:
+        """From `{"name", "arguments"}`; what is missing is empty or None."""
         return cls(value.get("name") or "", value.get("arguments"))
 
     def to_dict(self) -> dict[str, Any]:
+        """`{"name", "arguments"}`, without arguments that are None."""
         shown: dict[str, Any] = {"name": self.name}
         if self.arguments is not None:
             shown["arguments"] = self.arguments
@@ -57,16 +61,20 @@ class FunctionInfo:
 
 @dataclass
 class ToolCallInfo:
+    """One call of an assistant message; `type` is "function"."""
+
     id: str
     type: str
     function: FunctionInfo
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ToolCallInfo:
+        """From `{"id", "type", "function"}`; what is missing is empty."""
         function = FunctionInfo.from_json(value.get("function") or {})
         return cls(value.get("id") or "", value.get("type") or "", function)
 
     def to_dict(self) -> dict[str, Any]:
+        """`{"id", "type", "function"}`."""
         return {"id": self.id, "type": self.type, "function": self.function.to_dict()}
 
 
@@ -113,6 +121,7 @@ class UserContent(BaseModel):
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> UserContent:
+        """From its fields; a missing date is now, missing texts are empty."""
         return cls(
             user_name=value.get("user_name", ""),
             date=value.get("date", datetime.now(UTC)),
@@ -124,6 +133,7 @@ class UserContent(BaseModel):
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """Its fields; `date` as `{"ts", "tz"}`."""
         return self.model_dump()
 
     def to_message_text(self) -> str:
@@ -159,6 +169,7 @@ class ToolMessageContent(BaseModel):
     info: dict[str, Any] | None = None
 
     def to_message_text(self) -> str:
+        """How the model reads the result."""
         value = {name: getattr(self, name) for name in type(self).model_fields}
         return json.dumps(value, ensure_ascii=False, default=str)
 

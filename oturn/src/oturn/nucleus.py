@@ -19,7 +19,9 @@ __all__ = ["AsyncPubSub", "OTurnNucleus", "Reducer", "Transition"]
 class Subscriber(Protocol):
     """Anything with an awaitable `put`; an `asyncio.Queue` is the usual one."""
 
-    def put(self, item: Any, /) -> Awaitable[None]: ...
+    def put(self, item: Any, /) -> Awaitable[None]:
+        """Take one event."""
+        ...
 
 
 class AsyncPubSub(Generic[EventT]):
@@ -50,6 +52,7 @@ class AsyncPubSub(Generic[EventT]):
         return True
 
     async def publish(self, event: EventT) -> None:
+        """Give the event to each subscriber in turn; waits where a queue is full."""
         for queue in list(self._subscribers):
             if queue not in self._subscribers:
                 continue  # unsubscribed while another was waited for
@@ -88,16 +91,20 @@ class OTurnNucleus(Generic[StateT, SignalT, EventT]):
 
     @property
     def state(self) -> StateT:
+        """The state after the last step."""
         return self._state
 
     @property
     def terminal(self) -> bool:
+        """Whether the last step was the last of all."""
         return self._terminal
 
     def subscribe(self, queue: Subscriber | None) -> bool:
+        """Tell this queue of every event from now on. False for None."""
         return self._events.subscribe(queue)
 
     def unsubscribe(self, queue: Subscriber | None) -> bool:
+        """Tell it no more. False for None."""
         return self._events.unsubscribe(queue)
 
     async def step(self, signal: SignalT) -> Transition[StateT, EventT]:

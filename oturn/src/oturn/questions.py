@@ -2,33 +2,51 @@
 
 Once any subscriber has taken the future, it is waited for without limit. When nobody has
 within a grace, the question is given up and the asker goes on by policy; the future is left
-as it is, so that a late answer does no harm. No question is asked or judged here.
+as it is, so that a late answer does no harm. `answer` may be called from any thread; all else
+belongs to the loop's. No question is asked or judged here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import threading
 import uuid
 from collections.abc import Awaitable, Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, NoReturn, TypeAlias
 
+from oturn.answers import selection, verdict
+from oturn.cancelling import being_cancelled
 from oturn.events import UnansweredEvent, ev_unanswered
 
 Publish: TypeAlias = Callable[[Any], Awaitable[None]]
 
-AnswerCallback: TypeAlias = Callable[[dict[str, Any]], Awaitable[Any]]
-"""Answers a question, given its event without the future; what it raises is a no."""
+AnswerCallback: TypeAlias = Callable[[dict[str, Any]], Any]
+"""Answers a question, given its event without the future; a coroutine function, or a plain one
+that does not block. What it raises is a no, and so is what is no answer; both are logged."""
 
 QUESTIONS = frozenset({"tool_call", "approval_request", "choice_request"})
+
+#: Seconds that a future which somebody took may stay open before a warning is logged.
+REMINDER = 30.0
 
 _log = logging.getLogger(__name__)
 
 
+class QuestionCancelled(asyncio.CancelledError):
+    """A subscriber has cancelled the future of a question, which cancels the whole run."""
+
+
 class Question(dict[str, Any]):
     """An event dict that notes when its `future` is taken: by `[]`, `get`, `pop`, `popitem`,
-    `setdefault`, `values`, `items`, `match`, or copied as a whole (`dict()`, `**`, `|`).
-    Printing it is no taking.
+    `setdefault`, `values`, `items`, `match`, or copied as a whole (`dict()`, `copy()`,
+    `copy.copy()`, `**`, `|`). Printing it is no taking.
+
+    A logger that copies events therefore takes every question, and a turn with nobody else to
+    answer then waits without end; let it leave the future out: `{key: event[key] for key in
+    event if key != "future"}`. A question that was taken and not answered for `reminder`
+    seconds is named in a logged warning.
 
     `grace` in seconds; None waits without limit from the start. `hidden` keys can be read like
     others but are not listed, printed or copied: what later versions of an event have, for
@@ -41,6 +59,7 @@ class Question(dict[str, Any]):
         grace: float | None = None,
         *,
         hidden: Mapping[str, Any] | None = None,
+        reminder: float = REMINDER,
     ) -> None:
         super().__init__(event)
         self.grace = grace
@@ -48,9 +67,13 @@ class Question(dict[str, Any]):
         self.request_id = str(event.get("id") or new_id("tool"))
         self.open = True
         self.refused = False  # a tool_call that was answered with a no
+        self.was_settled = False  # answered or given up, and not cut off before
         self._hidden = {"request_id": self.request_id, **(hidden or {})}
+        self._reminder = reminder
         self._future: asyncio.Future[Any] = event["future"]
-        self._taken = asyncio.Event()
+        self._taken = False
+        self._lock = threading.Lock()  # for `open` and `_answered`
+        self._answered: tuple[Any] | None = None  # what `answer` took, before the loop knows it
         # An answer that comes after the question was given up may be an exception: it is seen.
         self._future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -58,28 +81,39 @@ class Question(dict[str, Any]):
         """The future, done; None when the question was given up. Never raises its exception."""
         try:
             if self.callback is not None:
-                await self._called_back(self.callback)
-            elif self.grace is not None and not await self._claimed(self.grace):
+                if await self._called_back(self.callback):
+                    self.was_settled = True
+                    return self._outcome()
+            elif self.grace is not None and await self._left_alone(self.grace):
+                self.was_settled = True
                 return None
-            await asyncio.wait({self._future})
-            return self._future
+            await self._answer_or_reminder()
+            self.was_settled = True
+            return self._outcome()
         finally:
-            self.open = False
+            with self._lock:
+                self.open = False
 
     def answer(self, value: Any) -> bool:
-        """Resolve the future; False when it is too late. Raises ValueError for no such choice.
+        """Resolve the future, from any thread; False when it is too late. Raises ValueError for
+        what is no answer to this question.
 
-        A `tool_call` is refused by False, or a dict that is not `approved`; a choice is
-        answered by one of the choices, a dict with `selected` and `confirmed`, or None.
+        An approval and a `tool_call` take a bool, or a dict with `approved`; a choice takes one
+        of its choices, a dict with `selected` and `confirmed`, or None.
         """
-        if not self.open or self._future.done():
+        if self._too_late():
             return False
         kind = self._peek("type")
-        if kind == "choice_request" and not isinstance(value, dict):
-            value = self._selected(value)
-        self.refused = kind == "tool_call" and not approves(value)
-        self._future.set_result(value)
-        return True
+        if kind == "choice_request":
+            value = selection(value, self._peek("choices"))
+        else:
+            yes = verdict(value)
+        with self._lock:
+            if self._too_late():
+                return False
+            self._answered = (value,)
+            self.refused = kind == "tool_call" and not yes
+        return self._tell_the_loop(value)
 
     def about(self, delta_id: str) -> bool:
         """Whether this is the open question about the tool call streamed under this id."""
@@ -96,6 +130,7 @@ class Question(dict[str, Any]):
         )
 
     def without_future(self) -> dict[str, Any]:
+        """A plain dict of the rest of the event. This is no taking."""
         return {key: self._peek(key) for key in self if key != "future"}
 
     def _peek(self, key: str) -> Any:
@@ -104,33 +139,83 @@ class Question(dict[str, Any]):
     def _is_of(self, delta_id: str) -> bool:
         return bool(self._peek("delta_id") == delta_id)
 
-    def _selected(self, value: Any) -> dict[str, Any]:
-        choices = self._peek("choices")
-        if value is None:
-            return {"selected": None, "confirmed": False}
-        if value not in choices:
-            raise ValueError(f"{value!r} is no choice here: give one of {choices!r}, or None.")
-        return {"selected": value, "confirmed": True}
+    def _too_late(self) -> bool:
+        return not self.open or self._answered is not None or self._future.done()
 
-    async def _called_back(self, callback: AnswerCallback) -> None:
-        """Resolve the future by the callback, unless a subscriber is quicker."""
-        asking = asyncio.ensure_future(_said_by(callback, self.without_future()))
+    def _tell_the_loop(self, value: Any) -> bool:
+        loop = self._future.get_loop()
+        if on_loop(loop):
+            self._resolve(value)
+            return True
+        try:
+            loop.call_soon_threadsafe(self._resolve, value)
+        except RuntimeError:
+            return False  # the loop was closed: nobody waits
+        return True
+
+    def _resolve(self, value: Any) -> None:
+        if not self._future.done():
+            self._future.set_result(value)
+
+    def _outcome(self) -> asyncio.Future[Any]:
+        """The future; but an answer that was taken before it was set has been first."""
+        if self._answered is None:
+            return self._future
+        first: asyncio.Future[Any] = self._future.get_loop().create_future()
+        first.set_result(self._answered[0])
+        return first
+
+    async def _called_back(self, callback: AnswerCallback) -> bool:
+        """Take the callback's answer, unless another is quicker; whether it was taken. The
+        future is left open: a subscriber that sets it later is too late, and no error."""
+        asking = asyncio.ensure_future(self._said_by(callback))
         try:
             await asyncio.wait({asking, self._future}, return_when=asyncio.FIRST_COMPLETED)
-            if not self._future.done():
-                self._future.set_result(False if asking.cancelled() else asking.result())
+            with self._lock:
+                if self._answered is not None or self._future.done():
+                    return False
+                self._answered = (asking.result(),)
+                return True
         finally:
             asking.cancel()
 
-    async def _claimed(self, grace: float) -> bool:
-        taken = asyncio.ensure_future(self._taken.wait())
+    async def _said_by(self, callback: AnswerCallback) -> Any:
+        event = self.without_future()
         try:
-            await asyncio.wait(
-                {taken, self._future}, timeout=grace, return_when=asyncio.FIRST_COMPLETED
+            said = callback(event)
+            if inspect.isawaitable(said):
+                said = await said
+            if event["type"] == "choice_request":
+                return selection(None if said is False else said, event.get("choices"))
+            return verdict(said)
+        except (Exception, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and being_cancelled():
+                raise
+            _log.exception("the callback for %s fails: taken as a no", event["type"])
+            return False
+
+    async def _left_alone(self, grace: float) -> bool:
+        """Whether it was given up and closed. Not when an answer is on its way to the loop."""
+        await asyncio.wait({self._future}, timeout=grace)
+        with self._lock:
+            claimed = self._taken or self._future.done() or self._answered is not None
+            self.open = claimed
+        return not claimed
+
+    async def _answer_or_reminder(self) -> None:
+        done, _ = await asyncio.wait({self._future}, timeout=self._reminder)
+        if not done:
+            _log.warning(
+                "%s of %s (%s) has been open for %g seconds: something has taken its future (a "
+                "logger that copies events does), and nobody has answered. Set a result on the "
+                "future, or call Oturn.answer(%r, True or False, or a choice).",
+                self._peek("type"),
+                self._peek("tool") or "a tool",
+                self.request_id,
+                self._reminder,
+                self.request_id,
             )
-        finally:
-            taken.cancel()
-        return self._taken.is_set() or self._future.done()
+            await asyncio.wait({self._future})
 
     def __getitem__(self, key: str) -> Any:
         self._note(key)
@@ -160,15 +245,15 @@ class Question(dict[str, Any]):
         return super().setdefault(key, default)
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override] # a view, as dict's own is
-        self._taken.set()
+        self._taken = True
         return dict.values(self)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override] # a view, as dict's own is
-        self._taken.set()
+        self._taken = True
         return dict.items(self)
 
     def copy(self) -> dict[str, Any]:
-        self._taken.set()
+        self._taken = True
         return super().copy()
 
     __copy__ = copy
@@ -186,7 +271,7 @@ class Question(dict[str, Any]):
 
     def _note(self, key: str) -> None:
         if key == "future":
-            self._taken.set()
+            self._taken = True
 
 
 class OpenQuestions:
@@ -196,8 +281,10 @@ class OpenQuestions:
         self._questions: dict[str, Question] = {}
 
     def add(self, question: Question) -> None:
-        self._questions = {id_: q for id_, q in self._questions.items() if q.open}
-        self._questions[question.request_id] = question
+        """Remember an open question; those that were closed are forgotten."""
+        still_open = {id_: q for id_, q in self._questions.items() if q.open}
+        # A new dict each time: another thread may be reading the one before.
+        self._questions = {**still_open, question.request_id: question}
 
     def answer(self, request_id: str, value: Any) -> bool:
         """Answer one; False when none is open under this id. Raises ValueError as it does."""
@@ -205,18 +292,13 @@ class OpenQuestions:
         return question is not None and question.answer(value)
 
     def _only_one_about(self, delta_id: str) -> Question | None:
-        found = [question for question in self._questions.values() if question.about(delta_id)]
+        questions = self._questions
+        found = [question for question in questions.values() if question.about(delta_id)]
         return found[0] if len(found) == 1 else None
 
 
-def approves(value: Any) -> bool:
-    """Whether an answer lets a tool call go on: all do but False, and a dict that says no."""
-    if isinstance(value, dict):
-        return bool(value.get("approved"))
-    return value is not False
-
-
 def new_future() -> asyncio.Future[Any]:
+    """A future of the running loop."""
     return asyncio.get_running_loop().create_future()
 
 
@@ -225,9 +307,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
-async def _said_by(callback: AnswerCallback, event: dict[str, Any]) -> Any:
+def on_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller runs on this loop, now."""
     try:
-        return await callback(event)
-    except Exception:
-        _log.exception("the callback for %s fails: taken as a no", event["type"])
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
         return False

@@ -23,4 +23,5 @@ def has_notebook(ctx: Any) -> bool:
 
 
 def is_remote(ctx: Any, name: str) -> bool:
+    """Whether the context knows a remote tool of this name."""
     return has_notebook(ctx) and bool(ctx.get_mcp_tool_definition(name))

@@ -11,8 +11,9 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from oturn.config_check import check_config
 from oturn.context import Context
 from oturn.driver import TurnDriver
 from oturn.errors import OturnError
@@ -23,7 +24,7 @@ from oturn.inputs import InputQueue, UserInput
 from oturn.mcp_adapter import MCPAdapter
 from oturn.model import MessageTextRenderable
 from oturn.nucleus import Subscriber
-from oturn.questions import AnswerCallback, OpenQuestions, Question
+from oturn.questions import AnswerCallback, OpenQuestions, Question, on_loop
 from oturn.remote_tools import RemoteTools, has_notebook
 from oturn.runtime_config import OturnConfig
 from oturn.subscribers import Subscribers
@@ -36,20 +37,27 @@ from oturn.transport.openai import DEFAULT_TIMEOUT
 from oturn.turn import Phase
 from oturn.turn_calls import CallHandler
 from oturn.turn_handler import TurnHandler
+from oturn.turn_publish import TurnPublish
 from oturn.usage import newest_usage, records_of
 from oturn.user_message import notices_of, user_message
 
 #: How many pending events the notebook for user interfaces keeps.
 PENDING_EVENTS = 200
 
+F = TypeVar("F")
+
 
 class Oturn:
     """An agent: `enqueue_user_input_nowait(text)` asks, `subscribe(queue)` hears, and
     `await run_queues(context)` works until it is cancelled.
 
-    Raises ValueError for a blank model or a tool class that is not whole. `transport`
-    replaces the one that the configuration describes. The callbacks answer approvals and
-    choices, beside the subscribers: whoever is first.
+    Raises ValueError for a blank model or a tool class that is not whole, and TypeError or
+    ValueError, by the name of the field, for a setting that cannot work. `transport` replaces
+    the one that the configuration describes. The callbacks answer approvals and choices, beside
+    the subscribers: whoever is first.
+
+    `answer`, `request_cancel_tool` and `enqueue_user_input_nowait` may be called from any
+    thread; everything else from that of the loop, or before `run_queues` begins.
     """
 
     def __init__(
@@ -64,22 +72,23 @@ class Oturn:
         choice_callback: AnswerCallback | None = None,
         remote_tools: RemoteTools | None = None,
     ) -> None:
+        check_config(config)
         self.work_dir = work_dir.absolute()
         self.cfg = config
         self.model = config.model.strip()
-        if not self.model:
-            raise ValueError("OturnConfig.model is blank: name a model, like openai/gpt-4o.")
         self.api_base = (config.provider.api_base or "").strip()
         self.api_key = config.provider.api_key
         self.max_tokens = config.model_config.max_output_tokens
         self.temperature = config.model_config.temperature
         self.extra_body = config.model_config.extra_body
         self.timeout = float(config.model_config.timeout or DEFAULT_TIMEOUT)
-        self._policy = tool_policy
-        self._approval = approval_callback
-        self._choice = choice_callback
+        self.set_tool_policy(tool_policy)
+        self.set_approval_callback(approval_callback)
+        self.set_choice_callback(choice_callback)
         self._remote = MCPAdapter() if remote_tools is None else remote_tools
         self._tools = BaseToolRegistry()
+        if isinstance(tools, type):
+            raise TypeError(f"tools must be a list of classes: give [{tools.__name__}].")
         for tool in tools or ():
             self._tools.auto_register_tool(tool)
         self._given_transport = transport
@@ -91,6 +100,7 @@ class Oturn:
         self._turns: dict[TurnDriver, asyncio.Event] = {}  # what runs, and how its tools are told
         self._cancel_next = False
         self._runs = 0
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of run_queues
         self._pending: list[dict[str, Any]] = []
 
     @property
@@ -113,33 +123,38 @@ class Oturn:
         return self._events.subscribe(queue)
 
     def unsubscribe(self, queue: Subscriber | None) -> bool:
+        """Send this queue no more events. False for None."""
         return self._events.unsubscribe(queue)
 
     def answer(self, request_id: str, value: Any = True) -> bool:
         """Answer a question by the `id` of its event, or the `request_id` of a `tool_call` (its
-        `delta_id` will do while one such call is open). On the loop's thread.
+        `delta_id` will do while one such call is open). From any thread.
 
         An approval and a tool call take a bool or `{"approved": bool}`; a choice takes one of
-        its choices, None, or `{"selected": …, "confirmed": bool}`, and raises ValueError for
-        what is no choice. False when no question is open under this id: it is unknown, has
+        its choices, None, or `{"selected": …, "confirmed": bool}`. Raises ValueError for
+        anything else, and the question stays open. False when no question is open under this id: it is unknown, has
         been answered or given up, or its turn is over.
         """
         return self._questions.answer(request_id, value)
 
     def get_tool_class(self, name: str) -> type[BaseTool] | None:
+        """The registered tool of this name; None when there is none."""
         return self._tools.get_tool_class(name)
 
     def set_tool_policy(self, policy: ToolPolicy | None) -> None:
-        """Asked before each tool call from now on; where it says no, the model is told so."""
-        self._policy = policy
+        """Asked before each tool call from now on; only True lets it go on, and where it says
+        no, the model is told so. A coroutine function, or a plain one that does not block."""
+        self._policy = _callable("tool_policy", policy)
 
     def set_approval_callback(self, callback: AnswerCallback | None) -> None:
-        """Asked with each `approval_request` from now on; gives a bool or `{"approved": bool}`."""
-        self._approval = callback
+        """Asked with each `approval_request` from now on; gives a bool or `{"approved": bool}`.
+        Anything else is a no. A coroutine function, or a plain one that does not block."""
+        self._approval = _callable("approval_callback", callback)
 
     def set_choice_callback(self, callback: AnswerCallback | None) -> None:
-        """Asked with each `choice_request` from now on; gives `{"selected": …, "confirmed": bool}`."""
-        self._choice = callback
+        """Asked with each `choice_request` from now on; gives one of the choices, None, or
+        `{"selected": …, "confirmed": bool}`. Anything else chooses nothing."""
+        self._choice = _callable("choice_callback", callback)
 
     def enqueue_user_input_nowait(
         self,
@@ -152,6 +167,7 @@ class Oturn:
         platform_event_id: str | None = None,
     ) -> bool:
         """Queue an input: a text, or something with `to_message_text`; True when it is queued.
+        From any thread.
 
         `content` is the later name of `text`. Anything else is made a text under the old name
         and refused (False) under the new one, as each of the two versions did. Raises
@@ -175,25 +191,32 @@ class Oturn:
         return True
 
     def pending_input_count(self) -> int:
+        """How many inputs wait; the one at work is not counted."""
         return len(self._inputs)
 
     def get_input_queue_snapshot(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The oldest `limit` inputs that wait, as dicts; they stay in the queue."""
         return [item.to_dict() for item in self._inputs.snapshot(limit)]
 
     def dequeue_user_input_nowait(self) -> dict[str, Any] | None:
+        """Withdraw the oldest input that waits, as a dict; None when none does."""
         item = self._inputs.withdraw()
         return None if item is None else item.to_dict()
 
     def clear_user_input_queue(self) -> int:
+        """Withdraw all inputs that wait; how many there were."""
         return self._inputs.clear()
 
     def request_cancel_tool(self) -> None:
-        """Stop what runs, at once; when nothing runs, the next turn instead."""
-        running = [turn for turn in self._turns if turn.state.phase is not Phase.ENDED]
-        self._cancel_next = not running
-        for turn in running:
-            self._turns[turn].set()
-            turn.cancel()
+        """Stop what runs, at once; when nothing runs, the next turn instead. From any thread."""
+        loop = self._loop
+        if loop is None or on_loop(loop):
+            self._cancel()
+            return
+        try:
+            loop.call_soon_threadsafe(self._cancel)
+        except RuntimeError:
+            self._cancel()  # that loop is closed: nothing runs
 
     async def run_queues(self, ctx: Context) -> None:
         """Take up inputs one after another; never returns, ends by being cancelled.
@@ -204,6 +227,8 @@ class Oturn:
         if hasattr(ctx, "set_tool_registry"):
             ctx.set_tool_registry(self._tools)
         sent = ApiMessages()
+        self._loop = asyncio.get_running_loop()
+        self._inputs.bind()
         self._runs += 1
         try:
             while True:
@@ -226,6 +251,7 @@ class Oturn:
         return newest_usage(ctx)
 
     def get_last_total_tokens(self, ctx: Any) -> int | None:
+        """`total_tokens` of the newest answer that has a usage; None without one."""
         total = (newest_usage(ctx) or {}).get("total_tokens")
         return total if isinstance(total, int) else None
 
@@ -234,6 +260,7 @@ class Oturn:
         return self._deltas.all()
 
     def get_tool_call_delta(self, delta_id: str) -> dict[str, Any] | None:
+        """One of these calls by its `delta_id`; None when there is none."""
         return self._deltas.get(delta_id)
 
     async def add_pending_event(self, payload: Any) -> None:
@@ -242,10 +269,19 @@ class Oturn:
             self._pending = [*self._pending, payload][-PENDING_EVENTS:]
 
     async def resolve_pending_future_id(self, future_id: Any) -> None:
+        """Forget the noted events of this `future_id`."""
         self._pending = [event for event in self._pending if event["future_id"] != future_id]
 
     async def get_pending_events(self) -> list[dict[str, Any]]:
+        """The noted events, oldest first."""
         return list(self._pending)
+
+    def _cancel(self) -> None:
+        running = [turn for turn in self._turns if turn.state.phase is not Phase.ENDED]
+        self._cancel_next = not running
+        for turn in running:
+            self._turns[turn].set()
+            turn.cancel()
 
     async def _take_up(self, ctx: Context, item: UserInput, sent: ApiMessages) -> None:
         latency = self._stopwatch()
@@ -288,19 +324,20 @@ class Oturn:
         rules = Rules(
             self._policy, self.cfg.agent_config.answer_grace, self._approval, self._choice
         )
+        publish = TurnPublish(self._publish)
         calls = CallHandler(
             context=ctx,
             tools=self._tools,
-            publish=self._publish,
-            gate=Gate(self._publish, rules),
+            publish=publish,
+            gate=Gate(publish, rules),
             deltas=self._deltas,
             remote=self._remote,
-            debug=ToolDebug(self._publish) if self.cfg.provider.debug_tools else None,
+            debug=ToolDebug(publish) if self.cfg.provider.debug_tools else None,
         )
         handler = TurnHandler(
             calls=calls,
             transport=self.client,
-            publish=self._publish,
+            publish=publish,
             latency=latency,
             deltas=self._deltas,
             request=lambda: self._request(ctx, sent),
@@ -312,10 +349,10 @@ class Oturn:
         )
         self._turns[turn] = calls.cancel_event
         if self._cancel_next:
-            self.request_cancel_tool()
+            self._cancel()
         try:
             await turn.run()
-        except (asyncio.CancelledError, AnswerRaised):
+        except BaseException:
             calls.abandon(turn.state)
             raise
         finally:
@@ -352,3 +389,9 @@ class Oturn:
         transport, self._own_transport = self._own_transport, None
         if transport is not None:
             await transport.aclose()
+
+
+def _callable(name: str, given: F) -> F:
+    if given is not None and not callable(given):
+        raise TypeError(f"{name} must be a function, or None, not {given!r}.")
+    return given

@@ -32,14 +32,15 @@ class OturnProviderConfig:
 class OturnModelConfig:
     """How the model is asked. `timeout` in seconds, None or 0 for 60; `extra_body` is merged
     into the top level of the request body. `text_tool_calls`: tool calls that the model writes
-    as text are run; `think_tags`: see `oturn.transport.think_tags` ("auto", "opened", "off").
+    as text are run; None where the server is no hosted provider that is known to parse them
+    itself. `think_tags`: see `oturn.transport.think_tags` ("auto", "opened", "off").
     Both hold for OpenAI-compatible servers."""
 
     max_output_tokens: int | None = None
     temperature: float | None = None
     timeout: float | None = None
     extra_body: dict[str, Any] | None = None
-    text_tool_calls: bool = True
+    text_tool_calls: bool | None = None
     think_tags: ThinkTags = "auto"
 
 

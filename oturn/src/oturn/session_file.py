@@ -10,16 +10,20 @@ descriptor is held for a conversation that rests, or is copied into a child proc
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import FileIO
+from itertools import count
 from pathlib import Path
 
-from oturn.session_format import PREFIX, SessionFormatError
+from oturn.session_format import LITERAL, SessionFormatError
 from oturn.session_format_read import Parsed, parse
 
 if sys.platform != "win32":
@@ -27,7 +31,12 @@ if sys.platform != "win32":
 
 _log = logging.getLogger(__name__)
 
-_BEGIN = f"{PREFIX}begin".encode()
+_BEGIN = f"{LITERAL}begin".encode()  # a record's own text holds it escaped
+
+#: Seconds that a lock is waited for. It blocks the caller's thread, an event loop mostly, and
+#: nothing here holds one for longer than a read or a write takes.
+LOCK_PATIENCE = 0.5
+_LOCK_PAUSE = 0.002
 _WINDOW = 1 << 16  # bytes looked at first for the last record; more as needed
 
 
@@ -61,7 +70,10 @@ class SessionFile:
         self.torn = None
         try:
             with FileIO(self.path) as file:
-                _lock(file, shared=True)  # else a record that is being written looks torn
+                if not _lock(file, shared=True):  # else a record that is being written looks torn
+                    _log.warning(
+                        "%s is locked by another program, and is read all the same", file.name
+                    )
                 raw = file.readall()
         except FileNotFoundError:
             return Parsed([])
@@ -84,10 +96,13 @@ class SessionFile:
         self.path.open("ab").close()
 
     def append(self, text: str) -> None:
-        """Write at the end. Raises OSError; the file is then as it was before."""
+        """Write at the end. Raises OSError, also when another program keeps the file locked;
+        the file is then as it was before."""
         data = text.encode()
         with self._opened() as file:
-            _lock(file)
+            if not _lock(file):
+                held = f"another program has held its lock for {LOCK_PATIENCE:g} s; nothing was written"
+                raise BlockingIOError(errno.EAGAIN, held, str(self.path))
             lead = self._mend_end(file)
             end = file.seek(0, os.SEEK_END)
             try:
@@ -99,6 +114,19 @@ class SessionFile:
                 raise
             found = os.fstat(file.fileno())
             self._known = (found.st_dev, found.st_ino, found.st_size)
+
+    def set_aside(self) -> Path | None:
+        """Move the file to `<file>.broken-<time>`, and give that; None if there is none.
+
+        Raises OSError.
+        """
+        path = Path(os.path.realpath(self.path))
+        self._known = self.torn = None
+        if not path.exists():
+            return None
+        aside = next(one for one in _names_beside(path, "broken") if not os.path.lexists(one))
+        path.rename(aside)
+        return aside
 
     def replace_with(self, data: bytes) -> None:
         """Put other content in the file's place, at once or not at all."""
@@ -124,11 +152,7 @@ class SessionFile:
                 "and what it held when it was put there",
                 self.path,
             )
-        start, tail = _last_record(file, found.st_size)
-        try:
-            parsed = parse(tail.decode("utf-8", "surrogateescape"))
-        except SessionFormatError:
-            parsed = Parsed([])  # broken, and not torn: `read` says so; nothing is cut
+        start, tail, parsed = _end_of(file, found.st_size)
         if parsed.torn_line is not None:
             cut = _byte_offset(tail, parsed.torn_at)
             self._move_aside(file, start + cut, tail[cut:])
@@ -198,31 +222,49 @@ def _write(file: FileIO, data: bytes) -> None:
 
 def _write_beside(path: Path, piece: bytes, mode: int) -> Path:
     """A new file `<name>.torn-<YYYYmmddHHMMSS>` that holds the piece, safe on disk."""
-    name = f"{path.name}.torn-{_now():%Y%m%d%H%M%S}"
-    number = 0
-    while True:
-        side = path.with_name(f"{name}-{number}" if number else name)
+    for side in _names_beside(path, "torn"):
         try:
             with FileIO(side, "x") as file:
                 _write(file, piece)
                 os.fsync(file.fileno())
         except FileExistsError:
-            number += 1
             continue
         side.chmod(mode)
         return side
+    raise AssertionError("the names have no end")
 
 
-def _last_record(file: FileIO, size: int) -> tuple[int, bytes]:
-    """Where the line of the last marker that begins a record starts, and all from there on."""
-    window = _WINDOW
+def _names_beside(path: Path, why: str) -> Iterator[Path]:
+    """`<name>.<why>-<YYYYmmddHHMMSS>`, and the same with -1, -2, … for one that is taken."""
+    name = f"{path.name}.{why}-{_now():%Y%m%d%H%M%S}"
+    yield path.with_name(name)
+    for number in count(1):
+        yield path.with_name(f"{name}-{number}")
+
+
+def _end_of(file: FileIO, size: int) -> tuple[int, bytes, Parsed]:
+    """Where the last records of a file start, all from there on, and how it reads.
+
+    The last one alone, if it can be read so; else more and more, up to the whole file. Nothing
+    is torn in a file that cannot be read at all: `read` says what is broken in it.
+    """
+    window, find = _WINDOW, bytes.rfind
     while True:
         start = max(0, size - window)
         file.seek(start)
         chunk = file.read(size - start) or b""
-        line = chunk.rfind(b"\n", 0, max(0, chunk.rfind(_BEGIN))) + 1
-        if start == 0 or (line and _BEGIN in chunk[line:]):
-            return start + line, chunk[line:]
+        at = find(chunk, _BEGIN)
+        line = chunk.rfind(b"\n", 0, at) + 1 if at >= 0 else 0
+        if start == 0 and find is bytes.find:
+            line = 0
+        if line or start == 0:
+            tail = chunk[line:]
+            try:
+                return start + line, tail, parse(tail.decode("utf-8", "surrogateescape"))
+            except SessionFormatError:
+                if start + line == 0:
+                    return 0, tail, Parsed([])
+            find = bytes.find
         window *= 8
 
 
@@ -232,8 +274,24 @@ def _byte_offset(raw: bytes, characters: int) -> int:
     return len(text[:characters].encode("utf-8", "surrogateescape"))
 
 
-def _lock(file: FileIO, *, shared: bool = False) -> None:
-    """One appender at a time, and no reader meanwhile; the lock goes with the descriptor."""
+def _lock(file: FileIO, *, shared: bool = False) -> bool:
+    """One appender at a time, and no reader meanwhile; the lock goes with the descriptor.
+
+    False when another has held it for LOCK_PATIENCE. Where there are no locks (a file system
+    without, Windows) one write is still one write.
+    """
     if sys.platform != "win32":
-        with suppress(OSError):  # a file system without locks: one write is still one write
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        wanted = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+        patient_until = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(file.fileno(), wanted)
+            except BlockingIOError:
+                if time.monotonic() > patient_until:
+                    return False
+                time.sleep(_LOCK_PAUSE)
+            except OSError:
+                break
+            else:
+                break
+    return True

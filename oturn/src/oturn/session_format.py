@@ -39,6 +39,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
+    """The text as it was before a marker in it was escaped."""
     return text.replace(_ESCAPED, LITERAL)
 
 

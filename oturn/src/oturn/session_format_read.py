@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,12 +25,24 @@ from oturn.session_format import (
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a value is shown. `fault`: it should be JSON, and why it is none."""
+
+    line: int
+    fault: str = ""
+
+
+@dataclass(frozen=True)
 class StoredRecord:
-    """`kind` is what the file says about the type, empty if nothing; `line` counts from 1."""
+    """`kind` is what the file says about the type, empty if nothing; lines count from 1.
+
+    `places`: where each value is shown that is not in the skeleton.
+    """
 
     kind: str
     data: Any
     line: int
+    places: Mapping[Path, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class _Reader:
         self._size = len(text)
         self._at = 0
         self._crlf = False
+        self._places: dict[Path, Place] = {}
 
     def parsed(self, full_size: int) -> Parsed:
         records: list[StoredRecord] = []
@@ -122,15 +136,17 @@ class _Reader:
         head = _BEGIN.fullmatch(self._lines[started])
         self._crlf = self._lines[started].endswith("\r")
         kind, data = self._head((head and head[1]) or "")
+        self._places = {}
         while True:
             line = self._next(started)
             if PREFIX not in line:
                 continue
             if _END.fullmatch(line):
-                return StoredRecord(kind, data, started + 1)
+                return StoredRecord(kind, data, started + 1, self._places)
             block = _BLOCK_BEGIN.fullmatch(line)
             if block:
-                self._put(data, block[2], self._block(block[1], started))
+                text, first = self._block(block[1], started)
+                self._put(data, block[2], text, first)
             else:
                 self._inline_values(line, data, started)
 
@@ -163,8 +179,9 @@ class _Reader:
             raise self._error("after `begin` come type=… and skeleton={…}, and nothing else")
         return kind, skeleton
 
-    def _block(self, name: str, started: int) -> str:
-        """The text of a block whose first line is at hand; leaves its last line at hand."""
+    def _block(self, name: str, started: int) -> tuple[str, int]:
+        """The text of a block whose first line is at hand, and where the text begins; leaves
+        the block's last line at hand."""
         opened = self._at
         while not _BLOCK_END[name].fullmatch(line := self._next(started)):
             if PREFIX in line and _END.fullmatch(line):
@@ -173,19 +190,20 @@ class _Reader:
                     f"put a line `{LITERAL}{name}-end -->` where it should end",
                     opened,
                 )
-        lines = self._lines[opened + 1 : self._at]
+        lines, first = self._lines[opened + 1 : self._at], opened + 1
         if name == "code-block":
             if lines and _OPENING_FENCE.fullmatch(lines[0]):
                 del lines[0]
+                first += 1
             if lines and lines[-1].strip() == "```":
                 del lines[-1]
-        return self._joined(lines)
+        return self._joined(lines), first
 
     def _inline_values(self, line: str, data: Any, started: int) -> None:
         at = 0
         while (begin := _VALUE_BEGIN.search(line, at)) is not None:
             opened, text = self._at, ""
-            at = begin.end()
+            at = before = begin.end()
             # 0.1 wrote text of several lines here and could not read it; it is all there.
             while (end := _VALUE_END.search(line, at)) is None:
                 text += line[at:] + "\n"
@@ -196,8 +214,9 @@ class _Reader:
                     )
             text += line[at : end.start()]
             if len(text) > 1:
+                before += text.startswith(" ")
                 text = text.removeprefix(" ").removesuffix(" ")
-            self._put(data, begin[1], self._joined(text.split("\n")), opened)
+            self._put(data, begin[1], self._joined(text.split("\n")), opened, before)
             at = end.end()
 
     def _joined(self, lines: list[str]) -> str:
@@ -205,15 +224,33 @@ class _Reader:
             lines = [line.removesuffix("\r") for line in lines]
         return "\n".join(lines)
 
-    def _put(self, data: Any, about: str, text: str, at: int | None = None) -> None:
+    def _put(self, data: Any, about: str, text: str, first: int, before: int = 0) -> None:
+        """A value whose text begins in line `first`, behind `before` characters."""
+        text = unescape(text)
         try:
             kind, path = _value_head(about)
-            _set(data, path, unspell(kind, unescape(text)))
+            value = unspell(kind, text)
+            _set(data, path, value)
         except ValueError as error:
+            at = first if before else None  # of a block, the line of its end
             raise self._error(f"a value has no place: {error}", at) from None
+        broken = kind == "json" and value is text
+        self._places[path] = _fault(text, first, before) if broken else Place(first + 1)
 
     def _error(self, reason: str, at: int | None = None) -> SessionFormatError:
         return SessionFormatError(reason, (self._at if at is None else at) + 1)
+
+
+def _fault(text: str, first: int, before: int) -> Place:
+    """Where in the file a text stops being JSON, and why."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        column = error.colno + (before if error.lineno == 1 else 0)
+        return Place(first + error.lineno, f"JSON syntax error at column {column} ({error.msg})")
+    except (ValueError, RecursionError) as error:
+        return Place(first + 1, f"no JSON that can be read ({error})")
+    return Place(first + 1)
 
 
 @lru_cache(maxsize=256)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path as PathOnDisk
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
 from oturn.model import CompactRecord, Message, ToolMessageContent, UserContent
-from oturn.session_format import SessionFormatError
-from oturn.session_format_read import StoredRecord
+from oturn.session_format import Path, SessionFormatError
+from oturn.session_format_read import Place, StoredRecord
 from oturn.session_format_write import layout_of, write_record
 
 #: What a session file may hold.
@@ -45,7 +45,7 @@ def write_item(item: Item, template_func: TemplateFunc | None = None, template: 
     return write_record(_kind(item), data, layout)
 
 
-def revive(stored: Iterable[StoredRecord], file: Path) -> list[Any]:
+def revive(stored: Iterable[StoredRecord], file: PathOnDisk) -> list[Any]:
     """The records as our own models, and as dicts what has no type, or a type that is not ours.
 
     Raises SessionFormatError for values that a model refuses.
@@ -65,7 +65,7 @@ def revive(stored: Iterable[StoredRecord], file: Path) -> list[Any]:
     return records
 
 
-def _revived(record: StoredRecord, file: Path) -> Any:
+def _revived(record: StoredRecord, file: PathOnDisk) -> Any:
     model = _OURS.get(record.kind)
     if model is None:
         return record.data
@@ -73,11 +73,21 @@ def _revived(record: StoredRecord, file: Path) -> Any:
         return model.model_validate(record.data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the record"
-        reason = f"{where} of the record that begins here: {first['msg']}"
-        raise SessionFormatError(reason, record.line, str(file)) from None
+        raise _refused(record, first["loc"], first["msg"], file) from None
     except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise SessionFormatError(str(error), record.line, str(file)) from None
+        # Only a date's reader says it so.
+        raise _refused(record, ("content", "date"), str(error), file) from None
+
+
+def _refused(record: StoredRecord, found: Path, why: str, file: PathOnDisk) -> SessionFormatError:
+    """What a model says about the value at `found`, with the line where it is shown."""
+    shown = next((p for n in range(len(found), 0, -1) if (p := found[:n]) in record.places), None)
+    place = record.places[shown] if shown else Place(record.line)
+    name = ".".join(map(str, found)) or "something"
+    where = "begins here" if place.line == record.line else f"begins in line {record.line}"
+    told = "; ".join(part for part in (place.fault, why) if part)
+    reason = f"{name} of the record that {where}: {told}"
+    return SessionFormatError(reason, place.line, str(file))
 
 
 def _kind(item: Item) -> str:

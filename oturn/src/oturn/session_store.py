@@ -64,6 +64,12 @@ class SessionStore:
         """
         return revive(self._file.read().records, self.file_backend)
 
+    def set_aside(self) -> Path | None:
+        """Move the file to `<file>.broken-<time>` beside it, and give that; None if there is
+        none. The next record begins a new one. Raises OSError."""
+        self._persisted = False
+        return self._file.set_aside()
+
     def append_item(self, item: Item, template_func: TemplateFunc | None = None) -> None:
         """Write one record at the end, at once. Raises OSError and TypeError, and ValueError
         for a value that no notation can carry; the file is then as it was."""
@@ -90,6 +96,7 @@ class SessionStore:
         template_func: TemplateFunc | None = None,
         template: str = "",
     ) -> None:
+        """The same as `dump_history`, under its older name."""
         self.dump_history(history, md_path, template_func, template)
 
     def import_md_as_config(self, md_path: Path) -> list[Any]:
@@ -120,16 +127,19 @@ class SessionStore:
                 (folder / name).symlink_to(self.file_backend.absolute())
 
     async def aensure_persisted(self) -> None:
+        """`ensure_persisted` in a thread."""
         await asyncio.to_thread(self.ensure_persisted)
 
     @staticmethod
     def sessions_dir(work_dir: Path, *, meta_dirname: str = DEFAULT_META_DIRNAME) -> Path:
+        """The folder of the links in a work directory; it is not made."""
         return work_dir / meta_dirname / SESSIONS_DIRNAME
 
     @classmethod
     def ensure_sessions_dir(
         cls, work_dir: Path, *, meta_dirname: str = DEFAULT_META_DIRNAME
     ) -> Path:
+        """The same folder, made where it is missing. Raises OSError."""
         return _made(cls.sessions_dir(work_dir, meta_dirname=meta_dirname))
 
     @classmethod
@@ -152,6 +162,7 @@ class SessionStore:
         global_sessions_root: Path | None = None,
         meta_dirname: str = DEFAULT_META_DIRNAME,
     ) -> Path:
+        """`global_sessions_dir`, made where it is missing. Raises OSError."""
         return _made(
             cls.global_sessions_dir(
                 work_dir, global_sessions_root=global_sessions_root, meta_dirname=meta_dirname
@@ -169,6 +180,7 @@ class SessionStore:
 
     @classmethod
     def session_exists(cls, directory: Path, session_id: str) -> bool:
+        """Whether a file or a link of this session lies in the folder."""
         return any(os.path.lexists(path) for path in cls.history_candidates(directory, session_id))
 
     @classmethod

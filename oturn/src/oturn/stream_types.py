@@ -25,6 +25,8 @@ class ReasoningDetail(TypedDict, total=False):
 
 
 class ReasoningExtra(TypedDict, total=False):
+    """What a provider sends beside the text of its reasoning."""
+
     reasoning_details: list[ReasoningDetail]
 
 
@@ -52,17 +54,23 @@ class ToolRecord(TypedDict):
 
 
 class AssistantDeltaPayload(TypedDict):
+    """A fragment of the answer; `model` is None where the server names none."""
+
     text: str
     model: str | None
 
 
 class AssistantReasoningDeltaPayload(TypedDict):
+    """A fragment of the reasoning; `extra` is None without details."""
+
     text: str
     model: str | None
     extra: ReasoningExtra | None
 
 
 class AssistantDonePayload(TypedDict):
+    """The end of the text; `usage` is None where none was sent."""
+
     usage: UsageData | None
     model: str | None
 
@@ -78,7 +86,7 @@ class ToolCallDeltaPayload(TypedDict):
 
 
 class EmptyPayload(TypedDict):
-    pass
+    """Nothing is said beside the kind."""
 
 
 class AssistantDeltaTransitionPayload(TypedDict):
@@ -89,6 +97,8 @@ class AssistantDeltaTransitionPayload(TypedDict):
 
 
 class AssistantDoneTransitionPayload(TypedDict, total=False):
+    """`usage` is missing where none was sent."""
+
     usage: UsageData
 
 
@@ -102,7 +112,7 @@ class ToolCallTransitionPayload(TypedDict):
 
 
 class EmptyTransitionPayload(TypedDict):
-    pass
+    """Nothing is said beside the kind."""
 
 
 @dataclass
@@ -115,24 +125,32 @@ class StreamSignal:
 
 @dataclass
 class AssistantReasoningDeltaSignal:
+    """A fragment of the reasoning."""
+
     type: Literal["assistant_reasoning_delta"]
     payload: AssistantReasoningDeltaPayload
 
 
 @dataclass
 class AssistantDoneSignal:
+    """The text is at its end."""
+
     type: Literal["assistant_done"]
     payload: AssistantDonePayload
 
 
 @dataclass
 class ToolCallDeltaSignal:
+    """A fragment of a tool call."""
+
     type: Literal["tool_call_delta"]
     payload: ToolCallDeltaPayload
 
 
 @dataclass
 class ToolCallsDoneSignal:
+    """The calls are whole."""
+
     type: Literal["tool_calls_done"]
     payload: EmptyPayload
 
@@ -148,42 +166,56 @@ StreamSignalUnion: TypeAlias = (
 
 @dataclass
 class AssistantDeltaTransition:
+    """The answer has grown by this fragment."""
+
     kind: Literal["assistant_delta"]
     payload: AssistantDeltaTransitionPayload
 
 
 @dataclass
 class AssistantReasoningDeltaTransition:
+    """The reasoning has grown by this fragment."""
+
     kind: Literal["assistant_reasoning_delta"]
     payload: AssistantDeltaTransitionPayload
 
 
 @dataclass
 class AssistantDoneTransition:
+    """The text is at its end."""
+
     kind: Literal["assistant_done"]
     payload: AssistantDoneTransitionPayload
 
 
 @dataclass
 class ToolCallDeltaTransition:
+    """A call has grown."""
+
     kind: Literal["tool_call_delta"]
     payload: ToolCallTransitionPayload
 
 
 @dataclass
 class ToolCallDeltaDroppedTransition:
+    """The fragment belongs to no call, and was left out."""
+
     kind: Literal["tool_call_delta_dropped"]
     payload: EmptyTransitionPayload
 
 
 @dataclass
 class ToolCallsDoneTransition:
+    """The calls are whole."""
+
     kind: Literal["tool_calls_done"]
     payload: EmptyTransitionPayload
 
 
 @dataclass
 class NoopTransition:
+    """The signal changed nothing."""
+
     kind: Literal["noop"]
     payload: EmptyTransitionPayload
 

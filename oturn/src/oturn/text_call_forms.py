@@ -239,6 +239,8 @@ def _fenced(here: _Text) -> Block:
         here.at = start
         calls = [_broken_object(here.until("\n```"), here.tools)]
         here.passed("```")
+        if here.looking_at("") and here.at < len(here.text):
+            raise _NoCall from None
     return Block(here.at, calls)
 
 

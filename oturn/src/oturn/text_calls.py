@@ -3,9 +3,12 @@
 For servers that do not parse the format of their model. It stands between a decoder and its
 reader: items in, items out. Text in which no call is found comes out unchanged, every
 character in order. It never waits with text that cannot begin a call: from a beginning that
-names one of the request's tools on, everything is held until the answer ends. Nothing is
-looked for inside code (a fence of another language, or a backtick before the mark), nor in an
-answer that has calls of the server's own.
+names one of the request's tools on, text is held while it can still become a call, and until
+the answer ends if it does.
+
+What the model only quotes is no call: a mark counts at the beginning of a line, a fence of JSON
+if nothing but blanks follows it. Nothing is looked for in code (other fences, of ``` or ~~~, and
+indented lines) or in quotations (`>`), nor in an answer that has calls of the server's own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 from oturn.text_call_forms import Block, Tools, read_block
 from oturn.text_call_marks import Form, begins
+from oturn.text_call_watch import CallWatch
 from oturn.transport.base import (
     Failed,
     Finished,
@@ -39,6 +43,8 @@ class TextCalls:
         self._off = not self._tools or request.params.get("tool_choice") == "none"
         self._begun = ""  # text that may begin a call
         self._held: list[str] = []  # text that does, and all behind it
+        self._watch: CallWatch | None = None  # of what is held
+        self._false_alarms = 0
 
     def feed(self, item: StreamItem) -> list[StreamItem]:
         """The items to hand on now."""
@@ -71,7 +77,7 @@ class TextCalls:
     def close(self) -> list[StreamItem]:
         """What is still held, as text: for an answer that broke off."""
         rest = "".join([self._begun, *self._held])
-        self._begun, self._held = "", []
+        self._begun, self._held, self._watch = "", [], None
         return [TextDelta(rest)] if rest else []
 
     def _passes(self, text: str) -> bool:
@@ -79,18 +85,37 @@ class TextCalls:
         return not (self._begun or self._held) and self._place.passes(text)
 
     def _text(self, item: TextDelta) -> list[StreamItem]:
-        if self._held:
+        place = 0
+        if self._watch is not None:
             self._held.append(item.text)
-            return []
-        text = self._begun + item.text
-        at, form = self._place.find(text, 0, self._tools)
-        if form is not None:
-            self._begun, self._held = "", [text[at:]]
+            if self._watch.feed(item.text):
+                return []
+            text = "".join(self._held)
+            self._held, self._watch = [], None
+            place = self._false_alarm(text, 0)
         else:
-            self._begun = text[at:]
-        if at == len(item.text) == len(text):
+            text = self._begun + item.text
+        while self._false_alarms < _MAX_FALSE_ALARMS:
+            place, form = self._place.find(text, place, self._tools)
+            if form is None:
+                break
+            watch = CallWatch(form, self._tools)
+            if watch.feed(text[place:]):
+                self._held, self._watch = [text[place:]], watch
+                break
+            place = self._false_alarm(text, place)
+        else:
+            self._off, place = True, len(text)
+        self._begun = "" if self._held else text[place:]
+        if place == len(item.text) == len(text):
             return [item]
-        return [TextDelta(text[:at])] if at else []
+        return [TextDelta(text[:place])] if place else []
+
+    def _false_alarm(self, text: str, place: int) -> int:
+        """The place behind a mark that begins no call."""
+        self._false_alarms += 1
+        self._place.go_on(text[place])
+        return place + 1
 
     def _ended(self, *, cut: bool) -> list[StreamItem]:
         if not self._held:
@@ -100,7 +125,7 @@ class TextCalls:
         calls = [call for part in parts if isinstance(part, Block) for call in part.calls]
         if not calls:
             return self.close()
-        self._held = []
+        self._held, self._watch = [], None
         items: list[StreamItem] = [
             TextDelta(part) for part in parts if isinstance(part, str) and part.strip()
         ]
@@ -110,18 +135,17 @@ class TextCalls:
 
     def _parts(self, text: str, cut: bool) -> Iterator[str | Block]:
         """The text between calls, and the calls, in order."""
-        place = since = false_alarms = 0
-        while place < len(text) and false_alarms < _MAX_FALSE_ALARMS:
-            at, form = self._place.find(text, place, self._tools)
+        place = since = 0
+        while place < len(text) and self._false_alarms < _MAX_FALSE_ALARMS:
+            place, form = self._place.find(text, place, self._tools)
             if form is None:
                 break
-            block = read_block(form, text, at, self._tools, cut=cut)
+            possible = CallWatch(form, self._tools).feed(text[place:])
+            block = read_block(form, text, place, self._tools, cut=cut) if possible else None
             if block is None:
-                self._place.go_on(text[at])
-                place = at + 1
-                false_alarms += 1
+                place = self._false_alarm(text, place)
                 continue
-            yield text[since:at]
+            yield text[since:place]
             yield block
             self._place.leave_call()
             place = since = block.end
@@ -133,9 +157,8 @@ class _Place:
 
     def __init__(self) -> None:
         self._answer_begun = False
-        self._last = ""
-        self._line = ""  # the first characters of the line, without indentation
-        self._in_code = False
+        self._line = ""  # the first characters of the line
+        self._fence = ""  # the marks of the code that we are in
 
     def find(self, text: str, place: int, tools: Tools) -> tuple[int, Form | None]:
         """The place where a call begins, with its form; or, with None, where one may begin,
@@ -169,26 +192,32 @@ class _Place:
         if not text:
             return
         self._answer_begun = self._answer_begun or not text.isspace()
-        self._last = text[-1]
         if "\n" in text:
             *lines, text = (self._line + text).split("\n")
             for line in lines:
-                if line.lstrip().startswith("```"):
-                    self._in_code = not self._in_code
+                self._line_ended(line)
             self._line = ""
         if len(self._line) < _LINE:
-            self._line = (self._line + text).lstrip()[:_LINE]
+            self._line = (self._line + text)[:_LINE]
 
     def leave_call(self) -> None:
-        """Calls are passed; what follows them is on a line that has begun."""
-        self._last, self._line, self._answer_begun = ">", ">", True
+        """Calls are passed: another may follow at once, as at the beginning of a line."""
+        self._line, self._answer_begun = "", True
+
+    def _line_ended(self, line: str) -> None:
+        fence = _A_FENCE.match(line)
+        if not fence:
+            return
+        marks, behind = fence.groups()
+        if not self._fence:
+            self._fence = marks if marks[0] == "~" or "`" not in behind else ""
+        elif marks.startswith(self._fence) and not behind.strip():
+            self._fence = ""
 
     def _forms(self, mark: str) -> list[Form]:
-        if self._in_code or (self._last == "`" and mark != "`"):
-            return []
-        forms = list(_FORMS.get(mark, ()))
-        if mark == "`" and self._line:
-            return []
+        line = self._line
+        indented = "\t" in line or len(line) >= _CODE_INDENT
+        forms = [] if self._fence or indented or line.strip() else list(_FORMS.get(mark, ()))
         return forms if self._answer_begun or mark not in "{[" else [*forms, Form.WHOLE]
 
 
@@ -220,7 +249,10 @@ def _tools(request: ModelRequest) -> dict[str, Mapping[str, Any]]:
 #: Beginnings in one answer that are none. Each may cost a look through all that follows.
 _MAX_FALSE_ALARMS = 100
 #: Characters of a line that tell whether it is a fence.
-_LINE = 3
+_LINE = 200
+#: Blanks before code that is indented.
+_CODE_INDENT = 4
+_A_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _MARKS = re.compile(r"[<\[`]")
 _FIRST = re.compile(r"\S")
 _FORMS = {

@@ -21,6 +21,7 @@ class ToolCallDeltas:
         self._deltas: dict[str, _Delta] = {}
 
     def clear(self) -> None:
+        """Forget all: a new step begins."""
         self._deltas.clear()
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -33,9 +34,11 @@ class ToolCallDeltas:
                 delta.known[name] = event[name]
 
     def all(self) -> list[dict[str, Any]]:
+        """Each call, joined as far as it has come, as a `tool_call_delta` event."""
         return [_joined(delta_id, delta) for delta_id, delta in self._deltas.items()]
 
     def get(self, delta_id: str) -> dict[str, Any] | None:
+        """One of them; None for an unknown `delta_id`."""
         delta = self._deltas.get(delta_id)
         return None if delta is None else _joined(delta_id, delta)
 

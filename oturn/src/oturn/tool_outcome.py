@@ -33,6 +33,7 @@ def finished(call: ToolCall, result: ToolResult, info: dict[str, Any]) -> ToolFi
 
 
 def unknown_tool(call: ToolCall, available: list[str]) -> ToolFinished:
+    """The result of a call of a tool that does not exist, with those that do."""
     content = ToolMessageContent(
         status="failure",
         error=UNKNOWN_TOOL,

@@ -22,6 +22,7 @@ from oturn.tool_debug import ToolDebug
 from oturn.tools.base import BaseToolRegistry, ToolResult
 from oturn.turn import TurnEnded
 from oturn.turn_calls import CallHandler
+from oturn.turn_publish import TurnPublish
 
 
 @dataclass(slots=True)
@@ -51,13 +52,14 @@ class ToolRuntime:
         True when a call that did not succeed wants new input from the person. Raises what a
         subscriber sets as the exception of a `tool_call` future.
         """
+        publish = TurnPublish(self.publish)
         calls = CallHandler(
             context=ctx,
             tools=self.tool_registry,
-            publish=self.publish,
-            gate=Gate(self.publish, Rules(grace=ANSWER_GRACE)),
+            publish=publish,
+            gate=Gate(publish, Rules(grace=ANSWER_GRACE)),
             remote=None if self.execute_remote_tool is None else _Remote(self.execute_remote_tool),
-            debug=ToolDebug(self.publish) if self.debug_tools else None,
+            debug=ToolDebug(publish) if self.debug_tools else None,
             cancel_event=self.cancel_event,
         )
         answer = AssistantMessage(
@@ -78,12 +80,11 @@ class ToolRuntime:
         turn = TurnDriver(_OneAnswer(calls, answer, places, model_name, extra), max_steps=1)
         try:
             return (await turn.run()).outcome == "needs_input"
-        except asyncio.CancelledError:
+        except BaseException as problem:
             calls.abandon(turn.state)
+            if isinstance(problem, AnswerRaised):
+                raise problem.problem from None
             raise
-        except AnswerRaised as answered:
-            calls.abandon(turn.state)
-            raise answered.problem from None
         finally:
             calls.close()
 

@@ -18,6 +18,8 @@ PREVIEW_CHARS = 120
 
 
 class ToolArgsSummary(TypedDict):
+    """The arguments of a call in short: characters, whether they parse, both ends."""
+
     length: int
     parse_ok: bool
     head: str

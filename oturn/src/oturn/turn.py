@@ -31,6 +31,7 @@ from typing import Any, Literal, TypeAlias
 from oturn.effects import CallModel, DecideCalls, Effect, RunTool
 from oturn.signals import (
     ApprovalAsked,
+    AssistantMessage,
     CallsDecided,
     Cancelled,
     Decision,
@@ -67,6 +68,9 @@ class TurnEnded:
 #: Broken answers in a row that the model is told about, so that it can call again.
 MAX_BROKEN_ANSWERS = 3
 
+#: What the model is told of a call that a cancel came before.
+NOT_RUN = "Not run: the turn was stopped first."
+
 Output: TypeAlias = Effect | ToolFinished | TurnEnded
 """What a transition asks for: effects to perform, and what the reducer itself concluded. A
 `ToolFinished` among the outputs comes back as a signal once it is recorded, like any other;
@@ -74,6 +78,8 @@ the `TurnEnded` is recorded last, and nothing follows it."""
 
 
 class Phase(Enum):
+    """Where a turn stands: what it waits for."""
+
     READY = "ready"
     ASKING = "asking"
     DECIDING = "deciding"
@@ -82,6 +88,8 @@ class Phase(Enum):
 
 
 class CallPhase(Enum):
+    """Where one call stands."""
+
     PLANNED = "planned"  # the model asked for it
     ALLOWED = "allowed"  # it may run, and waits for its neighbours
     ISSUED = "issued"  # the order to run it was given
@@ -92,6 +100,8 @@ class CallPhase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CallState:
+    """One call of the step at work."""
+
     call: ToolCall
     phase: CallPhase = CallPhase.PLANNED
     concurrent: bool = False
@@ -197,7 +207,7 @@ def _step_finished(state: TurnState, signal: StepFinished) -> Step:
     return _end(
         state,
         "empty",
-        _why_cut_short(message.finish) or "the model answered with nothing",
+        _why_cut_short(message.finish) or _why_empty(message),
     )
 
 
@@ -231,7 +241,7 @@ def _tool_started(state: TurnState, signal: ToolStarted) -> Step:
 def _tool_finished(state: TurnState, signal: ToolFinished) -> Step:
     found = next((c for c in state.calls if c.call.id == signal.call_id), None)
     if found is None or found.phase not in _AWAITS_RESULT:
-        return Transition(state, terminal=state.phase is Phase.ENDED)
+        return Transition(state, terminal=_is_over(state))
     calls = tuple(
         replace(c, phase=CallPhase.FINISHED, result=None) if c is found else c for c in state.calls
     )
@@ -239,7 +249,7 @@ def _tool_finished(state: TurnState, signal: ToolFinished) -> Step:
     state = replace(state, calls=calls, hand_back=hand_back)
     if state.phase is Phase.RUNNING:
         return _go_on(state)
-    return Transition(state, terminal=state.phase is Phase.ENDED)
+    return Transition(state, terminal=_is_over(state))
 
 
 def _cancelled(state: TurnState, signal: Cancelled) -> Step:
@@ -277,7 +287,7 @@ def _stop(state: TurnState, outcome: Outcome, reason: str) -> Step:
     )
     state = replace(state, calls=calls, request_id=None)
     ended = _end(state, outcome, reason)
-    return Transition(ended.state, [*_concluded(state), *ended.events], terminal=True)
+    return Transition(ended.state, [*_concluded(state), *ended.events], ended.terminal)
 
 
 def _go_on(state: TurnState) -> Step:
@@ -287,7 +297,7 @@ def _go_on(state: TurnState) -> Step:
     if state.hand_back:
         return _end(state, "needs_input", "a refused call waits for you")
     if state.step >= state.max_steps:
-        return _end(state, "max_steps", f"stopped after {state.step} steps, the limit of a turn")
+        return _end(state, "max_steps", _LIMIT.format(steps=state.step))
     return _ask(state)
 
 
@@ -317,7 +327,14 @@ def _run_next(state: TurnState) -> Step:
 
 def _end(state: TurnState, outcome: Outcome, reason: str) -> Step:
     ending = TurnEnded(outcome, reason)
-    return Transition(replace(state, phase=Phase.ENDED, ending=ending), [ending], terminal=True)
+    state = replace(state, phase=Phase.ENDED, ending=ending)
+    return Transition(state, [ending], _is_over(state))
+
+
+def _is_over(state: TurnState) -> bool:
+    """Nothing can change the turn any more: it has ended, and every call has its result."""
+    finished = all(c.phase is CallPhase.FINISHED for c in state.calls)
+    return finished and state.phase is Phase.ENDED
 
 
 def _decide(state: TurnState) -> DecideCalls:
@@ -347,7 +364,13 @@ def _concluded(state: TurnState) -> list[ToolFinished]:
 def _stopped_text(phase: CallPhase) -> str:
     if phase is CallPhase.STARTED:
         return "Stopped while it ran; it may have run partly. Check before repeating it."
-    return "Not run: the turn was stopped first."
+    return NOT_RUN
+
+
+def _why_empty(message: AssistantMessage) -> str:
+    if message.reasoning.strip():
+        return "the model only reasoned, and said nothing"
+    return "the model answered with nothing"
 
 
 def _why_cut_short(finish: str | None) -> str:
@@ -357,6 +380,8 @@ def _why_cut_short(finish: str | None) -> str:
         return "the provider's content filter cut the answer off"
     return ""
 
+
+_LIMIT = "stopped after {steps} steps, the limit of a turn (max_steps)"
 
 _STATUS_OF_REFUSAL: Mapping[str, ToolStatus] = {
     "deny": "denied",

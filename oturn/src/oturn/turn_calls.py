@@ -9,19 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from oturn import tool_outcome
+from oturn.cancelling import being_cancelled
 from oturn.gate import AnswerRaised, Gate
 from oturn.model import FunctionInfo, Message, ToolCallInfo
-from oturn.questions import Publish, Question
+from oturn.questions import Question, QuestionCancelled
 from oturn.remote_tools import RemoteTools, is_remote
-from oturn.signals import AssistantMessage, CallsDecided, Cancelled, ToolCall, ToolFinished
+from oturn.signals import (
+    AssistantMessage,
+    CallsDecided,
+    Cancelled,
+    Decision,
+    ToolCall,
+    ToolFinished,
+)
 from oturn.tool_debug import ToolDebug
 from oturn.tool_deltas import ToolCallDeltas
 from oturn.tools.base import STATUS_FAILURE, BaseTool, BaseToolRegistry, ToolResult
-from oturn.turn import TurnState, reduce
+from oturn.tools.failures import failure_text, log_failure
+from oturn.turn import NOT_RUN, TurnState, reduce
+from oturn.turn_publish import TurnPublish
 
 #: Seconds that what was cancelled has to stop by itself, before the turn goes on without it.
 STOP_GRACE = 1.0
@@ -37,7 +47,7 @@ class CallHandler:
 
     context: Any
     tools: BaseToolRegistry
-    publish: Publish
+    publish: TurnPublish
     gate: Gate
     deltas: ToolCallDeltas = field(default_factory=ToolCallDeltas)
     remote: RemoteTools | None = None
@@ -45,9 +55,11 @@ class CallHandler:
     cancel_event: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._calls: dict[str, tuple[ToolCall, int]] = {}  # those without a result, and places
+        self._answer: list[tuple[ToolCall, int]] = []  # its calls and their places, in order
+        self._calls: dict[str, tuple[ToolCall, int]] = {}  # those without a result yet
+        self._untold: list[Any] = []  # about broken calls: after every call has been announced
+        self._approvals: dict[str, Question] = {}  # the last one asked about each call
         self._escaping: BaseException | None = None
-        self._over = False
 
     def check(self) -> None:
         """Raise what a subscriber has answered for the caller of the run, if one has."""
@@ -62,9 +74,8 @@ class CallHandler:
         extra: dict[str, Any] | None = None,
     ) -> None:
         """Add the answer to the history. `places` names its calls to subscribers."""
-        self._calls = {
-            call.id: (call, place) for call, place in zip(message.tool_calls, places, strict=True)
-        }
+        self._answer = list(zip(message.tool_calls, places, strict=True))
+        self._calls = {call.id: (call, place) for call, place in self._answer}
         infos = [
             ToolCallInfo(call.id, "function", FunctionInfo(call.name, call.parsed or None))
             for call in message.tool_calls
@@ -82,41 +93,47 @@ class CallHandler:
 
     async def decide(self, calls: Sequence[ToolCall]) -> CallsDecided:
         """Ask about each; no decision at all where an answer ends the run."""
-        try:
-            return await self.stoppable(self._decide(calls))
-        except AnswerRaised as answer:
-            self._escaping = answer
-        except asyncio.CancelledError as problem:
-            if _is_cancelled():
-                raise
-            self._escaping = problem  # a subscriber cancelled the future of a question
-        return CallsDecided(())
+        return await self.stoppable(self._decide(calls), "the tool policy")
 
     async def run(self, call: ToolCall) -> ToolFinished:
         """Run it here or elsewhere; what goes wrong is told in the result."""
-        try:
-            return await self.stoppable(self._run_tool(call))
-        except asyncio.CancelledError as problem:
-            if _is_cancelled():
-                raise
-            self._escaping = problem  # a subscriber cancelled the future of a question
-            return ToolFinished(call.id, "cancelled")
+        return await self.stoppable(self._run_tool(call), f"the tool {call.name}")
 
     async def finished(self, signal: ToolFinished) -> None:
-        """Keep a result, and tell of it."""
+        """Keep a result, and tell of it; of a broken call, when all calls are announced."""
         call, place = self._calls[signal.call_id]
         self.keep_result(signal)
+        events = tool_outcome.events_of(call, place, signal)
         if signal.status == "invalid":
-            await self.gate.announce(call, f"idx:{place}")
-        for event in tool_outcome.events_of(call, place, signal):
+            self._untold += events
+            if all(other.problem for other, _ in self._answer):  # then nothing will be judged
+                await self.gate.announce(call, f"idx:{place}")
+                if not self._calls:
+                    await self.tell_rest()
+            return
+        for event in events:
+            await self.publish(event)
+
+    async def tell_rest(self) -> None:
+        """Publish what is still to be said about broken calls."""
+        untold, self._untold = self._untold, []
+        for event in untold:
             await self.publish(event)
 
     def abandon(self, state: TurnState) -> None:
         """The run ends in the middle of a turn: tell the tools, and give each call a result."""
         self.cancel_event.set()
-        for output in reduce(state, Cancelled()).events:
-            if isinstance(output, ToolFinished):
-                self.keep_result(output)
+        told = {
+            output.call_id: output
+            for output in reduce(state, Cancelled()).events
+            if isinstance(output, ToolFinished)
+        }
+        for call_id in list(self._calls):
+            result = told.get(call_id) or ToolFinished(call_id, "cancelled", NOT_RUN)
+            try:
+                self.keep_result(result)
+            except Exception as problem:  # what ended the run matters more
+                _log.error("the result of the call %s could not be written: %s", call_id, problem)
 
     def keep_result(self, signal: ToolFinished) -> None:
         """Give a call its result in the history, unless it has one."""
@@ -124,6 +141,9 @@ class CallHandler:
         if found is None:
             return
         call, _ = found
+        approval = self._approvals.get(call.id)
+        if signal.status == "cancelled" and approval is not None and not approval.was_settled:
+            signal = replace(signal, text=NOT_RUN)  # it was waiting for a person
         self.context.append_message(
             Message(
                 role="tool",
@@ -135,9 +155,8 @@ class CallHandler:
 
     async def publish_from_tool(self, event: Any) -> None:
         """What a tool says reaches subscribers until the turn has ended."""
-        if self._over:
-            if isinstance(event, Question):
-                event.grace = 0.0  # nobody sees it: it is given up at once
+        if self.publish.over:
+            await self.publish(event)  # nobody sees it; a question is given up at once
             return
         if isinstance(event, dict) and event.get("type") == "tool_call_delta":
             self.deltas.add(event)
@@ -145,10 +164,10 @@ class CallHandler:
 
     def close(self) -> None:
         """The turn is over, one way or another: nothing more of its tools reaches subscribers."""
-        self._over = True
+        self.publish.close()
         self.gate.close()
 
-    async def stoppable(self, work: Coroutine[Any, Any, T]) -> T:
+    async def stoppable(self, work: Coroutine[Any, Any, T], what: str) -> T:
         """Its result. When cancelled, it is given a moment to stop, and then left to itself."""
         task = asyncio.create_task(work)
         try:
@@ -157,38 +176,66 @@ class CallHandler:
             task.cancel()
             await asyncio.wait({task}, timeout=STOP_GRACE)
             if not task.done():
-                _log.warning("something did not stop when the turn was cancelled, and is left")
+                _log.warning("%s did not stop when the turn was cancelled, and is left", what)
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
         return task.result()
 
     async def _decide(self, calls: Sequence[ToolCall]) -> CallsDecided:
+        asked = {call.id for call in calls}
         decisions = []
-        for call in calls:
-            place = self._calls[call.id][1]
-            if self.debug is not None:
-                await self.debug.assembled_final(call, place)
-            decisions.append(await self.gate.judge(call, f"idx:{place}", self._preview(call)))
+        try:
+            for call, place in self._answer:
+                if call.problem:
+                    await self.gate.announce(call, f"idx:{place}")
+                elif call.id in asked:
+                    decisions.append(await self._judge(call, place))
+        except (AnswerRaised, QuestionCancelled) as answer:
+            self._escaping = answer
+            return CallsDecided(())
+        except asyncio.CancelledError as problem:
+            if being_cancelled():
+                raise
+            raise RuntimeError(failure_text(problem)) from problem
+        await self.tell_rest()
         return CallsDecided(tuple(decisions))
+
+    async def _judge(self, call: ToolCall, place: int) -> Decision:
+        if self.debug is not None:
+            await self.debug.assembled_final(call, place)
+        return await self.gate.judge(call, f"idx:{place}", self._preview(call))
 
     async def _run_tool(self, call: ToolCall) -> ToolFinished:
         tool = self.tools.get_tool_class(call.name)
         arguments = dict(call.parsed or {})
         info: dict[str, Any] = {}
+
+        async def ask(event: Any) -> None:
+            if isinstance(event, Question):
+                self._approvals[call.id] = event
+            await self.publish_from_tool(event)
+
         try:
             if tool is not None:
                 result = await tool.run(
                     arguments,
                     cancel_event=self.cancel_event,
-                    approval_publish=self.publish_from_tool,
+                    approval_publish=ask,
                     event_publish=self.publish_from_tool,
                 )
             elif self.remote is not None and is_remote(self.context, call.name):
                 result = await self.remote.execute_remote_tool(self.context, call.name, arguments)
             else:
                 return tool_outcome.unknown_tool(call, self.tools.list_tools())
+        except asyncio.CancelledError as problem:
+            if being_cancelled():
+                raise
+            if isinstance(problem, QuestionCancelled) or self.gate.was_cancelled():
+                self._escaping = QuestionCancelled()
+                return ToolFinished(call.id, "cancelled")
+            result = _failed(call, problem)
         except Exception as problem:
-            result = ToolResult(STATUS_FAILURE, error=str(problem) or type(problem).__name__)
+            result = _failed(call, problem)
         if tool is not None and not result.success:
             info = _on_denial(tool, arguments)
         return tool_outcome.finished(call, result, info)
@@ -199,19 +246,19 @@ class CallHandler:
             return None
         try:
             return tool.get_preview(dict(call.parsed))
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             _log.exception("get_preview of the tool %r fails", call.name)
             return None
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _failed(call: ToolCall, problem: BaseException) -> ToolResult:
+    log_failure(call.name, problem)
+    return ToolResult(STATUS_FAILURE, error=failure_text(problem))
 
 
 def _on_denial(tool: type[BaseTool], arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         return tool.on_denial(arguments) or {}
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         _log.exception("on_denial of the tool %r fails", tool.name)
         return {}

@@ -132,6 +132,7 @@ def _mermaid(made: Iterable[Edge], first: str, last: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Print the diagrams, or renew them in the page that is named. The exit status."""
     if not arguments:
         sys.stdout.write(diagrams() + "\n")
         return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oturn.agent_stream_state import MessageAssembler
 from oturn.driver import Report
@@ -22,10 +22,10 @@ from oturn.events import (
     ev_run_aborted,
     ev_tool_call_delta,
 )
-from oturn.questions import Publish
 from oturn.signals import (
     AssistantMessage,
     CallsDecided,
+    Cancelled,
     Signal,
     StepFailed,
     StepFinished,
@@ -44,6 +44,7 @@ from oturn.transport.base import (
 from oturn.transport.closing import closing
 from oturn.turn import TurnEnded
 from oturn.turn_calls import CallHandler
+from oturn.turn_publish import TurnPublish
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +55,14 @@ class TurnHandler:
 
     calls: CallHandler
     transport: ModelTransport
-    publish: Publish
+    publish: TurnPublish
     latency: Callable[[str], Awaitable[None]]
     deltas: ToolCallDeltas
     request: Callable[[], ModelRequest]
 
     def __post_init__(self) -> None:
         self._message = AssistantMessage()
+        self._coming: MessageAssembler | None = None  # an answer that is not whole
         self._places: list[int] = []
         self._model = ""
 
@@ -72,16 +74,20 @@ class TurnHandler:
                 await self.publish(ev_message_sent())
                 await self.latency("message_sent")
             case StepFinished(message):
-                self._message = message
+                self._message, self._coming = message, None
                 self.calls.keep_answer(message, self._places, self._model)
             case ToolFinished():
                 await self.calls.finished(signal)
+            case Cancelled():
+                self._keep_what_came()
             case TurnEnded():
+                if signal.outcome == "failed":
+                    await self.calls.tell_rest()
                 self.calls.close()
                 await self._ended(signal)
 
     async def call_model(self, effect: CallModel) -> StepFinished | StepFailed:
-        return await self.calls.stoppable(self._call_model())
+        return await self.calls.stoppable(self._call_model(), "the model's transport")
 
     async def decide(self, effect: DecideCalls, report: Report) -> CallsDecided:
         return await self.calls.decide(effect.calls)
@@ -96,7 +102,7 @@ class TurnHandler:
             _log.exception("the request to the model cannot be made")
             return StepFailed(f"API call failed: {problem}")
         self._model = request.model
-        assembler = MessageAssembler()
+        self._coming = assembler = MessageAssembler()
         try:
             async with closing(self.transport.stream(request)) as items:
                 async for item in items:
@@ -115,6 +121,14 @@ class TurnHandler:
         if self.calls.debug is not None and message.tool_calls:
             await self.calls.debug.assembled(message.tool_calls, self._places)
         return StepFinished(message)
+
+    def _keep_what_came(self) -> None:
+        """The text of an answer that was cut off, so that the history has what people have read.
+        Its calls, if any, are not run and not kept."""
+        coming, self._coming = self._coming, None
+        message = AssistantMessage() if coming is None else coming.message()
+        if message.text.strip():
+            self.calls.keep_answer(replace(message, tool_calls=()), [], self._model)
 
     async def _delta(self, item: StreamItem, place: int | None) -> None:
         match item:
@@ -142,12 +156,12 @@ class TurnHandler:
                     usage_data=None if usage is None else dict(usage),
                     reasoning=self._message.reasoning,
                 )
-                await self.publish(final)
+                await self.publish.ending(final)
             case "cancelled":
-                await self.publish(ev_run_aborted())
-                await self.publish(ev_assistant_final(""))
+                await self.publish.ending(ev_run_aborted())
+                await self.publish.ending(ev_assistant_final(""))
             case "needs_input":
-                await self.publish(ev_assistant_final(""))
+                await self.publish.ending(ev_assistant_final(""))
             case "empty" | "max_steps" | "failed":
-                await self.publish(ev_error(ending.reason))
-                await self.publish(ev_assistant_final(f"Error: {ending.reason}"))
+                await self.publish.ending(ev_error(ending.reason))
+                await self.publish.ending(ev_assistant_final(f"Error: {ending.reason}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from datetime import datetime
 
 from oturn.inputs import UserInput
@@ -20,7 +21,7 @@ def notices_of(tools: BaseToolRegistry) -> list[UserContent]:
         tool = tools.get_tool_class(name)
         try:
             notice = None if tool is None else tool.user_input_hook()
-        except Exception:
+        except (Exception, CancelledError):  # its own: nothing is awaited here
             _log.exception("user_input_hook of the tool %r fails", name)
             continue
         if notice is not None:

@@ -62,7 +62,7 @@ async def nucleus() -> None:
 async def agent(context: Context) -> None:
     Oturn("/tmp", configured())  # error: a Path
     Oturn(Path(), configured(), tools=[BaseToolRegistry])  # error: classes of tools
-    Oturn(Path(), configured(), lambda name, args: True)  # error: a policy is awaited
+    Oturn(Path(), configured(), lambda name, args: "yes")  # error: a policy gives a bool
     made = Oturn(Path(), configured())
     made.enqueue_user_input_nowait("hi", 3)  # error: status is a word
     await made.request_cancel_tool()  # error: not awaited

@@ -124,6 +124,8 @@ class Session:
                 case Failed():
                     return s.StepFailed(str(item.error))
             answer.feed(item)
+        if answer.error is not None:
+            return s.StepFailed(str(answer.error))
         return s.StepFinished(answer.message())
 
     async def decide(self, effect: DecideCalls, report: Report) -> s.CallsDecided:

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from oturn.events import ev_approval_request, ev_choice_request
 from oturn.model import UserContent
-from oturn.questions import Publish, Question, new_future, new_id
+from oturn.questions import Publish, Question, QuestionCancelled, new_future, new_id
 from oturn.tools.emitter import Emitter
+from oturn.tools.failures import failure_text, log_failure
 from oturn.tools.precheck import STATUS_DENY, STATUS_NEEDS_APPROVAL, ToolPrecheckResult
 from oturn.tools.schema import problems
+from oturn.tools.shape import forgotten_decorator
 from oturn.tools.threads import in_thread
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ STATUS_DENIED = "denied"
 
 
 class ToolType(Enum):
+    """How a tool works; for programs that show it. The runtime looks at `execute` itself."""
+
     SYNC = "sync"
     ASYNC = "async"
     STREAM = "stream"
@@ -40,6 +44,8 @@ class ToolType(Enum):
 
 @dataclass
 class ToolStreamEvent:
+    """A piece of what a tool streams, for tools that want a type for it."""
+
     type: str
     data: Any
     metadata: dict[str, Any] | None = None
@@ -57,6 +63,7 @@ class ToolResult:
 
     @property
     def success(self) -> bool:
+        """Whether `status` is "success"."""
         return self.status == STATUS_SUCCESS
 
 
@@ -82,7 +89,8 @@ class BaseTool(ABC):
 
     `execute` is a static function, sync or async, that takes the arguments of the call by
     name. It gets what it names besides: `cancel_event`, `event_publish` (async), `emit_event`
-    (sync, from any thread), `event_loop`. A sync one runs in a thread.
+    (sync, from any thread), `event_loop`. A sync one runs in a daemon thread, which the end of
+    the program cuts off.
     """
 
     if TYPE_CHECKING:  # tools give plain class attributes, which no checker allows for a property
@@ -100,7 +108,8 @@ class BaseTool(ABC):
 
     @property
     @abstractmethod
-    def schema(self) -> dict[str, Any]: ...
+    def schema(self) -> dict[str, Any]:
+        """What `get_schema` gives, on an instance."""
 
     @classmethod
     @abstractmethod
@@ -129,10 +138,12 @@ class BaseTool(ABC):
 
     @classmethod
     def get_request_template(cls, prefix: str) -> str | None:  # noqa: ARG003 for overriding
+        """A template of a call, for programs that show one; the runtime never asks for it."""
         return None
 
     @classmethod
     def get_response_template(cls, item: Any) -> str | None:  # noqa: ARG003 for overriding
+        """A template of a result, for programs that show one; the runtime never asks for it."""
         return None
 
     @classmethod
@@ -147,17 +158,21 @@ class BaseTool(ABC):
 
     @property
     def tool_type(self) -> ToolType:
+        """For programs that show it. How `execute` is called is seen from the function."""
         return ToolType.SYNC
 
     @property
     def requires_permission(self) -> bool:
+        """For programs that show it; what is asked before a call is up to `get_precheck`."""
         return False
 
     @property
     def is_destructive(self) -> bool:
+        """Whether it changes what cannot be got back; for programs that show it."""
         return False
 
     def format_result(self, result: ToolResult) -> str:
+        """A result as text for people: its content, or its error and metadata as JSON."""
         if result.success:
             if isinstance(result.content, (dict, list)):
                 return json.dumps(result.content, ensure_ascii=False, indent=2, default=str)
@@ -274,7 +289,8 @@ class BaseTool(ABC):
                 problem.needs_user_input,
             )
         except (Exception, SystemExit) as problem:
-            return ToolResult(STATUS_FAILURE, error=str(problem) or type(problem).__name__)
+            log_failure(str(cls.name), problem)
+            return ToolResult(STATUS_FAILURE, error=failure_text(problem))
         return value if isinstance(value, ToolResult) else ToolResult(STATUS_SUCCESS, value)
 
     @classmethod
@@ -291,19 +307,25 @@ class BaseToolRegistry:
         self._tools: dict[str, type[BaseTool]] = {}
 
     def auto_register_tool(self, tool: type[BaseTool]) -> None:
-        """Raises ValueError for a class that cannot be made an instance of, or has no name."""
+        """Raises ValueError for a class that cannot be made an instance of, has no name, or
+        lacks a decorator where a function is called on the class."""
         try:
             name: object = tool().name
         except (TypeError, AttributeError) as problem:
             raise ValueError(f"{_class_name(tool)} is no whole tool: {problem}") from problem
         if not isinstance(name, str) or not name:
             raise ValueError(f"{_class_name(tool)} has no name: set `name` to a word.")
+        forgotten = forgotten_decorator(tool)
+        if forgotten:
+            raise ValueError(forgotten)
         self._tools.setdefault(name, tool)
 
     def get_tool_class(self, name: str) -> type[BaseTool] | None:
+        """The tool of this name; None when there is none."""
         return self._tools.get(name)
 
     def list_tools(self) -> list[str]:
+        """The names, in the order of registration."""
         return list(self._tools)
 
     def get_schemas(self) -> list[dict[str, Any]]:
@@ -328,7 +350,7 @@ async def _ask(question: Question, publish: Publish, by_policy: str) -> Any:
         await publish(question.given_up(by_policy))
         return False
     if settled.cancelled():
-        raise asyncio.CancelledError
+        raise QuestionCancelled
     return False if settled.exception() is not None else settled.result()
 
 

@@ -57,6 +57,7 @@ class Emitter:
             self._pump.result()  # what the publisher raised
 
     async def publish(self, event: Any) -> None:
+        """Publish now, on the loop. Without effect where nobody listens."""
         if self._publish is not None:
             await self._publish(event)
 

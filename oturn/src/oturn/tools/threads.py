@@ -1,7 +1,7 @@
 """Runs a plain function in a thread of its own, and waits for it without blocking the loop.
 
 Not in the loop's pool: a function that ignores a cancel would keep its place there, until
-none was left for others.
+none was left for others. A daemon thread: one that hangs does not keep the program from its end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def in_thread(name: str, function: Callable[..., Any], given: Mapping[str,
         else:
             tell(value, None)
 
-    threading.Thread(target=work, name=f"oturn-tool-{name}").start()
+    threading.Thread(target=work, name=f"oturn-tool-{name}", daemon=True).start()
     return await outcome
 
 
@@ -54,4 +54,6 @@ def _settle(outcome: asyncio.Future[Any], value: Any, problem: Exception | None)
 
 
 def _as_failure(problem: BaseException) -> RuntimeError:
-    return RuntimeError(f"The tool ended with {type(problem).__name__}: {problem}")
+    failure = RuntimeError(f"The tool ended with {type(problem).__name__}: {problem}".rstrip(": "))
+    failure.__cause__ = problem
+    return failure

@@ -22,6 +22,7 @@ from oturn.transport import endpoint, failures
 from oturn.transport.base import ModelRequest
 from oturn.transport.chat_completions import request_body
 from oturn.transport.dialects import Body, Dialect, dialect_for
+from oturn.transport.failures import Hide
 from oturn.transport.retry import RetryNotice, RetryPolicy
 
 _log = logging.getLogger(__name__)
@@ -31,13 +32,13 @@ _log = logging.getLogger(__name__)
 class Asker:
     """What all requests of a transport share. Time and chance are given, so that tests need none.
 
-    `dialects`: by model, what its server is known to need. `hidden` takes the key out of an
-    error, for whoever it is told to.
+    `dialects`: by model, what its server is known to need. `hide` takes the key out of what
+    others wrote: the server likes to quote it when it refuses it.
     """
 
     url: str
     timeout: float | None
-    hidden: Callable[[ModelError], ModelError]
+    hide: Hide
     policy: RetryPolicy
     on_retry: Callable[[RetryNotice], None] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -79,14 +80,16 @@ class Asking:
         body = await endpoint.read(response, endpoint.MAX_ERROR_BYTES)
         self._refusal = body.decode("utf-8", "replace")
         self._lost = False
-        return refusal(response, self._refusal, self._asker.url, self._model)
+        return refusal(response, self._refusal, self._asker.url, self._model, self._asker.hide)
 
     def broken(self, problem: httpx2.HTTPError) -> ModelError:
         """The error of a connection that failed or broke."""
         self._refusal = ""
         # A server that is silent for the whole timeout is not asked to be so again.
-        self._lost = isinstance(problem, httpx2.NetworkError | httpx2.RemoteProtocolError)
-        return endpoint.broken(problem, self._asker.url, self._asker.timeout)
+        # Nor one without TLS, or with a certificate that is not trusted.
+        lost = isinstance(problem, httpx2.NetworkError | httpx2.RemoteProtocolError)
+        self._lost = lost and not endpoint.about_tls(problem)
+        return endpoint.broken(problem, self._asker.url, self._asker.timeout, self._asker.hide)
 
     async def again(self, error: ModelError) -> bool:
         """Whether to send `content` once more; waits before, if that is what helps."""
@@ -116,11 +119,10 @@ class Asking:
         if wait is None:
             return False
         self._sent += 1
-        told = asker.hidden(error)
-        _log.info("Asking again in %.1f s: %s", wait, told.message)
+        _log.info("Asking again in %.1f s: %s", wait, error.message)
         if asker.on_retry is not None:
             try:
-                asker.on_retry(RetryNotice(told, wait, self._sent, asker.policy.requests))
+                asker.on_retry(RetryNotice(error, wait, self._sent, asker.policy.requests))
             except Exception:  # a stream never throws, whatever the caller's hook does
                 _log.exception("The on_retry hook failed.")
         await asker.sleep(wait)
@@ -134,12 +136,12 @@ def _encoded(body: Body) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def refusal(response: httpx2.Response, body: str, url: str, model: str) -> ModelError:
+def refusal(response: httpx2.Response, body: str, url: str, model: str, hide: Hide) -> ModelError:
     """The error that an answer other than 2xx stands for, from its text."""
     status = response.status_code
     if response.is_redirect:
-        target = response.headers.get("location", "elsewhere")
+        target = hide(response.headers.get("location", "elsewhere"))
         text = f"{url} points to {target}: use that address in the base URL."
         return ModelError("refused", text, status)
     wait = endpoint.retry_after(response.headers)
-    return failures.from_response(url, status, body, model=model, retry_after=wait)
+    return failures.from_response(url, status, body, model=model, retry_after=wait, hide=hide)

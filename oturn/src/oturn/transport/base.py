@@ -30,11 +30,15 @@ class ModelRequest:
 
 @dataclass(slots=True)
 class TextDelta:
+    """A fragment of the answer."""
+
     text: str
 
 
 @dataclass(slots=True)
 class ReasoningDelta:
+    """A fragment of the reasoning."""
+
     text: str
 
 

@@ -8,6 +8,7 @@ the one `json.loads`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,10 +25,18 @@ from oturn.transport.base import (
     UsageReport,
 )
 from oturn.transport.event_stream import MAX_EVENT_BYTES, EventStreamDecoder
+from oturn.transport.failures import Hide
 from oturn.transport.think_tags import ThinkTagFilter, ThinkTags
 
 #: An answer that comes as one JSON object is held until its end; a larger one is none.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+#: And one that streams: a token takes some 300 bytes, so this is more than any model writes.
+MAX_STREAM_BYTES = 512 * 1024 * 1024
+
+#: How much of something that is no event stream is kept, to say what it looks like.
+_HEAD_BYTES = 1_000
+#: What the first line of an event stream looks like.
+_FIELD = re.compile(r"\s*(:|(data|event|id|retry)\b)")
 
 _object_at_start = json.JSONDecoder().raw_decode
 
@@ -50,7 +59,9 @@ def request_body(request: ModelRequest, *, stream: bool = True) -> dict[str, Any
     return body
 
 
-def whole_answer(body: bytes) -> dict[str, Any] | ModelError:
+def whole_answer(
+    body: bytes, server: str = "The model server", hide: Hide = str
+) -> dict[str, Any] | ModelError:
     """The object of an answer that did not stream, or why there is none."""
     if len(body) > MAX_ANSWER_BYTES:
         return _too_large("an answer", MAX_ANSWER_BYTES)
@@ -60,20 +71,33 @@ def whole_answer(body: bytes) -> dict[str, Any] | ModelError:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        return _not_understood(text)
-    return _error_in(answer) or answer
+        return failures.no_answer(text, server, hide)
+    return _error_in(answer, hide) or answer
 
 
 class ChatDecoder:
-    """Stream items from the bytes of one answer. `ended` is set with the last item.
+    """Stream items from the bytes of one answer. `ended` is set with the last item; `heard`
+    counts events, which comments are not, or pieces of an answer that does not stream.
 
-    `told` is called with the data of each event, for people who look for a fault.
+    `told` is called with the data of each event, for people who look for a fault. `server` is
+    how sentences name where the bytes come from; `hide` takes secrets out of what they quote.
     """
 
     def __init__(
-        self, think_tags: ThinkTags = "auto", told: Callable[[str], None] | None = None
+        self,
+        think_tags: ThinkTags = "auto",
+        told: Callable[[str], None] | None = None,
+        *,
+        server: str = "The model server",
+        hide: Hide = str,
     ) -> None:
         self.ended = False
+        self.heard = 0
+        self._left = MAX_STREAM_BYTES
+        self._server = server
+        self._hide = hide
+        self._begun = False  # an event has come
+        self._head = b""  # until then: the beginning of what came
         self._events = EventStreamDecoder()
         self._body = bytearray()  # of an answer that does not stream
         self._items: list[StreamItem] = []
@@ -84,15 +108,21 @@ class ChatDecoder:
 
     def feed(self, chunk: bytes) -> list[StreamItem]:
         """The items that these bytes complete; nothing any more once the stream has ended."""
+        if not self._begun and len(self._head) < _HEAD_BYTES:
+            self._head += chunk[:_HEAD_BYTES]
         for data in self._events.feed(chunk):
             self._take(data)
         if self._events.overflowed and not self.ended:
             self._failed(_too_large("one event", MAX_EVENT_BYTES))
+        self._left -= len(chunk)
+        if self._left < 0 and not self.ended:
+            self._failed(_too_large("an answer", MAX_STREAM_BYTES))
         return self._taken()
 
     def feed_body(self, chunk: bytes) -> list[StreamItem]:
         """In place of `feed`, for an answer that is one JSON object: its items come at the end."""
         if not self.ended:
+            self.heard += 1
             self._body += chunk
             if len(self._body) > MAX_ANSWER_BYTES:
                 self._body.clear()
@@ -112,8 +142,16 @@ class ChatDecoder:
             if self._finish is not None:
                 self._finished()
             else:
-                self._failed(broken or _ended_early())
+                self._failed(broken or self._ended_early())
         return self._taken()
+
+    def _ended_early(self) -> ModelError:
+        head = (bytes(self._body[:_HEAD_BYTES]) or self._head).decode("utf-8", "replace")
+        said_nothing = self._body and not self._items
+        if said_nothing or not (self._begun or _FIELD.match(head)):
+            return failures.no_answer(head, self._server, self._hide)
+        text = f"{self._server} ended its answer before it was whole: try again."
+        return ModelError("broken", text)
 
     def _taken(self) -> list[StreamItem]:
         items, self._items = self._items, []
@@ -122,6 +160,8 @@ class ChatDecoder:
     def _take(self, data: str) -> None:
         if self.ended:
             return
+        self._begun = True
+        self.heard += 1
         if self._told is not None:
             self._told(data)
         try:
@@ -135,12 +175,12 @@ class ChatDecoder:
         elif data.strip() == "[DONE]":
             self._finished()
         else:
-            self._failed(_not_understood(data))
+            self._failed(failures.no_answer(data, self._server, self._hide))
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         choices = chunk.get("choices")
         if chunk.get("error") or not choices:
-            problem = _error_in(chunk)
+            problem = _error_in(chunk, self._hide)
             if problem is not None:
                 self._failed(problem)
                 return
@@ -280,31 +320,17 @@ def _without_halves(value: Any) -> Any:
     return json.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
-def _error_in(chunk: Mapping[str, Any]) -> ModelError | None:
+def _error_in(chunk: Mapping[str, Any], hide: Hide) -> ModelError | None:
     """The error that a chunk is: under `error`, or the chunk itself (vLLM and Mistral)."""
     problem = chunk.get("error")
     if not problem and chunk.get("object") == "error":
         problem = chunk
-    return failures.from_error_object(problem) if problem else None
-
-
-def _ended_early() -> ModelError:
-    text = "The model server ended its answer before it was whole: try again."
-    return ModelError("broken", text)
+    return failures.from_error_object(problem, hide) if problem else None
 
 
 def _too_large(what: str, limit: int) -> ModelError:
     text = (
         f"The model server sent {what} of more than {limit // (1024 * 1024)} MiB, which no model "
         "does: check that the base URL is that of an OpenAI-compatible API."
-    )
-    return ModelError("broken", text)
-
-
-def _not_understood(data: str) -> ModelError:
-    shown = " ".join(data[:1_000].split())[:80]
-    text = (
-        f"The model server sent something that is no chat-completions stream ({shown!r}): "
-        "check that the base URL is that of an OpenAI-compatible API."
     )
     return ModelError("broken", text)

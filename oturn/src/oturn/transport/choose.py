@@ -14,7 +14,7 @@ from oturn.runtime_config import OturnConfig, OturnModelConfig
 from oturn.transport.client import OpenAIClient
 from oturn.transport.litellm import LiteLLMTransport, litellm_is_installed
 from oturn.transport.openai import DEFAULT_TIMEOUT
-from oturn.transport.routing import model_as_sent, route
+from oturn.transport.routing import model_as_sent, route, unknown_model
 
 
 def transport_for(
@@ -48,11 +48,7 @@ def transport_for(
             think_tags=config.model_config.think_tags,
         )
     if not litellm_is_installed():
-        raise MissingExtraError(
-            f"It is not known where the model {model!r} is: set api_base of OturnProviderConfig "
-            "to the base URL of an OpenAI-compatible server, like http://localhost:8000/v1, or "
-            'install LiteLLM, which knows more providers: pip install "oturn[litellm]".'
-        )
+        raise MissingExtraError(unknown_model(model, api_base))
     return LiteLLMTransport(
         model=model,
         timeout=timeout,

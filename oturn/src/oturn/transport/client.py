@@ -84,6 +84,8 @@ class OpenAIClient(OpenAITransport):
                         yield {"type": kind, "text": text, "model": self.model}
                     case ToolCallDelta():
                         place = places.feed(item)
+                        if places.error is not None:
+                            raise ModelServerError(places.error)
                         if tool_stream:
                             yield self._fragment(item, place)
                     case UsageReport():
@@ -97,10 +99,9 @@ class OpenAIClient(OpenAITransport):
         yield {"type": "assistant_done", "usage": known, "id": None, "model": self.model}
 
     def _fragment(self, delta: ToolCallDelta, place: int | None) -> Event:
-        index = place if delta.index is None else delta.index
         told = {"tool_call_id": delta.id, "name": delta.name, "arguments": delta.arguments}
-        event: Event = {"type": "tool_call_delta", "output_index": index, "model": self.model}
+        event: Event = {"type": "tool_call_delta", "output_index": place, "model": self.model}
         return event | {key: value for key, value in told.items() if value}
 
     def _print(self, what: str, value: object) -> None:
-        print(f"oturn {what}: {value}", file=sys.stderr, flush=True)  # noqa: T201 what debugging is for
+        print(f"oturn {what}: {self._hide(str(value))}", file=sys.stderr, flush=True)  # noqa: T201 what debugging is for

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx2
 
 from oturn.errors import ConfigError, ModelError
+from oturn.transport.failures import Hide
 
 #: A server that is there accepts a connection at once; waiting longer only delays the message.
 CONNECT_TIMEOUT = 10.0
@@ -26,8 +28,13 @@ KEEPALIVE_SECONDS = 3.0
 DRAIN_SECONDS = 0.1
 #: And how much is read for it: nothing of use follows.
 DRAIN_BYTES = 64 * 1024
+#: Comments keep a connection alive, for so many times the silence that is endured.
+COMMENTS_FACTOR = 10
 #: How much of a refusal is read: far more than is quoted, and no more than is worth holding.
 MAX_ERROR_BYTES = 1024 * 1024
+#: How OpenSSL says that a connection came about, and TLS did not.
+_TLS = re.compile(r"\bSSL\b|\bTLS\b|CERTIFICATE_", re.IGNORECASE)
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED")
 
 
 def checked(base_url: str) -> httpx2.URL:
@@ -41,10 +48,28 @@ def checked(base_url: str) -> httpx2.URL:
             f"The base URL {base_url!r} is no web address: "
             "write it like http://localhost:8000/v1, with http:// or https://."
         )
+    if url.port is not None and not 0 < url.port < 1 << 16:
+        raise ConfigError(
+            f"The base URL {base_url!r} has the port {url.port}, and ports go from 1 to 65535."
+        )
+    try:
+        url.host.encode("idna")
+    except UnicodeError as problem:
+        raise ConfigError(f"The base URL {base_url!r} names no host: {problem}") from problem
     return url
 
 
+def checked_timeout(timeout: object) -> float | None:
+    """Seconds of silence. Raises ConfigError for anything but a number above 0, or None."""
+    if timeout is None or (isinstance(timeout, int | float) and timeout > 0):
+        return timeout
+    raise ConfigError(
+        f"The timeout {timeout!r} is none: give seconds above 0, or None to wait without end."
+    )
+
+
 def path(base: httpx2.URL, name: str) -> str:
+    """The path of a URL below the base."""
     return f"{base.path.rstrip('/')}/{name}"
 
 
@@ -92,6 +117,7 @@ def _tls(scheme: str) -> ssl.SSLContext:
 
 
 def is_plain_json(response: httpx2.Response) -> bool:
+    """Whether an answer came in one piece, and not as a stream."""
     return str(response.headers.get("content-type", "")).startswith("application/json")
 
 
@@ -124,6 +150,35 @@ async def drain(chunks: AsyncIterator[bytes]) -> None:
                     return
 
 
+class Silence:
+    """How long a server has sent nothing but comments (`: ping`), by this clock.
+
+    A silence of `timeout` seconds ends a request by itself. Comments say that an answer is still
+    being made, and are believed COMMENTS_FACTOR times as long; with None for ever.
+    """
+
+    def __init__(self, timeout: float | None, clock: Callable[[], float]) -> None:
+        self._limit = None if timeout is None else COMMENTS_FACTOR * timeout
+        self._clock = clock
+        self._heard = 0
+        self._since: float | None = None
+
+    def too_long(self, heard: int, url: str) -> ModelError | None:
+        """To be asked after each piece, with the number of events so far."""
+        if heard != self._heard or self._limit is None:
+            self._heard, self._since = heard, None
+            return None
+        now = self._clock()
+        self._since = now if self._since is None else self._since
+        if now - self._since <= self._limit:
+            return None
+        text = (
+            f"{url} kept the connection alive for {self._limit:g} s and sent nothing of an answer: "
+            "try again, or allow more time (timeout)."
+        )
+        return ModelError("timeout", text)
+
+
 def retry_after(given: httpx2.Headers) -> float | None:
     """Seconds, from Azure's header or from a number or a date (RFC 9110, section 10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
@@ -140,9 +195,22 @@ def retry_after(given: httpx2.Headers) -> float | None:
         return None
 
 
-def broken(problem: httpx2.HTTPError, url: str, timeout: float | None) -> ModelError:
+def about_tls(problem: httpx2.HTTPError) -> bool:
+    """Whether there is somebody, with whom no TLS connection can be made."""
+    return isinstance(problem, httpx2.ConnectError) and _TLS.search(str(problem)) is not None
+
+
+def broken(
+    problem: httpx2.HTTPError, url: str, timeout: float | None, hide: Hide = str
+) -> ModelError:
     """What it means that no answer came, or not all of it."""
-    why = str(problem) or type(problem).__name__
+    why = hide(str(problem)) or type(problem).__name__
+    if about_tls(problem):
+        if _UNTRUSTED.search(why):
+            text = f"The certificate of {url} is not trusted ({why}): check the address in it."
+        else:
+            text = f"{url} answers, but not with TLS ({why}): try http:// in the base URL."
+        return ModelError("unreachable", text)
     if isinstance(problem, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
         text = f"Nothing answers at {url} ({why}): start the model server, or check the base URL."
         return ModelError("unreachable", text)

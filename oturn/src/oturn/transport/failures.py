@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from oturn.errors import ModelError, ModelErrorKind
 
 #: How much of an error body is quoted: enough for a sentence, not for a web page.
 QUOTED_CHARACTERS = 300
+
+Hide: TypeAlias = Callable[[str], str]
+"""Takes secrets out of a text that others wrote."""
+
+#: Secrets of at least this many characters are taken out wherever they stand, shorter ones where
+#: they stand alone: `local` is a usual key of servers that want none, and is also half a word.
+LONG_SECRET = 8
 
 #: How much of a text is looked at for that.
 _LOOKED_AT = 4_000
@@ -44,11 +51,35 @@ _STATUS_NAMES = {
 _NO_MODEL = re.compile(r"model", re.IGNORECASE)
 
 
+def hiding(secrets: Iterable[str], shown: str = "[the API key]") -> Hide:
+    """Puts `shown` in the place of each secret in what a server sent, or a library says.
+
+    Not for our own sentences: the address in them may hold the same letters.
+    """
+    # The longest first: one may begin with another.
+    wanted = sorted({secret for secret in secrets if secret.strip()}, key=len, reverse=True)
+    if not wanted:
+        return str
+    found = re.compile("|".join(map(_secret_pattern, wanted)))
+    return lambda text: found.sub(lambda _: shown, text)
+
+
+def _secret_pattern(secret: str) -> str:
+    pattern = re.escape(secret)
+    return pattern if len(secret) >= LONG_SECRET else rf"(?<![\w-]){pattern}(?![\w-])"
+
+
 def from_response(
-    url: str, status: int, body: str, *, model: str = "", retry_after: float | None = None
+    url: str,
+    status: int,
+    body: str,
+    *,
+    model: str = "",
+    retry_after: float | None = None,
+    hide: Hide = str,
 ) -> ModelError:
     """The error that an HTTP answer other than 2xx stands for."""
-    detail = detail_of(body)
+    detail = detail_of(body, hide)
     kind = _kind(status, detail)
     if kind == "not_found":
         text = _not_found(url, model, detail)
@@ -59,9 +90,9 @@ def from_response(
     return ModelError(kind, text, status, retry_after)
 
 
-def from_error_object(problem: object) -> ModelError:
+def from_error_object(problem: object, hide: Hide = str) -> ModelError:
     """The error that an `error` object inside a stream stands for."""
-    detail = _words(problem) or "no reason given"
+    detail = _words(problem, hide) or "no reason given"
     status = _status_of(problem)
     kind: ModelErrorKind = "server"
     if _TOO_LONG.search(detail):
@@ -85,36 +116,52 @@ def _status_of(problem: object) -> int | None:
     return None
 
 
-def detail_of(body: str) -> str:
+def no_answer(text: str, server: str = "The model server", hide: Hide = str) -> ModelError:
+    """The error of a body that came with a good status and is no answer of a model."""
+    start = " ".join(hide(text[:_LOOKED_AT]).split())
+    cure = "check the base URL, and whether a login page or a proxy stands before the API."
+    if not start:
+        said = f"{server} sent an empty answer, as no OpenAI-compatible API does: {cure}"
+    elif start.startswith("<"):
+        said = f"{server} sent a web page, and is no OpenAI-compatible API: {cure}"
+    else:
+        said = (
+            f"{server} sent something that is no chat-completions stream ({start[:80]!r}): "
+            "check that the base URL is that of an OpenAI-compatible API."
+        )
+    return ModelError("broken", said)
+
+
+def detail_of(body: str, hide: Hide = str) -> str:
     """The sentence inside an error body of any usual shape; empty when there is none to quote."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        plain = " ".join(body[:_LOOKED_AT].split())
+        plain = " ".join(hide(body[:_LOOKED_AT]).split())
         return "" if plain.startswith("<") else plain[:QUOTED_CHARACTERS]
-    return _words(value)
+    return _words(value, hide)
 
 
-def _words(value: object, depth: int = 0) -> str:
+def _words(value: object, hide: Hide, depth: int = 0) -> str:
     if isinstance(value, str):
-        return " ".join(value[:_LOOKED_AT].split())[:QUOTED_CHARACTERS]
+        return " ".join(hide(value[:_LOOKED_AT]).split())[:QUOTED_CHARACTERS]
     if depth == _DEEPEST:
         return ""
     if isinstance(value, list) and value:
-        return _words(value[0], depth + 1)
+        return _words(value[0], hide, depth + 1)
     if isinstance(value, Mapping):
         for key in ("error", "message", "detail", "msg"):
-            found = _words(value.get(key), depth + 1)
+            found = _words(value.get(key), hide, depth + 1)
             if found:
-                return _with_code(found, value)
+                return _with_code(found, value, hide)
     return ""
 
 
-def _with_code(words: str, value: Mapping[str, Any]) -> str:
+def _with_code(words: str, value: Mapping[str, Any], hide: Hide) -> str:
     """Keep a telling code (`context_length_exceeded`) that the words leave out."""
     code = value.get("code") or value.get("type")
     if isinstance(code, str) and "_" in code and code not in words:
-        return f"{words} ({code[:QUOTED_CHARACTERS]})"
+        return f"{words} ({hide(code)[:QUOTED_CHARACTERS]})"
     return words
 
 

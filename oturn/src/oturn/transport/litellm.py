@@ -262,9 +262,7 @@ class LiteLLMTransport:
         print(f"oturn litellm {what}: {self._shown(str(value))}", file=sys.stderr, flush=True)  # noqa: T201 what the debug settings are for
 
     def _shown(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):  # one may begin with another
-            text = text.replace(secret, "[secret]")
-        return text
+        return failures.hiding(self._secrets, "[secret]")(text)
 
     def _told(self, problem: Exception, model: str, *, begun: bool) -> ModelError:
         said = self._shown(" ".join(str(problem).split()) or type(problem).__name__)

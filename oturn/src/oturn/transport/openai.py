@@ -14,7 +14,6 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -30,6 +29,8 @@ from oturn.transport.chat_completions import (
     whole_answer,
 )
 from oturn.transport.endpoint import CONNECT_TIMEOUT
+from oturn.transport.failures import hiding
+from oturn.transport.providers import parses_calls
 from oturn.transport.retry import RetryNotice, RetryPolicy
 from oturn.transport.think_tags import ThinkTags
 
@@ -53,12 +54,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 class OpenAITransport:
     """A `ModelTransport` for `POST <base_url>/chat/completions`.
 
-    `timeout`: seconds of silence that are endured, None for any. `query` is added to every
-    URL. A `client` that is given is used as it is and never closed here. `think_tags`: see
-    `oturn.transport.think_tags`. `text_tool_calls`: calls that come as text are recognised, see
-    `oturn.text_calls`. `retry`: how often a request is sent; `on_retry` hears of each
+    `timeout`: seconds of silence that are endured, None for any; ten times as many in which only
+    comments come. `query` is added to every URL. A `client` that is given is used as it is and
+    never closed here. `think_tags`: see `oturn.transport.think_tags`. `text_tool_calls`: calls
+    that come as text are recognised, see `oturn.text_calls`; None: unless a provider is asked
+    that is known to parse them. `retry`: how often a request is sent; `on_retry` hears of each
     further one. `debug_request` and `debug_sse` print what is sent and what comes to stderr,
-    without the key. Raises ConfigError for a base URL or key that cannot be sent at all.
+    without the key. Raises ConfigError for a base URL, key or timeout that cannot be used.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class OpenAITransport:
         *,
         query: Mapping[str, str] | None = None,
         think_tags: ThinkTags = "auto",
-        text_tool_calls: bool = True,
+        text_tool_calls: bool | None = None,
         retry: RetryPolicy | None = None,
         on_retry: Callable[[RetryNotice], None] | None = None,
         debug_request: bool = False,
@@ -81,18 +83,20 @@ class OpenAITransport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base = endpoint.checked(base_url)
-        self._key = (api_key or "").strip()
+        self._hide = hiding([(api_key or "").strip()])
         self._headers = endpoint.headers(api_key, extra_headers)
         self._query = dict(query or {})
-        self._timeout = timeout
+        self._timeout = endpoint.checked_timeout(timeout)
         self._client = client
         self._owns_client = client is None
         self._think_tags = think_tags
+        if text_tool_calls is None:
+            text_tool_calls = not parses_calls(self._base.host)
         self._text_tool_calls = text_tool_calls
         self._debug_request = debug_request
-        self._told = self._tell if debug_sse else None
+        self._told = self._tell_event if debug_sse else None
         policy = retry or RetryPolicy()
-        self._asker = Asker(self.url, timeout, self._hidden, policy, on_retry, sleep, chance, clock)
+        self._asker = Asker(self.url, timeout, self._hide, policy, on_retry, sleep, chance, clock)
 
     @property
     def url(self) -> str:
@@ -106,7 +110,7 @@ class OpenAITransport:
             yield Failed(problem.error)
             return
         while True:
-            decoder = ChatDecoder(self._think_tags, self._told)
+            decoder = ChatDecoder(self._think_tags, self._told, server=self.url, hide=self._hide)
             calls = TextCalls(request, on=self._text_tool_calls)
             last: list[StreamItem] = []
             broken: ModelError | None = None
@@ -117,16 +121,23 @@ class OpenAITransport:
                         asking.accepted()
                         whole = endpoint.is_plain_json(response)
                         feed = decoder.feed_body if whole else decoder.feed
+                        silence = endpoint.Silence(self._timeout, self._asker.clock)
                         chunks = endpoint.chunks(response)
                         async for chunk in chunks:
                             items = feed(chunk)
+                            if decoder.ended and type(items[-1]) is Failed:
+                                last = items  # it may be asked again
+                            else:
+                                for item in calls.feed_all(items):
+                                    begun = True
+                                    yield item
                             if decoder.ended:
-                                last = items
                                 await endpoint.drain(chunks)
                                 break
-                            for item in calls.feed_all(items):
-                                begun = True
-                                yield item
+                            if not items:
+                                broken = silence.too_long(decoder.heard, self.url)
+                                if broken is not None:
+                                    break
                     else:
                         broken = await asking.refused(response)
             except httpx2.HTTPError as problem:
@@ -136,7 +147,7 @@ class OpenAITransport:
                     begun = True
                     yield item
                 elif begun or not await asking.again(item.error):
-                    yield Failed(self._hidden(item.error))
+                    yield item
                     return
             if begun:
                 return
@@ -152,7 +163,8 @@ class OpenAITransport:
                 async with self._open(asking) as response:
                     if response.is_success:
                         asking.accepted()
-                        answer = whole_answer(await endpoint.read(response, MAX_ANSWER_BYTES))
+                        body = await endpoint.read(response, MAX_ANSWER_BYTES)
+                        answer = whole_answer(body, self.url, self._hide)
                     else:
                         answer = await asking.refused(response)
             except httpx2.HTTPError as problem:
@@ -160,7 +172,7 @@ class OpenAITransport:
             if not isinstance(answer, ModelError):
                 return answer
             if not await asking.again(answer):
-                raise ModelServerError(self._hidden(answer))
+                raise ModelServerError(answer)
 
     async def aclose(self) -> None:
         if self._client is not None and self._owns_client:
@@ -168,7 +180,7 @@ class OpenAITransport:
 
     def _open(self, asking: Asking) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
         if self._debug_request:
-            self._tell(self._described(asking))
+            _tell(self._described(asking))
         if self._client is None:
             self._client = endpoint.new_client(self._base, self._timeout)
         url = self._base.copy_with(path=endpoint.path(self._base, "chat/completions"))
@@ -179,22 +191,22 @@ class OpenAITransport:
             headers=self._headers,
         )
 
-    def _hidden(self, error: ModelError) -> ModelError:
-        """The error without our key, which servers like to quote when they refuse it."""
-        return _without(self._key, error)
-
     def _described(self, asking: Asking) -> str:
         """A request for people: headers and query that may hold secrets by their names only."""
         lines = [f"POST {self.url}"]
         for kind, fields in (("header", self._headers), ("query", self._query)):
             for name, value in fields.items():
-                lines.append(f"{kind} {name}: {'…' if _SECRET.search(name) else value}")
-        lines.append(json.dumps(asking.body, ensure_ascii=False, indent=1))
+                shown = "…" if _SECRET.search(name) else self._hide(value)
+                lines.append(f"{kind} {name}: {shown}")
+        lines.append(self._hide(json.dumps(asking.body, ensure_ascii=False, indent=1)))
         return "\n".join(lines)
 
-    def _tell(self, text: str) -> None:
-        hidden = text.replace(self._key, "[the API key]") if self._key else text
-        sys.stderr.write(f"oturn: {_CONTROL.sub('?', hidden)}\n")
+    def _tell_event(self, data: str) -> None:
+        _tell(self._hide(data))
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"oturn: {_CONTROL.sub('?', text)}\n")
 
 
 async def list_models(
@@ -212,22 +224,19 @@ async def list_models(
     url = base.copy_with(path=endpoint.path(base, "models"))
     shown = endpoint.shown(base, "models")
     headers = endpoint.headers(api_key, extra_headers)
+    hide = hiding([(api_key or "").strip()])
     try:
         async with (
-            endpoint.new_client(base, timeout) as client,
+            endpoint.new_client(base, endpoint.checked_timeout(timeout)) as client,
             client.stream("GET", url, headers=headers) as response,
         ):
             body = await endpoint.read(response, MAX_LIST_BYTES)
             if not response.is_success:
-                error = refusal(response, body.decode("utf-8", "replace"), shown, "")
-                raise ModelServerError(_without((api_key or "").strip(), error))
+                said = body.decode("utf-8", "replace")
+                raise ModelServerError(refusal(response, said, shown, "", hide))
     except httpx2.HTTPError as problem:
-        raise ModelServerError(endpoint.broken(problem, shown, timeout)) from problem
+        raise ModelServerError(endpoint.broken(problem, shown, timeout, hide)) from problem
     return _models(body, shown)
-
-
-def _without(key: str, error: ModelError) -> ModelError:
-    return replace(error, message=error.message.replace(key, "[the API key]")) if key else error
 
 
 def _models(body: bytes, shown: str) -> list[ModelInfo]:

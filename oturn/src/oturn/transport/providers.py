@@ -6,6 +6,7 @@ that is not here is asked through LiteLLM, or by setting `api_base`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ class Provider:
     that `needs_key` is hosted; the others are programs on one's own machine. `root`: the path
     of the compatible endpoint, added to an address that has no path. `names_models`: catalogues
     of other providers begin names of models with this prefix (`anthropic/claude-…`), so that
-    it is kept when `api_base` says that another server is asked.
+    it is kept when `api_base` says that another server is asked. `parses_calls`: its server is
+    documented to understand the tool calls of its models, so that none is looked for in text.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Provider:
     needs_key: bool = True
     root: str = ""
     names_models: bool = False
+    parses_calls: bool = False
 
 
 _ROWS = (
@@ -38,6 +41,7 @@ _ROWS = (
         "https://platform.openai.com/docs/api-reference",
         ("OPENAI_API_KEY",),
         ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+        parses_calls=True,
     ),
     Provider(
         "anthropic",
@@ -45,50 +49,64 @@ _ROWS = (
         "https://platform.claude.com/docs/en/api/openai-sdk",
         ("ANTHROPIC_API_KEY",),
         names_models=True,
+        parses_calls=True,
     ),
     Provider(
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "https://ai.google.dev/gemini-api/docs/openai",
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        parses_calls=True,
     ),
     Provider(
         "deepseek",
         "https://api.deepseek.com",
         "https://api-docs.deepseek.com/",
         ("DEEPSEEK_API_KEY",),
+        parses_calls=True,
     ),
     Provider(
         "mistral",
         "https://api.mistral.ai/v1",
         "https://docs.mistral.ai/api/",
         ("MISTRAL_API_KEY",),
+        parses_calls=True,
     ),
     Provider(
         "groq",
         "https://api.groq.com/openai/v1",
         "https://console.groq.com/docs/openai",
         ("GROQ_API_KEY",),
+        parses_calls=True,
     ),
     Provider(
         "openrouter",
         "https://openrouter.ai/api/v1",
         "https://openrouter.ai/docs/quickstart",
         ("OPENROUTER_API_KEY",),
+        parses_calls=True,
     ),
     Provider(
         "together_ai",
         "https://api.together.ai/v1",
         "https://docs.together.ai/docs/inference/openai-compatibility",
         ("TOGETHER_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY"),
+        parses_calls=True,
     ),
     Provider(
         "fireworks_ai",
         "https://api.fireworks.ai/inference/v1",
         "https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+        parses_calls=True,
     ),
-    Provider("xai", "https://api.x.ai/v1", "https://docs.x.ai/api/integrations", ("XAI_API_KEY",)),
+    Provider(
+        "xai",
+        "https://api.x.ai/v1",
+        "https://docs.x.ai/api/integrations",
+        ("XAI_API_KEY",),
+        parses_calls=True,
+    ),
     Provider(
         "perplexity",
         "https://api.perplexity.ai",
@@ -100,6 +118,7 @@ _ROWS = (
         "https://api.deepinfra.com/v1/openai",
         "https://deepinfra.com/docs/advanced/openai_api",
         ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+        parses_calls=True,
     ),
     Provider(
         "nvidia_nim",
@@ -112,12 +131,14 @@ _ROWS = (
         "https://api.cerebras.ai/v1",
         "https://inference-docs.cerebras.ai/resources/openai",
         ("CEREBRAS_API_KEY",),
+        parses_calls=True,
     ),
     Provider(
         "moonshot",
         "https://api.moonshot.ai/v1",
         "https://platform.kimi.ai/docs/api/chat",
         ("MOONSHOT_API_KEY",),
+        parses_calls=True,
     ),
     # Programs on one's own machine, at the address where they listen unless told otherwise.
     Provider(
@@ -182,8 +203,25 @@ _ROWS = (
 
 KNOWN: Mapping[str, Provider] = {row.name: row for row in _ROWS}
 
+_PARSING_HOSTS = frozenset(row.base_url.split("/")[2] for row in _ROWS if row.parses_calls)
+
+
+def parses_calls(host: str) -> bool:
+    """Whether a provider is asked there that understands the tool calls of its models."""
+    return host in _PARSING_HOSTS
+
+
 #: Prefixes that mean "any OpenAI-compatible server": they say nothing about where it is.
 ANONYMOUS = frozenset({"anyscale", "custom_openai", "openai_like"})
 
 #: Providers with protocols of their own, which no `api_base` makes compatible: always LiteLLM.
 FOREIGN = frozenset({"azure", "bedrock", "sagemaker", "vertex_ai", "watsonx"})
+
+#: Names that LiteLLM's documentation writes without a provider, and programs of 0.1 may too.
+UNPREFIXED = (
+    ("openai", re.compile(r"(gpt-|chatgpt-|o[134](-|$))")),
+    ("anthropic", re.compile(r"claude-")),
+)
+
+#: And families of names that say where they may be, but not for certain: only guessed in words.
+FAMILIES = ("gemini", "deepseek", "mistral", "moonshot")

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from oturn.errors import ConfigError
-from oturn.transport.providers import ANONYMOUS, FOREIGN, KNOWN, Provider
+from oturn.transport.providers import (
+    ANONYMOUS,
+    FAMILIES,
+    FOREIGN,
+    KNOWN,
+    UNPREFIXED,
+    Provider,
+)
 
 #: Prefixes of `provider/model` that name a provider and are not sent when `api_base` is set.
 #: Any other first part (`Qwen/Qwen3-8B`) belongs to the model's name. To send a name that
@@ -51,7 +59,9 @@ def route(model: str, api_base: str, api_key: str | None, environment: Mapping[s
     if api_base:
         base_url, sent = server_and_model(model, api_base)
         return Route(base_url, sent, key)
-    known = KNOWN.get(provider) if slash else None
+    if not slash:
+        provider, name = _provider_of(model), model
+    known = KNOWN.get(provider)
     if known is None:
         return Route(None, model, key)
     key = key or _first(environment, known.key_env)
@@ -72,6 +82,43 @@ def model_as_sent(model: str, api_base: str) -> str:
     if api_base:
         return server_and_model(model, api_base)[1]
     return name if provider in KNOWN else model
+
+
+def unknown_model(model: str, api_base: str) -> str:
+    """Why only LiteLLM could ask for this model, and what to do, in a sentence."""
+    install = 'pip install "oturn[litellm]"'
+    provider, slash, name = model.partition("/")
+    if slash and provider in FOREIGN:
+        text = f"{provider} has a protocol of its own, which LiteLLM knows: {install}."
+        if api_base:
+            text += (
+                " If the server at api_base is OpenAI-compatible, "
+                f"name the model {f'openai/{name}'!r}."
+            )
+        return text
+    meant = _meant(model)
+    guess = f"did you mean {meant!r}? Otherwise " if meant else ""
+    return (
+        f"It is not known where the model {model!r} is: {guess}set api_base of OturnProviderConfig "
+        "to the base URL of an OpenAI-compatible server, like http://localhost:8000/v1, or "
+        f"install LiteLLM, which knows more providers: {install}."
+    )
+
+
+def _meant(model: str) -> str | None:
+    """The name that this one is probably meant to be."""
+    provider, slash, name = model.partition("/")
+    if not slash:
+        family = next((one for one in FAMILIES if model.lower().startswith(one)), None)
+        found = family or _provider_of(model.lower())
+        return f"{found}/{model.lower()}" if found else None
+    near = get_close_matches(provider.lower(), [*KNOWN, *FOREIGN], n=1, cutoff=0.75)
+    return f"{near[0]}/{name}" if near else None
+
+
+def _provider_of(model: str) -> str:
+    """The provider of a well-known name without one; empty when there is none."""
+    return next((name for name, pattern in UNPREFIXED if pattern.match(model)), "")
 
 
 def _with_root(address: str, known: Provider | None) -> str:

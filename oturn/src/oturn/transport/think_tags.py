@@ -47,6 +47,7 @@ class ThinkTagFilter:
 
     @property
     def over(self) -> bool:
+        """Whether all that comes now is text."""
         return self._phase is _Phase.OVER
 
     def feed(self, text: str) -> list[StreamItem]:
