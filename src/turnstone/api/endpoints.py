@@ -71,6 +71,13 @@ class WorkstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     ws_id: str = ""
 
 
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Without `correlation_id`: whatever turn is in progress."""
+
+    ws_id: str = ""
+    correlation_id: str = ""
+
+
 class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
     """`ending` is null while the turn goes on, and where there is no such message."""
 
@@ -78,7 +85,7 @@ class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`cancelled` is false where no turn ran."""
+    """`cancelled` is false where there was nothing to stop."""
 
     status: Literal["ok"] = "ok"
     cancelled: bool = False
@@ -125,7 +132,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One row. Without `reply` the answer is no JSON: a page, or a stream of events."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     role: Role
     summary: str
@@ -240,6 +247,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=OkReply,
     ),
     Endpoint(
+        name="erase",
+        method="DELETE",
+        path="/api/workstreams/{ws_id}",
+        role="full",
+        summary="Erases a workstream with all its records; `force=true` stops its turn first.",
+        reply=OkReply,
+    ),
+    Endpoint(
         name="send",
         method="POST",
         path="/api/send",
@@ -262,8 +277,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="POST",
         path="/api/cancel",
         role="approve",
-        summary="Stops the turn in progress.",
-        request=WorkstreamRequest,
+        summary="Stops the turn in progress, or that of the message `correlation_id`.",
+        request=CancelRequest,
         reply=CancelReply,
     ),
 )

@@ -10,6 +10,7 @@ import ipaddress
 import secrets
 from collections.abc import AsyncIterator
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -100,8 +101,8 @@ class HttpHost:
         if not reply.answered:
             raise UnknownRequest(f"No question waits in workstream {answer.ws_id}.")
 
-    async def cancel(self, ws_id: str) -> bool:
-        body = api.WorkstreamRequest(ws_id=ws_id)
+    async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
+        body = api.CancelRequest(ws_id=ws_id, correlation_id=correlation_id)
         return (await self._call("cancel", api.CancelReply, body)).cancelled
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
@@ -110,6 +111,10 @@ class HttpHost:
 
     async def close(self, ws_id: str) -> None:
         await self._call("close", api.OkReply, api.WorkstreamRequest(ws_id=ws_id))
+
+    async def erase(self, ws_id: str, *, force: bool = False) -> None:
+        query = {"force": "true"} if force else None
+        await self._call("erase", api.OkReply, query=query, ws_id=ws_id)
 
     async def list(self) -> list[WorkstreamInfo]:
         return (await self._call("workstreams", api.WorkstreamsReply)).workstreams
@@ -142,26 +147,33 @@ class HttpHost:
         body: msgspec.Struct | None = None,
         *,
         query: dict[str, str] | None = None,
+        ws_id: str = "",
         again: bool = False,
     ) -> ReplyT:
-        """`again`: the node takes the same request twice for one."""
+        """`ws_id` is for paths that name one. `again`: the node takes the same request twice
+        for one."""
         try:
-            response = await self._request(name, body, query)
+            response = await self._request(name, body, query, ws_id)
         except _Interrupted:
             if not again:
                 raise
-            response = await self._request(name, body, query)
+            response = await self._request(name, body, query, ws_id)
         return _decoded(response, reply, self.base_url)
 
     async def _request(
-        self, name: str, body: msgspec.Struct | None, query: dict[str, str] | None = None
+        self,
+        name: str,
+        body: msgspec.Struct | None,
+        query: dict[str, str] | None = None,
+        ws_id: str = "",
     ) -> httpx2.Response:
         endpoint = api.BY_NAME[name]
+        path = endpoint.path.format(ws_id=quote(ws_id, safe=""))
         content = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             response = await self._client.request(
-                endpoint.method, endpoint.path, content=content, headers=headers, params=query
+                endpoint.method, path, content=content, headers=headers, params=query
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NodeUnavailable(

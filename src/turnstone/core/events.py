@@ -24,8 +24,17 @@ ToolStatus: TypeAlias = Literal[
     "ok", "error", "invalid", "denied", "expired", "cancelled", "unknown"
 ]
 EffectClass: TypeAlias = Literal["pure", "idempotent", "effect", "agent"]
-Outcome: TypeAlias = Literal["done", "empty", "max_steps", "needs_input", "failed", "cancelled"]
-StopOutcome: TypeAlias = Literal["cancelled", "failed"]
+Outcome: TypeAlias = Literal[
+    "done",
+    "empty",
+    "max_steps",
+    "max_time",
+    "max_tokens",
+    "needs_input",
+    "failed",
+    "cancelled",
+]
+StopOutcome: TypeAlias = Literal["cancelled", "failed", "max_time", "max_tokens"]
 State: TypeAlias = Literal["idle", "thinking", "running", "attention", "error"]
 
 STATES: tuple[State, ...] = ("idle", "thinking", "running", "attention", "error")
@@ -132,6 +141,7 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
     sender: str = ""  # who sent it: a token's name, `terminal`, `queue`
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
+    steer: bool = False  # it goes to the turn in progress, and before what is queued
 
 
 class TurnResumed(Event, frozen=True, kw_only=True):
@@ -141,9 +151,14 @@ class TurnResumed(Event, frozen=True, kw_only=True):
 
 
 class StepStarted(Event, frozen=True, kw_only=True):
-    """A request to the model is about to be made."""
+    """A request to the model is about to be made.
+
+    `steered`: the correlation ids of messages that the model reads with it, behind the results
+    of the step before. From here on they belong to this turn, and end with it.
+    """
 
     step: int = 1
+    steered: list[str] = []
 
 
 class StepFinished(Event, frozen=True, kw_only=True):
@@ -208,20 +223,32 @@ class ToolFinished(Event, frozen=True, kw_only=True):
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):
-    """The turn was stopped: by somebody, or (outcome `failed`) by a node that gave it up."""
+    """The turn was stopped: by somebody, or (any other outcome) by the node, for the reason."""
 
     reason: str = "cancelled"
     outcome: StopOutcome = "cancelled"
 
 
 class TurnEnded(Event, frozen=True, kw_only=True):
-    """The last event of its turn, in the same order as its content."""
+    """The last event of its turn, in the same order as its content. One for each message.
+
+    A message that was steered into a turn has its own behind the turn's: with the same outcome
+    and answer, no cost, and in `turn` the correlation id of that turn. A message that was
+    taken back while it waited has one with `begun` false: no turn was ever made of it.
+    """
 
     outcome: Outcome = "done"
     reason: str = ""
     text: str = ""  # the answer: the text of the turn's last step
     steps: int = 0
     usage: Usage | None = None  # summed over the turn's steps
+    turn: str = ""
+    begun: bool = True
+
+    @property
+    def ends_turn(self) -> bool:
+        """It ends a turn, and not only the wait for a message that had none of its own."""
+        return self.begun and not self.turn
 
 
 class WsRename(Event, frozen=True, kw_only=True):
@@ -310,8 +337,9 @@ class History(Event, frozen=True, kw_only=True):
     """The conversation so far: the snapshot that a reader starts from.
 
     What the step in progress has streamed already follows it as `reasoning` and `content`,
-    and the question that waits as `approval_asked`. All of them carry one id: the place up to
-    which the snapshot is complete.
+    each call that runs as `tool_started` and what it has printed as `tool_output`, and the
+    question that waits as `approval_asked`. All of them carry one id: the place up to which
+    the snapshot is complete.
     """
 
     messages: list[HistoryMessage] = []

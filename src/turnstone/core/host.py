@@ -14,7 +14,7 @@ import msgspec
 
 from turnstone.core.events import Event, EventId, State, TurnEnded
 
-WhenBusy: TypeAlias = Literal["queue", "reject"]
+WhenBusy: TypeAlias = Literal["queue", "reject", "steer"]
 
 
 class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,10 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """`correlation_id` is the idempotency key: the same one sent twice is accepted once.
+
+    `busy` says what becomes of it while a turn runs. `queue`: its turn comes after those before
+    it. `reject`: it is not taken. `steer`: the model reads it with the next results of the turn
+    in progress, and it ends with that turn; where no such step comes, it is the next turn.
 
     What it permits (`auto_approve`, `auto_approve_tools`) holds for the workstream from then
     on, as on the 0.2 wire.
@@ -88,6 +92,7 @@ class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
     workstreams: dict[str, int]
     node_id: str = ""
     sandbox: str = ""
+    awake: int = 0  # workstreams in memory; the others sleep in the store
 
 
 class Host(Protocol):
@@ -106,8 +111,12 @@ class Host(Protocol):
         """Answer a question. Raises UnknownWorkstream; UnknownRequest for a request id that
         does not wait (any more), and for no id where nothing waits."""
 
-    async def cancel(self, ws_id: str) -> bool:
-        """Stop the turn in progress; False if there is none. Raises UnknownWorkstream."""
+    async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
+        """Stop the turn in progress; or the turn of this message, which may be waiting still.
+
+        False if there is nothing to stop: no turn, or a message that has ended, was never
+        accepted, or is read by the model in another's turn. Raises UnknownWorkstream.
+        """
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         """How the turn of a message ended; None while it has not (or there is no such message).
@@ -117,6 +126,15 @@ class Host(Protocol):
 
     async def close(self, ws_id: str) -> None:
         """End a workstream, stopping its turn. Raises UnknownWorkstream."""
+
+    async def erase(self, ws_id: str, *, force: bool = False) -> None:
+        """Delete a workstream, open or closed, with all its records: nothing of it is left in
+        the store. Its readers get `ws_closed` with the reason `erased`; none of its messages
+        is run again.
+
+        Raises UnknownWorkstream; WorkstreamBusy while it works, unless `force`, which stops its
+        turn first; NotOwner if it belongs to another process that lives.
+        """
 
     async def list(self) -> list[WorkstreamInfo]:
         """All open workstreams, in the order of their creation."""

@@ -34,6 +34,7 @@ from turnstone.core.events import (
     WsClosed,
     WsCreated,
 )
+from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
 
 
@@ -43,11 +44,14 @@ class OpenTurn:
     def __init__(self, message: MessageAccepted) -> None:
         self.message = message
         self.records: list[Event] = []
+        self.steered: list[MessageAccepted] = []  # that came while it ran, and were taken in
+        self.time = WorkTime()
         self.attempts = 1
         self.steps = 0
         self.text = ""  # of the last step
         self.usage: Usage | None = None  # summed over the steps
         self.calls: dict[str, ToolCallRecord] = {}  # of the last step, in source order
+        self.running: dict[str, ToolStarted] = {}  # the calls that have no result yet
         self.results: dict[str, ToolFinished] = {}
         self.feedback: list[str] = []  # said with an approval, for the model to read after
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
@@ -63,11 +67,11 @@ class Transcript:
         self.closed = False
         self.auto_approve = False
         self.granted: set[str] = set()  # tools that a person said always to
-        self.waiting: list[MessageAccepted] = []  # accepted, their turns not begun
+        self.waiting: list[MessageAccepted] = []  # accepted, no turn has them: the next one first
         self.accepted: set[str] = set()  # the correlation ids of all there were
         self.turn: OpenTurn | None = None
         self.question: ApprovalAsked | None = None
-        self.ending: TurnEnded | None = None  # of the last turn
+        self.endings: list[TurnEnded] = []  # of the last turn, and of what was steered into it
         self.answers: dict[str, ApprovalAnswered] = {}
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
@@ -82,7 +86,7 @@ class Transcript:
                 self.auto_approve = event.auto_approve
                 self.granted.update(event.auto_approve_tools)
             case MessageAccepted():
-                self.waiting.append(event)
+                self._line_up(event)
                 self.accepted.add(event.correlation_id)
                 self.auto_approve |= event.auto_approve
                 self.granted.update(event.auto_approve_tools)
@@ -128,18 +132,30 @@ class Transcript:
         for place, message in enumerate(self.waiting):
             if message.correlation_id == correlation_id:
                 return self.waiting.pop(place)
-        raise LookupError(f"a turn for message {correlation_id}, which was never accepted")
+        raise LookupError(f"a turn for message {correlation_id}, which does not wait for one")
+
+    def _line_up(self, message: MessageAccepted) -> None:
+        """One that steers goes before what is queued; not before its like, nor before the
+        message whose turn is just about to begin."""
+        place = len(self.waiting)
+        if message.steer:
+            first = 0 if self.turn is not None else 1
+            queued = (n for n, m in enumerate(self.waiting) if n >= first and not m.steer)
+            place = next(queued, place)
+        self.waiting.insert(place, message)
 
     def _in_turn(self, event: Event) -> None:
         if not isinstance(event, _OF_A_TURN):
             return
         turn = self.begin(event.correlation_id)
         turn.records.append(event)
+        turn.time = turn.time.after(event)
         match event:
             case TurnResumed():
                 turn.attempts = event.attempt
             case StepStarted():
                 self._give_feedback(turn)
+                self._steer(turn, event.steered)
                 turn.steps = event.step
             case StepFinished():
                 self._step_finished(turn, event)
@@ -151,12 +167,15 @@ class Transcript:
                 turn.decided.update({d.call_id: d for d in event.decisions})
             case CancelRequested():
                 self.question = None
+            case ToolStarted():
+                turn.running[event.call_id] = event
             case ToolFinished():
                 self._tool_finished(turn, event)
 
     def _step_finished(self, turn: OpenTurn, event: StepFinished) -> None:
         turn.text = event.text
         turn.calls = {call.id: call for call in event.tool_calls}
+        turn.running = {}
         turn.results = {}
         turn.decided = {}
         if event.usage is not None:
@@ -167,6 +186,7 @@ class Transcript:
 
     def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
         """Results enter the conversation together, in the order in which the model called."""
+        turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
         if turn.results.keys() >= turn.calls.keys():
             for call_id in turn.calls:
@@ -199,11 +219,22 @@ class Transcript:
             self._say("user", feedback)
         turn.feedback.clear()
 
+    def _steer(self, turn: OpenTurn, correlation_ids: list[str]) -> None:
+        for correlation_id in correlation_ids:
+            message = self._take(correlation_id)
+            turn.steered.append(message)
+            self._say("user", message.message)
+
     def _ended(self, event: TurnEnded) -> None:
-        self.begin(event.correlation_id)
-        self.turn = None
-        self.ending = event
-        self.question = None
+        if event.turn:
+            self.endings.append(event)
+        elif not event.begun:
+            self._take(event.correlation_id)
+        else:
+            self.begin(event.correlation_id)
+            self.turn = None
+            self.endings = [event]
+            self.question = None
 
     def _say(self, role: str, text: str, calls: list[ToolCallRecord] | None = None) -> None:
         message: dict[str, Any] = {"role": role, "content": text}

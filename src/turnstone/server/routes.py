@@ -178,6 +178,14 @@ async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
     return answer(api.OkReply())
 
 
+async def erase(node: Node, call: Call[None]) -> Response:
+    wanted = call.request.query_params.get("force", "false")
+    if wanted not in ("true", "false"):
+        raise InvalidRequest(f"force: {wanted!r} is neither true nor false.")
+    await node.host.erase(call.request.path_params["ws_id"], force=wanted == "true")
+    return answer(api.OkReply())
+
+
 async def send(node: Node, call: Call[api.SendRequest]) -> Response:
     message = call.body.message.strip()
     if not message:  # before the workstream is looked for: contract, section 2.3
@@ -223,8 +231,9 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
     return answer(api.ApproveReply())
 
 
-async def cancel(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
-    return answer(api.CancelReply(cancelled=await node.host.cancel(call.body.ws_id)))
+async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
+    stopped = await node.host.cancel(call.body.ws_id, call.body.correlation_id)
+    return answer(api.CancelReply(cancelled=stopped))
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -241,6 +250,7 @@ HANDLERS: Mapping[str, Handler] = {
     "events_global": events_global,
     "new": new,
     "close": close,
+    "erase": erase,
     "send": send,
     "approve": approve,
     "cancel": cancel,
