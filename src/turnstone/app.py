@@ -21,7 +21,7 @@ from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
 from turnstone.server.run import listen, serve_on, url_of
-from turnstone.wiring import build_local_host, find_model
+from turnstone.wiring import build_local_host, find_model, store_name
 
 Say = Callable[[str], None]
 
@@ -117,7 +117,7 @@ def _greeting(
         yield f"              {note}"
     if takes_queue(settings):
         yield f"  queue       Redis at {settings.redis.host}:{settings.redis.port}"
-    yield f"  store       {settings.store.path}"
+    yield f"  store       {store_name(settings)}"
     if engine.model_name == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"
         yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

@@ -15,11 +15,12 @@ from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
 from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.errors import ConfigurationError
+from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
-from turnstone.core.node import lock_process, lock_server
+from turnstone.core.node import NodeLock, lock_process, lock_server
 from turnstone.core.sandbox import Confinement, Level, Sandbox
 from turnstone.core.sensitive import store_files
-from turnstone.core.store import SqliteStore
+from turnstone.core.store import SqliteStore, Store
 from turnstone.core.tool import SEED_TOOLS, Tool
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
@@ -29,6 +30,9 @@ Role: TypeAlias = Literal["server", "process"]
 
 #: Characters of a token, on average, for turning a window into a limit of output.
 _CHARACTERS_PER_TOKEN = 4
+
+#: Where a setting may come from: the later, the more urgent.
+_SOURCES = ("default", "file", "environment", "command line")
 
 
 async def build_local_host(
@@ -44,11 +48,57 @@ async def build_local_host(
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
         on_failure.callback(lock.release)
-        store = await SqliteStore.open(path)
+        store = await open_store(settings, lock)
         on_failure.push_async_callback(store.aclose)
         host = await LocalHost.start(store, engine, lock)
         on_failure.pop_all()
         return host
+
+
+async def open_store(settings: Settings, lock: NodeLock) -> Store:
+    """The store that the settings name, for the process that holds this id. Raises StoreError."""
+    url = store_url(settings)
+    if not url:
+        return await SqliteStore.open(settings.store.path)
+    from turnstone.core.store.postgres import PostgresStore
+
+    store = await PostgresStore.open(url)
+    try:
+        await store.be_present(lock.node_id)
+    except BaseException:
+        await store.aclose()
+        raise
+    lock.elsewhere = store.lives
+    return store
+
+
+def store_url(settings: Settings) -> str:
+    """Where the PostgreSQL is that keeps everything; empty: it is the file. Never to be shown.
+
+    Raises ConfigurationError where a file was named later, and so more urgently, than it.
+    """
+    url = settings.store.url.reveal()
+    if url and _rank(settings, "store.path") > _rank(settings, "store.url"):
+        raise ConfigurationError(
+            f"The store is named twice: {settings.source('store.path')} says "
+            f"{settings.store.path}, and {settings.source('store.url')} names a PostgreSQL.",
+            hint="For the file, say --store-url '' too; for PostgreSQL, leave --store out.",
+        )
+    return url
+
+
+def store_name(settings: Settings) -> str:
+    """Where everything is kept, as a person may be shown it."""
+    url = store_url(settings)
+    if not url:
+        return str(settings.store.path)
+    from turnstone.core.store.postgres import shown
+
+    return shown(url)
+
+
+def _rank(settings: Settings, name: str) -> int:
+    return _SOURCES.index(settings.source(name).kind)
 
 
 async def find_model(settings: Settings, *, or_practice: bool = False) -> Endpoint:
@@ -142,7 +192,10 @@ def _engine(
         },
         context_window=window,
         max_steps=settings.tools.max_steps,
+        limits=Limits(float(settings.tools.turn_timeout), settings.tools.turn_max_tokens),
         max_workstreams=settings.server.max_workstreams,
+        idle_timeout=settings.server.workstream_idle_timeout * 60.0,
+        retention=settings.session.retention_days * 86_400.0,
         tool_timeout=float(settings.tools.timeout),
         max_output=settings.tools.truncation or window * _CHARACTERS_PER_TOKEN // 2,
         auto_approve=settings.tools.skip_permissions,

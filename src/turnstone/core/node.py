@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,11 +27,15 @@ class NodeLock:
         self.node_id = node_id
         self.serves = serves  # the server of its store, and not just a process on it
         self.former = ""  # the id that this server had before, if it was given another
+        # For a store that other machines use too: whether a process on any of them lives.
+        self.elsewhere: Callable[[str], Awaitable[bool]] | None = None
         self._store = store
         self._descriptor = descriptor
 
-    def lives(self, node_id: str) -> bool:
+    async def lives(self, node_id: str) -> bool:
         """Whether another process on the same store lives. Raises StoreError."""
+        if self.elsewhere is not None and await self.elsewhere(node_id):
+            return True
         return lives(self._store, node_id)
 
     def release(self) -> None:
