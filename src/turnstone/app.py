@@ -17,6 +17,7 @@ from turnstone.core.config import Settings
 from turnstone.core.engine import no_fence
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
+from turnstone.core.permissions import notice_of
 from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
@@ -115,6 +116,8 @@ def _greeting(
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
         yield f"              {note}"
+    if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+        yield f"  permissions {notice}"
     if takes_queue(settings):
         yield f"  queue       Redis at {settings.redis.host}:{settings.redis.port}"
     yield f"  store       {store_name(settings)}"

@@ -6,8 +6,10 @@ with a setting, a model endpoint, a store or a sandbox is raised here, before an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -18,10 +20,11 @@ from turnstone.core.errors import ConfigurationError
 from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
 from turnstone.core.node import NodeLock, lock_process, lock_server
+from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
 from turnstone.core.sandbox import Confinement, Level, Sandbox
 from turnstone.core.sensitive import store_files
 from turnstone.core.store import SqliteStore, Store
-from turnstone.core.tool import SEED_TOOLS, Tool
+from turnstone.core.tool import SEED_TOOLS, Tool, ToolSpec
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -43,7 +46,9 @@ async def build_local_host(
     sandbox = await _sandbox(settings, hidden)
     tools = load_tools(sandbox, hidden=hidden)
     _check_names(settings, tools)
+    rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
     engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
+    engine = replace(engine, rules=rules)
     path = settings.store.path
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
@@ -167,6 +172,45 @@ def _check_names(settings: Settings, tools: Mapping[str, Tool]) -> None:
             f"[tools] auto_approve_tools names {unknown[0]!r}, and there is no such tool.",
             hint=f"The tools are {', '.join(tools)}.",
         )
+
+
+def read_rules(settings: Settings, tools: Mapping[str, ToolSpec]) -> Rules:
+    """The rules of [policy]. Raises ConfigurationError: a sentence for each that is wrong."""
+    problems: list[str] = []
+    read: dict[str, list[Rule]] = {}
+    for key in ("allow", "ask", "deny"):
+        read[key] = []
+        for text in getattr(settings.policy, key):
+            try:
+                read[key].append(parse(text, tools, _home()))
+            except RuleError as error:
+                problems.append(_wrong_rule(settings, key, text, str(error)))
+    rules = Rules(**{key: tuple(found) for key, found in read.items()})
+    for key, rule, why in idle(rules, tools, _resolved):
+        problems.append(_wrong_rule(settings, key, rule.text, why))
+    if problems:
+        raise ConfigurationError(
+            " ".join(problems), hint='A rule is "tool" or "tool(path)", as "read_file(docs/**)".'
+        )
+    return rules
+
+
+def _wrong_rule(settings: Settings, key: str, text: str, why: str) -> str:
+    place = str(settings.source(f"policy.{key}")).removeprefix("file: ")
+    return f"[policy] {key} has the rule {text!r} ({place}): {why}."
+
+
+def _resolved(path: Parts) -> Parts:
+    return Path(os.path.realpath(Path(*path))).parts
+
+
+def _home() -> Parts | None:
+    """What `~` is in a rule; None if that cannot be told."""
+    try:
+        home = Path("~").expanduser()
+    except RuntimeError:
+        return None
+    return _resolved(home.parts) if home.is_absolute() else None
 
 
 def _engine(

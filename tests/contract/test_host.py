@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelserver import Plan, Reply, call, calls, hold, text
@@ -22,6 +23,7 @@ from turnstone.core.errors import (
     EmptyMessage,
     Erased,
     InvalidRequest,
+    OtherArguments,
     TooManyWorkstreams,
     UnknownRequest,
     UnknownWorkstream,
@@ -268,6 +270,32 @@ async def test_a_question_is_answered_by_its_id_and_once(host: Host, model: Told
 
     assert isinstance(ended, ev.TurnEnded)
     assert "42" in ended.text
+
+
+async def test_an_answer_for_other_arguments_is_refused_and_a_permission_listed_and_revoked(
+    host: Host, model: Told
+) -> None:
+    model.plan = asks_for_bash
+    ws = await host.create(CreateWorkstream())
+    await host.send(SendMessage(ws_id=ws.id, message="go"))
+    asked = (await read(host, ws.id, ev.ApprovalAsked))[-1]
+    assert isinstance(asked, ev.ApprovalAsked)
+    answer = Answer(ws_id=ws.id, request_id=asked.request_id, approved=True, always=True)
+    with pytest.raises(OtherArguments):
+        await host.approve(msgspec.structs.replace(answer, args_hash="0" * 64))
+
+    await host.approve(msgspec.structs.replace(answer, args_hash=asked.args_hash))
+    await read(host, ws.id, ev.TurnEnded)
+
+    view = await host.policy(ws.id)
+    assert view.ws_id == ws.id
+    assert [grant.text for grant in view.grants] == [i.grant for i in asked.items if i.grant]
+    grants = [ev.Grant(grant.tool, grant.path) for grant in view.grants]
+    assert [await host.revoke(ws.id, grant) for grant in grants] == [True] * len(grants)
+    assert (await host.policy(ws.id)).grants == []
+    assert not await host.revoke(ws.id, ev.Grant("bash"))
+    with pytest.raises(UnknownWorkstream):
+        await host.policy("00000000")
 
 
 async def test_an_answer_without_an_id_goes_to_the_question_that_waits(

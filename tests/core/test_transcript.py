@@ -8,6 +8,8 @@ from turnstone.core.events import (
     CallDecision,
     CallsDecided,
     Event,
+    Grant,
+    GrantRevoked,
     MessageAccepted,
     StepFinished,
     StepStarted,
@@ -75,7 +77,7 @@ def test_broken_arguments_never_go_back_to_a_provider() -> None:
     assert [c["function"]["arguments"] for c in assistant["tool_calls"]] == ["{}", "{}"]
 
 
-def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> None:
+def test_a_question_waits_until_it_is_answered_and_an_answer_grants_what_it_says() -> None:
     item = ToolItem(
         call_id="a", name="bash", func_name="bash", header="bash: ls", needs_approval=True
     )
@@ -86,7 +88,12 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
         ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
     ]
     answer = ApprovalAnswered(
-        request_id="r1", approved=True, always=True, feedback="be quick", correlation_id="c1"
+        request_id="r1",
+        approved=True,
+        always=True,
+        granted=[Grant("bash")],
+        feedback="be quick",
+        correlation_id="c1",
     )
     after = [
         CallsDecided(decisions=[CallDecision(call_id="a", verdict="allow")], correlation_id="c1"),
@@ -103,7 +110,8 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
 
     answered = fold(*asked, answer)
     assert answered.question is None
-    assert answered.granted == {"bash"}
+    assert answered.granted == {Grant("bash")}
+    assert fold(*asked, answer, GrantRevoked(grant=Grant("bash"))).granted == set()
 
     done = fold(*asked, answer, *after)
     assert [m["content"] for m in done.messages[2:]] == ["x", "be quick"]
@@ -112,7 +120,9 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
 
 def test_an_answer_to_another_question_changes_nothing() -> None:
     asked = ApprovalAsked(request_id="r1", correlation_id="c1")
-    stray = ApprovalAnswered(request_id="r0", approved=True, always=True, correlation_id="c1")
+    stray = ApprovalAnswered(
+        request_id="r0", approved=True, granted=[Grant("bash")], correlation_id="c1"
+    )
 
     transcript = fold(said("go"), StepStarted(correlation_id="c1"), asked, stray)
 

@@ -19,10 +19,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "send": {"message": "hello", "ws_id": "WS"},
     "approve": {"ws_id": "WS", "approved": True},
     "cancel": {"ws_id": "WS"},
+    "revoke": {"ws_id": "WS", "tool": "bash"},
     "close": {"ws_id": "ffffffff"},
     "login": {"token": READ},
 }
-QUERIES = {"events": {"ws": "WS"}, "ending": {"ws_id": "WS", "correlation_id": "c"}}
+QUERIES = {
+    "events": {"ws": "WS"},
+    "ending": {"ws_id": "WS", "correlation_id": "c"},
+    "policy": {"ws_id": "WS"},
+}
 
 #: What a caller who may gets. Whatever is not here: 200.
 CARRIED_OUT = {"close": 400, "login_link": 401}

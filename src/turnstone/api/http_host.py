@@ -25,12 +25,13 @@ from turnstone.core.errors import (
     UnknownRequest,
     WorkstreamBusy,
 )
-from turnstone.core.events import Event, EventId, TurnEnded
+from turnstone.core.events import Event, EventId, Grant, TurnEnded
 from turnstone.core.host import (
     Accepted,
     Answer,
     CreateWorkstream,
     NodeHealth,
+    PolicyView,
     SendMessage,
     WorkstreamInfo,
 )
@@ -85,7 +86,10 @@ class HttpHost:
         if reply.status == "busy":
             raise WorkstreamBusy("A turn is running; the message was not taken.")
         return Accepted(
-            ws_id=reply.ws_id, correlation_id=reply.correlation_id, duplicate=reply.duplicate
+            ws_id=reply.ws_id,
+            correlation_id=reply.correlation_id,
+            duplicate=reply.duplicate,
+            notice=reply.notice,
         )
 
     async def approve(self, answer: Answer) -> None:
@@ -96,10 +100,19 @@ class HttpHost:
             feedback=answer.feedback,
             always=answer.always,
             expired=answer.expired,
+            args_hash=answer.args_hash,
         )
         reply = await self._call("approve", api.ApproveReply, body)
         if not reply.answered:
             raise UnknownRequest(f"No question waits in workstream {answer.ws_id}.")
+
+    async def policy(self, ws_id: str) -> PolicyView:
+        return await self._call("policy", PolicyView, query={"ws_id": ws_id}, again=True)
+
+    async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
+        """`Host.revoke`; the node names who did it, after its token, and not `by`."""
+        body = api.RevokeRequest(ws_id=ws_id, tool=grant.tool, path=grant.path)
+        return (await self._call("revoke", api.RevokeReply, body)).revoked
 
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
         body = api.CancelRequest(ws_id=ws_id, correlation_id=correlation_id)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from oturn import signals as s
 from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import events as ev
-from turnstone.core import policy
+from turnstone.core import permissions, policy
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
+from turnstone.core.policy_rules import Parts
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
 log = logging.getLogger(__name__)
@@ -110,10 +113,12 @@ class Calls:
         transcript = self._journal.transcript
         grants = policy.Grants(
             auto_approve=transcript.auto_approve or self._engine.auto_approve,
-            tools=transcript.granted | self._engine.auto_approve_tools,
+            tools=self._engine.auto_approve_tools,
+            always=transcript.granted,
         )
-        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level)
-        self.items[call.id] = _item(call, prepared, ruling)
+        rules = self._engine.rules.placed(self._context.workspace.parts, _resolved)
+        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level, rules)
+        self.items[call.id] = self._item(call, prepared, ruling)
         if ruling.verdict == "ask":
             return None
         return ev.CallDecision(
@@ -135,6 +140,32 @@ class Calls:
         prepared = await tool.prepare(call.parsed or {}, self._context)
         self._prepared[call.id] = prepared
         return prepared
+
+    def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
+        """The question as it is recorded and shown."""
+        items = [self.items[i] for i in asked.call_ids if i in self.items]
+        return ev.ApprovalAsked(
+            request_id=asked.request_id,
+            items=items,
+            args_hash=permissions.question_hash(items),
+            correlation_id=self._cid,
+        )
+
+    def _item(self, call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
+        return ev.ToolItem(
+            call_id=call.id,
+            name=call.name,
+            func_name=call.name,
+            header=prepared.header,
+            preview=prepared.preview,
+            approval_label=call.name,
+            needs_approval=ruling.verdict == "ask",
+            arguments=_plain(call.parsed),
+            args_hash=prepared.hash,
+            rule=ruling.rule,
+            grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
+            grants=list(ruling.always),
+        )
 
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
@@ -243,19 +274,8 @@ def _not_run(call_id: str, why: str, *, started: bool = False) -> s.ToolFinished
     return s.ToolFinished(call_id, "unknown" if started else "error", UNKNOWN if started else why)
 
 
-def _item(call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
-    return ev.ToolItem(
-        call_id=call.id,
-        name=call.name,
-        func_name=call.name,
-        header=prepared.header,
-        preview=prepared.preview,
-        approval_label=call.name,
-        needs_approval=ruling.verdict == "ask",
-        arguments=_plain(call.parsed),
-        args_hash=prepared.hash,
-        rule=ruling.rule,
-    )
+def _resolved(path: Parts) -> Parts:
+    return Path(os.path.realpath(Path(*path))).parts
 
 
 def _plain(arguments: Mapping[str, object] | None) -> dict[str, object]:

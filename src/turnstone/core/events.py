@@ -88,6 +88,13 @@ class ToolCallRecord(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class Grant(msgspec.Struct, frozen=True):
+    """What is permitted for a workstream: a tool inside its workspace, or on exactly one path."""
+
+    tool: str
+    path: str = ""  # absolute, resolved; empty: inside the workspace
+
+
 class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
     """One call as a person is shown it. The fields of the 0.2 wire, and what it lacked."""
 
@@ -102,6 +109,8 @@ class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     args_hash: str = ""  # an answer holds for exactly these arguments
     rule: str = ""  # the rule that decided, or that made the question necessary
+    grant: str = ""  # what an answer with `always` permits from then on; empty: nothing
+    grants: list[Grant] = []  # the same, for programs
 
 
 class CallDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +159,10 @@ class TurnResumed(Event, frozen=True, kw_only=True):
     attempt: int = 2
 
 
+class TurnLeft(Event, frozen=True, kw_only=True):
+    """The process that carried the turn out stops, as it was told to: no attempt is used up."""
+
+
 class StepStarted(Event, frozen=True, kw_only=True):
     """A request to the model is about to be made.
 
@@ -180,14 +193,21 @@ class StepFailed(Event, frozen=True, kw_only=True):
 
 
 class ApprovalAsked(Event, frozen=True, kw_only=True):
-    """A person is asked. The question waits, across restarts, until its id is answered."""
+    """A person is asked. The question waits, across restarts, until its id is answered.
+
+    `args_hash` stands for all that is asked: that of the one call, or one over those of several.
+    """
 
     request_id: str = ""
     items: list[ToolItem] = []
+    args_hash: str = ""
 
 
 class ApprovalAnswered(Event, frozen=True, kw_only=True):
-    """The answer to one question. The first answer counts; there is no second."""
+    """The answer to one question. The first answer counts; there is no second.
+
+    `granted`: what the answer permits from then on, where it said `always`.
+    """
 
     request_id: str = ""
     approved: bool = False
@@ -195,6 +215,7 @@ class ApprovalAnswered(Event, frozen=True, kw_only=True):
     always: bool = False
     expired: bool = False  # nobody answered in time: not the same as a no
     by: str = ""
+    granted: list[Grant] = []
 
 
 class CallsDecided(Event, frozen=True, kw_only=True):
@@ -249,6 +270,13 @@ class TurnEnded(Event, frozen=True, kw_only=True):
     def ends_turn(self) -> bool:
         """It ends a turn, and not only the wait for a message that had none of its own."""
         return self.begun and not self.turn
+
+
+class GrantRevoked(Event, frozen=True, kw_only=True):
+    """A permission of the workstream was taken back. The tool `*` is its auto-approve."""
+
+    grant: Grant = Grant("")
+    by: str = ""
 
 
 class WsRename(Event, frozen=True, kw_only=True):
@@ -359,6 +387,7 @@ AnyEvent: TypeAlias = (
     WsCreated
     | MessageAccepted
     | TurnResumed
+    | TurnLeft
     | StepStarted
     | StepFinished
     | StepFailed
@@ -369,6 +398,7 @@ AnyEvent: TypeAlias = (
     | ToolFinished
     | CancelRequested
     | TurnEnded
+    | GrantRevoked
     | WsRename
     | WsClosed
     | Content
@@ -389,6 +419,7 @@ JOURNALED: tuple[type[Event], ...] = (
     WsCreated,
     MessageAccepted,
     TurnResumed,
+    TurnLeft,
     StepStarted,
     StepFinished,
     StepFailed,
@@ -399,6 +430,7 @@ JOURNALED: tuple[type[Event], ...] = (
     ToolFinished,
     CancelRequested,
     TurnEnded,
+    GrantRevoked,
     WsRename,
     WsClosed,
 )

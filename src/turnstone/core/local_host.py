@@ -18,6 +18,7 @@ from turnstone.core.host import (
     Answer,
     CreateWorkstream,
     NodeHealth,
+    PolicyView,
     SendMessage,
     WorkstreamInfo,
 )
@@ -90,6 +91,14 @@ class LocalHost:
     async def approve(self, answer: Answer) -> None:
         async with self._manager.use(answer.ws_id) as workstream:
             await workstream.answer(answer)
+
+    async def policy(self, ws_id: str) -> PolicyView:
+        async with self._manager.use(ws_id) as workstream:
+            return workstream.policy()
+
+    async def revoke(self, ws_id: str, grant: ev.Grant, by: str = "") -> bool:
+        async with self._manager.use(ws_id) as workstream:
+            return await workstream.revoke(grant, by)
 
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
         async with self._manager.use(ws_id) as workstream:

@@ -32,10 +32,11 @@ from turnstone.core.errors import (
 )
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal
+from turnstone.core.permissions import check_tools
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.summary import Summary
-from turnstone.core.tool import SEED_TOOLS, ToolContext
+from turnstone.core.tool import ToolContext
 from turnstone.core.workstream import Workstream
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class WorkstreamManager:
         if request.ws_id and not _WS_ID.fullmatch(request.ws_id):
             raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
         ws_id = request.ws_id or self._engine.ids.workstream()
-        self._check_tools(request.auto_approve_tools)
+        check_tools(request.auto_approve_tools, self._engine)
         created = self._new(request, ws_id)
         async with self._opening:
             made = not request.ws_id or await self._store.row(ws_id) is None
@@ -120,16 +121,6 @@ class WorkstreamManager:
             auto_approve_tools=request.auto_approve_tools,
             timestamp=round(self._engine.clock.now(), 6),
         )
-
-    def _check_tools(self, names: Sequence[str]) -> None:
-        """A misspelt name would leave a person waiting for what they thought was permitted."""
-        known = self._engine.tools.keys() | SEED_TOOLS
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise InvalidRequest(
-                f"auto_approve_tools: there is no tool {unknown[0]!r}.",
-                hint=f"The tools are {', '.join(sorted(self._engine.tools))}.",
-            )
 
     def _need_room(self) -> None:
         """Put the one to sleep that was unused for longest, where there is no room."""

@@ -39,6 +39,7 @@ class Session:
         self._calls = Calls(journal, engine, context, "")
         self._alarm: asyncio.TimerHandle | None = None  # at the end of the turn's time
         self._here: set[str] = set()  # the calls that the last drive started
+        self._carried = ""  # the message whose turn this process has worked on last
 
     async def run_turn(self, message: ev.MessageAccepted) -> None:
         """Carry this message to its end, from wherever its record stands.
@@ -51,8 +52,10 @@ class Session:
         if turn is None:
             return await self._drive(None)
         state = state_after(turn.records, self._engine.max_steps)
-        # A process that ended while a person was asked did not end because of the turn.
-        attempt = turn.attempts if state.request_id else turn.attempts + 1
+        # A process that was told to stop, or ended while a person was asked, did not end
+        # because of the turn.
+        spared = turn.left or state.request_id
+        attempt = turn.attempts if spared else turn.attempts + 1
         if attempt > self._engine.max_attempts:
             reason = f"given up: its process ended {turn.attempts} times while it ran"
             return await self.give_up(message, reason)
@@ -94,6 +97,15 @@ class Session:
         self._driver.cancel(reason)
         return True
 
+    async def leave(self) -> None:
+        """Record that the turn, which is stopped, was left because the process was told to.
+
+        Not of a turn that was found and not yet begun with: the process before it died.
+        """
+        turn = self._journal.transcript.turn
+        if turn is not None and turn.message.correlation_id == self._carried:
+            await self._journal.append(ev.TurnLeft(correlation_id=self._carried))
+
     def answered(self, answer: ev.ApprovalAnswered) -> None:
         """An answer is in the journal: whoever waits for it may go on."""
         self._calls.answered(answer)
@@ -117,6 +129,7 @@ class Session:
         try:
             if first:
                 await self._journal.append(*first)
+            self._carried = self._cid
             self._watch()
             await driver.run()
         finally:
@@ -224,10 +237,7 @@ class Session:
             case s.StepFailed():
                 return ev.StepFailed(error=signal.error, correlation_id=cid)
             case s.ApprovalAsked():
-                items = [self._calls.items[i] for i in signal.call_ids if i in self._calls.items]
-                return ev.ApprovalAsked(
-                    request_id=signal.request_id, items=items, correlation_id=cid
-                )
+                return self._calls.question(signal)
             case s.CallsDecided():
                 decisions = [self._decision_of(d) for d in signal.decisions]
                 return ev.CallsDecided(decisions=decisions, correlation_id=cid)

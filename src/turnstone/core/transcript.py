@@ -20,6 +20,8 @@ from turnstone.core.events import (
     CallsDecided,
     CancelRequested,
     Event,
+    Grant,
+    GrantRevoked,
     HistoryMessage,
     MessageAccepted,
     StepFailed,
@@ -29,6 +31,7 @@ from turnstone.core.events import (
     ToolFinished,
     ToolStarted,
     TurnEnded,
+    TurnLeft,
     TurnResumed,
     Usage,
     WsClosed,
@@ -36,6 +39,9 @@ from turnstone.core.events import (
 )
 from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
+
+#: How a workstream's auto-approve is named where permissions are listed and taken back.
+EVERY_TOOL = Grant("*")
 
 
 class OpenTurn:
@@ -47,6 +53,7 @@ class OpenTurn:
         self.steered: list[MessageAccepted] = []  # that came while it ran, and were taken in
         self.time = WorkTime()
         self.attempts = 1
+        self.left = False  # by a process that stopped as it was told to
         self.steps = 0
         self.text = ""  # of the last step
         self.usage: Usage | None = None  # summed over the steps
@@ -66,7 +73,7 @@ class Transcript:
         self.summary = Summary()
         self.closed = False
         self.auto_approve = False
-        self.granted: set[str] = set()  # tools that a person said always to
+        self.granted: set[Grant] = set()  # beforehand, and by answers that said always
         self.waiting: list[MessageAccepted] = []  # accepted, no turn has them: the next one first
         self.accepted: set[str] = set()  # the correlation ids of all there were
         self.turn: OpenTurn | None = None
@@ -84,12 +91,14 @@ class Transcript:
             case WsCreated():
                 self.created = event
                 self.auto_approve = event.auto_approve
-                self.granted.update(event.auto_approve_tools)
+                self.granted.update(map(Grant, event.auto_approve_tools))
             case MessageAccepted():
                 self._line_up(event)
                 self.accepted.add(event.correlation_id)
                 self.auto_approve |= event.auto_approve
-                self.granted.update(event.auto_approve_tools)
+                self.granted.update(map(Grant, event.auto_approve_tools))
+            case GrantRevoked():
+                self._revoked(event.grant)
             case WsClosed():
                 self.closed = True
             case ApprovalAnswered():
@@ -111,6 +120,10 @@ class Transcript:
             self.turn = OpenTurn(message)
             self._say("user", message.message)
         return self.turn
+
+    def permits(self, grant: Grant) -> bool:
+        """Whether the workstream has this permission, which may then be revoked."""
+        return self.auto_approve if grant == EVERY_TOOL else grant in self.granted
 
     def open_turn(self) -> OpenTurn:
         """The turn in progress, where there must be one. Raises LookupError where there is not."""
@@ -153,6 +166,9 @@ class Transcript:
         match event:
             case TurnResumed():
                 turn.attempts = event.attempt
+                turn.left = False
+            case TurnLeft():
+                turn.left = True
             case StepStarted():
                 self._give_feedback(turn)
                 self._steer(turn, event.steered)
@@ -209,10 +225,15 @@ class Transcript:
         if question is None or question.request_id != event.request_id:
             return
         self.question = None
-        if event.approved and event.always:
-            self.granted.update(item.name for item in question.items if item.needs_approval)
+        if event.approved:
+            self.granted.update(event.granted)
         if event.approved and event.feedback and self.turn is not None:
             self.turn.feedback.append(event.feedback)
+
+    def _revoked(self, grant: Grant) -> None:
+        if grant == EVERY_TOOL:
+            self.auto_approve = False
+        self.granted.discard(grant)
 
     def _give_feedback(self, turn: OpenTurn) -> None:
         for feedback in turn.feedback:
@@ -259,6 +280,7 @@ class Transcript:
 
 _OF_A_TURN = (
     TurnResumed,
+    TurnLeft,
     StepStarted,
     StepFinished,
     StepFailed,

@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 
 from turnstone.core import events as ev
+from turnstone.core import permissions
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     EmptyMessage,
+    InvalidRequest,
     NotOwner,
+    OtherArguments,
     StoreError,
     UnknownRequest,
     UnknownWorkstream,
     WorkstreamBusy,
 )
-from turnstone.core.host import Accepted, Answer, SendMessage, WorkstreamInfo
+from turnstone.core.host import Accepted, Answer, PolicyView, SendMessage, WorkstreamInfo
 from turnstone.core.journal import Journal
 from turnstone.core.livelog import Lagged
 from turnstone.core.session import Session
@@ -93,6 +97,7 @@ class Workstream:
             raise EmptyMessage("The message is empty.", hint="Send some text.")
         if self._closing:
             raise UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
+        permissions.check_tools(request.auto_approve_tools, self._engine)
         known = request.correlation_id in self._journal.transcript.accepted
         if request.busy == "reject" and not known and (self.busy or self._sending):
             text = "A turn is running; the message was not taken."
@@ -112,8 +117,16 @@ class Workstream:
         finally:
             self._sending -= 1
         [event] = appended.events
+        notice = permissions.notice_of(
+            request.auto_approve, request.auto_approve_tools, self._engine
+        )
+        if notice and not appended.duplicate:
+            self._journal.publish(ev.Info(message=notice), event.correlation_id)
         return Accepted(
-            ws_id=event.ws_id, correlation_id=event.correlation_id, duplicate=appended.duplicate
+            ws_id=event.ws_id,
+            correlation_id=event.correlation_id,
+            duplicate=appended.duplicate,
+            notice=notice,
         )
 
     async def answer(self, answer: Answer) -> None:
@@ -121,12 +134,16 @@ class Workstream:
         question = self._journal.transcript.question
         request_id = answer.request_id or (question.request_id if question else "")
         if question is None or question.request_id != request_id or request_id in self._answering:
-            raise UnknownRequest(
-                f"No question {request_id} waits in workstream {self._journal.ws_id}."
-                if request_id
-                else f"No question waits in workstream {self._journal.ws_id}.",
-                hint="It may have been answered, or its turn has ended.",
+            raise self._no_question(request_id)
+        if answer.args_hash and answer.args_hash != question.args_hash:
+            raise OtherArguments(
+                f"Question {request_id} asks about other arguments than this answer is for.",
+                hint="Look at the question again: its args_hash is the one to answer with.",
             )
+        if answer.expired and answer.approved:
+            raise InvalidRequest("expired: nobody has answered, so it cannot be approved too.")
+        always = answer.approved and answer.always
+        items = [item for item in question.items if item.needs_approval]
         self._answering.add(request_id)
         try:
             await self._journal.append(
@@ -137,11 +154,43 @@ class Workstream:
                     always=answer.always,
                     expired=answer.expired,
                     by=answer.by,
+                    granted=[grant for item in items for grant in item.grants] if always else [],
                     correlation_id=question.correlation_id,
                 )
             )
         finally:
             self._answering.discard(request_id)
+
+    def _no_question(self, request_id: str) -> UnknownRequest:
+        where = f"in workstream {self._journal.ws_id}"
+        earlier = self._journal.transcript.answers.get(request_id)
+        if earlier is not None:
+            said = "expired" if earlier.expired else "allowed" if earlier.approved else "refused"
+            by = f" by {earlier.by}" if earlier.by and not earlier.expired else ""
+            return UnknownRequest(
+                f"Question {request_id} {where} was answered already: {said}{by}.",
+                hint="The first answer counts; this one changes nothing.",
+            )
+        return UnknownRequest(
+            f"No question {request_id} waits {where}."
+            if request_id
+            else f"No question waits {where}.",
+            hint="It may have been answered, or its turn has ended.",
+        )
+
+    def policy(self) -> PolicyView:
+        """What decides about its tool calls (`Host.policy`)."""
+        journal = self._journal
+        workspace = Path(journal.transcript.created.workspace or self._engine.workspace)
+        return permissions.view(journal.ws_id, journal.transcript, self._engine, workspace)
+
+    async def revoke(self, grant: ev.Grant, by: str) -> bool:
+        """Take a permission back (`Host.revoke`)."""
+        transcript = self._journal.transcript
+        appended = await self._journal.append_from(
+            lambda: [ev.GrantRevoked(grant=grant, by=by)] if transcript.permits(grant) else []
+        )
+        return bool(appended.events)
 
     async def cancel(self, correlation_id: str = "") -> bool:
         """Stop the turn in progress, or the one that is just about to begin; or the turn of
@@ -204,6 +253,12 @@ class Workstream:
         """Stop working on it, for the process ends; another takes its turn up later."""
         self._closing = True
         await self._stop_runner()
+        try:
+            await self._session.leave()
+        except StoreError as error:
+            log.error(
+                "workstream %s: an attempt of its turn is counted: %s", self._journal.ws_id, error
+            )
 
     async def follow(self, after: ev.EventId | None) -> AsyncIterator[ev.Event]:
         """The events (`Host.follow`), with a snapshot first wherever it is needed."""
@@ -239,6 +294,8 @@ class Workstream:
             state=transcript.summary.state,
         )
         snapshot: list[ev.Event] = [connected]
+        if notice := permissions.notice(transcript, self._engine):
+            snapshot.append(ev.Info(message=notice))
         if transcript.history or full:
             snapshot.append(ev.History(messages=transcript.readable()))
         snapshot += streamed

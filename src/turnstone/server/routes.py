@@ -167,7 +167,9 @@ async def events_global(node: Node, call: Call[None]) -> EventStream:
 
 async def new(node: Node, call: Call[CreateWorkstream]) -> Response:
     info = await node.host.create(call.body)
-    return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info))
+    asked = call.body.auto_approve or call.body.auto_approve_tools
+    notice = (await node.host.policy(info.id)).notice if asked else ""
+    return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info, notice=notice))
 
 
 async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
@@ -208,6 +210,7 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
             ws_id=accepted.ws_id,
             correlation_id=accepted.correlation_id,
             duplicate=accepted.duplicate,
+            notice=accepted.notice,
         )
     )
 
@@ -221,6 +224,7 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
         always=call.body.always,
         expired=call.body.expired,
         by=call.sender,
+        args_hash=call.body.args_hash,
     )
     try:
         await node.host.approve(given)
@@ -229,6 +233,16 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
             raise
         return answer(api.ApproveReply(answered=False))
     return answer(api.ApproveReply())
+
+
+async def policy(node: Node, call: Call[None]) -> Response:
+    return answer(await node.host.policy(call.request.query_params.get("ws_id", "")))
+
+
+async def revoke(node: Node, call: Call[api.RevokeRequest]) -> Response:
+    grant = ev.Grant(call.body.tool, call.body.path)
+    revoked = await node.host.revoke(call.body.ws_id, grant, by=call.sender)
+    return answer(api.RevokeReply(revoked=revoked))
 
 
 async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
@@ -253,6 +267,8 @@ HANDLERS: Mapping[str, Handler] = {
     "erase": erase,
     "send": send,
     "approve": approve,
+    "policy": policy,
+    "revoke": revoke,
     "cancel": cancel,
 }
 
