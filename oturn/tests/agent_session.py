@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +33,10 @@ PATIENCE = 5.0
 #: The grace of these tests: short where nobody answers, never reached where somebody does.
 SHORT, LONG = 0.05, 60.0
 
+_FOLDER = Path(tempfile.mkdtemp(prefix="oturn-tests-"))
+_NUMBERS = count(1)
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+
 React = Callable[[dict[str, Any]], None]
 
 
@@ -37,10 +45,15 @@ def config(
 ) -> OturnConfig:
     return OturnConfig(
         model,
-        OturnProviderConfig(api_base=api_base, api_key="k"),
+        OturnProviderConfig(api_base=api_base, api_key="key-of-the-tests"),
         OturnModelConfig(4096, 0.7),
         OturnAgentConfig(answer_grace=grace, **agent),
     )
+
+
+def new_file() -> Path:
+    """A session file that no other test has, and that is gone after the tests."""
+    return _FOLDER / f"{next(_NUMBERS)}.md"
 
 
 class Session:
@@ -48,7 +61,7 @@ class Session:
 
     def __init__(self, agent: Oturn, react: React = lambda _: None) -> None:
         self.agent = agent
-        self.context = Context(Path("unused.md"))
+        self.context = Context(new_file())
         self.events: list[dict[str, Any]] = []
         self._react = react
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

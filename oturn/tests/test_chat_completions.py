@@ -19,7 +19,13 @@ from oturn.transport.base import (
     ToolCallDelta,
     UsageReport,
 )
-from oturn.transport.chat_completions import ChatDecoder, EventStreamDecoder, request_body
+from oturn.transport.chat_completions import (
+    MAX_ANSWER_BYTES,
+    ChatDecoder,
+    request_body,
+    whole_answer,
+)
+from oturn.transport.event_stream import MAX_EVENT_BYTES, EventStreamDecoder
 
 RUBBISH = b'data: {"choices": [{"delta": {"content": "late"}}]}\n\n\xff\xfe{"error": 1}\n\n'
 
@@ -153,6 +159,12 @@ def test_a_byte_order_mark_and_a_missing_space_are_allowed() -> None:
     assert items_of(stream)[0] == TextDelta("a")
 
 
+def test_halves_of_surrogate_pairs_become_what_can_be_stored() -> None:
+    stream = b'data: {"choices": [{"delta": {"content": "a\\ud83d \\uD83D\\uDE00 \\\\ud83d"}}]}\n\n'
+    assert items_of(stream + DONE)[0] == TextDelta("a\ufffd \U0001f600 \\ud83d")
+    assert whole_answer(b'{"a": "\\uD83D"}') == {"a": "\ufffd"}
+
+
 def test_data_on_several_lines_is_one_payload() -> None:
     stream = b'data: {"choices":\ndata: [{"delta": {"content": "a"}}]}\n\n' + DONE
     assert items_of(stream)[0] == TextDelta("a")
@@ -178,6 +190,91 @@ def test_characters_of_several_bytes_survive_any_cut() -> None:
 )
 def test_odd_shapes_raise_nothing(chunk: dict[str, Any]) -> None:
     items_of(data(chunk) + DONE)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"error":', '{"message":'])
+@pytest.mark.parametrize(
+    "place",
+    [
+        '{"error": %s}',
+        '{"error": {"code": %s, "type": "a"}}',
+        '{"object": "error", "message": %s}',
+        '{"choices": [{"finish_reason": %s}]}',
+        '{"choices": [{"delta": {"tool_calls": [{"function": {"arguments": %s}}]}}]}',
+        '{"choices": [{"delta": {"content": %s}}], "usage": %s}',
+    ],
+)
+def test_values_of_any_depth_raise_nothing(place: str, opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+    # Around a thousand, what can still be read can be too deep for what is done with it.
+    for depth in (20, 500, *range(860, 1_000), 5_000, 100_000):
+        deep = opening * depth + "1" + closing * depth
+        decoded([f"data: {place.replace('%s', deep)}\n\n".encode()])
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("odd", "odd"), (7, "7"), (True, "True"), ({"a": 1}, "unknown")]
+)
+def test_a_finish_reason_of_any_kind_ends_the_answer(finish: object, reason: str) -> None:
+    stream = data({"choices": [{"delta": {"content": "a"}, "finish_reason": finish}]})
+    assert items_of(stream)[-1] == Finished(reason)
+
+
+def test_an_empty_finish_reason_is_none() -> None:
+    assert isinstance(items_of(delta(finish="", content="half"))[-1], Failed)
+
+
+def test_reasoning_in_tags_is_told_apart_however_it_is_cut() -> None:
+    stream = delta(content="<thi") + delta(content="nk>hm</think>\n\nyes") + DONE
+    assert items_of(stream) == [ReasoningDelta("hm"), TextDelta("yes"), Finished(None, "m")]
+
+
+def test_what_a_tag_held_back_comes_before_the_ending() -> None:
+    assert items_of(delta(content="<thi") + DONE)[0] == TextDelta("<thi")
+    first, last = items_of(delta(content="<thi") + data({"error": "no"}))
+    assert first == TextDelta("<thi")
+    assert isinstance(last, Failed)
+
+
+def test_where_a_server_tells_reasoning_apart_tags_are_text() -> None:
+    stream = delta(reasoning="hm") + delta(content="<think> is a tag") + DONE
+    assert items_of(stream)[1] == TextDelta("<think> is a tag")
+
+
+def test_tags_are_text_when_switched_off_and_reasoning_without_opening_when_so_told() -> None:
+    stream = delta(content="hm</think>yes") + DONE
+    for mode, first in (("off", TextDelta("hm</think>yes")), ("opened", ReasoningDelta("hm"))):
+        assert ChatDecoder(mode).feed(stream)[0] == first  # type: ignore[arg-type]
+
+
+def test_an_event_of_unlimited_size_is_a_clear_failure_and_is_not_held() -> None:
+    decoder = ChatDecoder()
+    items = decoder.feed(delta(content="before") + b"data: ")
+    piece = b"x" * 1024 * 1024
+    for _ in range(MAX_EVENT_BYTES // len(piece) + 1):
+        items += decoder.feed(piece)
+    assert decoder.ended
+    items += decoder.feed(piece) + decoder.close()
+    first, last = items
+    assert first == TextDelta("before")
+    assert isinstance(last, Failed)
+    assert "16 MiB" in last.error.message
+
+
+def test_an_answer_in_one_piece_of_unlimited_size_is_a_clear_failure() -> None:
+    decoder = ChatDecoder()
+    piece = b" " * 1024 * 1024
+    items = [i for _ in range(MAX_ANSWER_BYTES // len(piece) + 1) for i in decoder.feed_body(piece)]
+    (last,) = items + decoder.close()
+    assert isinstance(last, Failed)
+    assert "64 MiB" in last.error.message
+
+
+def test_the_data_of_each_event_is_told_to_who_looks_for_a_fault() -> None:
+    told: list[str] = []
+    decoder = ChatDecoder(told=told.append)
+    decoder.feed(b'data: {"a": 1}\n\ndata: [DONE]\n\n')
+    assert told == ['{"a": 1}', "[DONE]"]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))
@@ -210,12 +307,40 @@ def test_a_plain_json_answer_is_read_like_a_stream() -> None:
     decoder = ChatDecoder()
     message = {"content": "hi", "tool_calls": [{"id": "x", "function": {"name": "f"}}]}
     body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"n": 1}}
-    assert [*decoder.feed_whole(json.dumps(body)), *decoder.close()] == [
+    for byte in json.dumps(body).encode():
+        assert decoder.feed_body(bytes([byte])) == []
+    assert decoder.close() == [
         TextDelta("hi"),
         ToolCallDelta(id="x", name="f"),
         UsageReport({"n": 1}),
         Finished("stop"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"nonsense", "no chat-completions stream"),
+        (b"[]", "no chat-completions stream"),
+        (b'{"error": {"message": "GPU lost"}}', "GPU lost"),
+        (b'{"object": "error", "message": "GPU lost"}', "GPU lost"),
+    ],
+)
+def test_a_whole_answer_that_is_none_is_an_error(body: bytes, said: str) -> None:
+    problem = whole_answer(body)
+    assert not isinstance(problem, dict)
+    assert said in problem.message
+
+
+@given(
+    st.lists(st.sampled_from([b"data: abcdef", b"data:x", b": ping", b"\n", b"\r\n"]), max_size=25)
+)
+def test_the_size_of_an_event_is_bounded_alike_however_it_is_cut(parts: list[bytes]) -> None:
+    stream = b"".join(parts)
+    whole, by_byte = EventStreamDecoder(limit=20), EventStreamDecoder(limit=20)
+    events = whole.feed(stream) + whole.close()
+    assert [e for b in stream for e in by_byte.feed(bytes([b]))] + by_byte.close() == events
+    assert by_byte.overflowed == whole.overflowed
 
 
 def test_a_line_in_many_pieces_is_joined_once() -> None:
@@ -236,3 +361,18 @@ def test_a_request_asks_for_a_stream_with_usage_and_params_go_to_the_top() -> No
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def test_keys_under_extra_body_come_to_the_top_too() -> None:
+    params = {"top_k": 1, "extra_body": {"top_k": 2, "min_p": 0.1, "stream": False}}
+    body = request_body(ModelRequest("m", [], params=params))
+    assert (body["top_k"], body["min_p"], body["stream"]) == (2, 0.1, True)
+    assert "extra_body" not in body
+    odd = request_body(ModelRequest("m", [], params={"extra_body": "a field of the server"}))
+    assert odd["extra_body"] == "a field of the server"
+    assert params["extra_body"] == {"top_k": 2, "min_p": 0.1, "stream": False}
+
+
+def test_a_request_for_one_whole_answer_asks_for_no_stream() -> None:
+    request = ModelRequest("m", [], params={"stream": True, "stream_options": {}})
+    assert request_body(request, stream=False) == {"model": "m", "messages": [], "stream": False}

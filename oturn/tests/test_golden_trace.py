@@ -201,5 +201,5 @@ async def test_the_golden_requests_reach_the_server(golden: ModelServer) -> None
             "name": "get_weather",
         },
     ]
-    assert golden.headers[0]["authorization"] == "Bearer k"
+    assert golden.headers[0]["authorization"] == "Bearer key-of-the-tests"
     assert total == 40

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from oturn import Context, FunctionInfo, Message, ToolCallInfo
-from oturn.history import to_api_messages
+from oturn.history import ApiMessages, to_api_messages
 from oturn.model import CompactRecord
 
 
@@ -88,8 +91,8 @@ def test_a_model_that_does_not_render_itself_is_sent_as_json() -> None:
     assert sent["content"] == '{"url": "u"}'
 
 
-def test_a_context_keeps_messages_and_leaves_out_what_says_nothing() -> None:
-    context = Context(Path("folder") / "demo.md")
+def test_a_context_keeps_messages_and_leaves_out_what_says_nothing(tmp_path: Path) -> None:
+    context = Context(tmp_path / "demo.md")
     context.append_message(user("hi"))
     context.append_message([user("  "), calling("x"), {"role": "user"}])  # type: ignore[list-item]
     context.append_compact("sum", "intent")
@@ -102,9 +105,103 @@ def test_a_context_keeps_messages_and_leaves_out_what_says_nothing() -> None:
     assert context.session_id == "demo"
 
 
-def test_restoring_says_that_nothing_was_loaded() -> None:
-    context = Context(Path("folder") / "demo.md", "given")
-    context.append_message(user("hi"))
-    assert context.restore() is False
-    assert context.history == []
-    assert context.session_id == "given"
+def test_records_that_a_file_held_without_their_type_are_sent_and_others_left_out() -> None:
+    sent = to_api_messages(
+        [
+            user("old"),
+            {"type": "compact", "value": "sum"},
+            {"role": "user", "content": "hi"},
+            {"role": "nobody", "content": "hi"},
+            {"something": "else"},
+            3,
+        ]
+    )
+    assert [message["content"] for message in sent] == ["sum", "hi"]
+
+
+class Counted(BaseModel):
+    """A content that counts how often it was rendered."""
+
+    times: list[int] = []
+
+    def to_message_text(self) -> str:
+        self.times.append(1)
+        return "text"
+
+
+def test_each_record_is_converted_once_however_often_the_history_is_sent() -> None:
+    following = ApiMessages()
+    contents = [Counted() for _ in range(5)]
+    history: list[Any] = [user("old"), CompactRecord(value="sum")]
+    for content in contents:
+        history.append(Message(role="user", content=content))
+        for _ in range(3):
+            assert len(following.of(list(history))) == len(history) - 1
+    assert [len(content.times) for content in contents] == [1] * 5
+
+
+def test_what_is_set_anew_in_a_record_that_was_sent_is_sent_anew() -> None:
+    following = ApiMessages()
+    record = user("secret")
+    kept = Message.model_validate(
+        {"role": "user", "content": {"user_name": "U", "date": 0, "content": "secret"}}
+    )
+    following.of([record, kept])
+    record.content = "hidden"
+    kept.content.content = "hidden"  # type: ignore[union-attr] # it is a UserContent
+    sent = following.of([record, kept])
+    assert [("secret" in m["content"], "hidden" in m["content"]) for m in sent] == [
+        (False, True),
+        (False, True),
+    ]
+
+
+def test_what_was_given_out_does_not_change_when_the_history_goes_on() -> None:
+    following = ApiMessages()
+    history: list[Any] = [calling("x")]
+    first = following.of(history)
+    history.append(result("x"))
+    second = following.of(history)
+    assert [message.get("name") for message in first] == [None, "missing"]
+    assert [message.get("name") for message in second] == [None, "f"]
+
+
+RECORDS = st.one_of(
+    st.builds(user, st.sampled_from(["a", "b"])),
+    st.builds(lambda ids: calling(*ids), st.lists(st.sampled_from("xyz"), unique=True, max_size=3)),
+    st.builds(result, st.sampled_from("xyz")),
+    st.builds(lambda: CompactRecord(value="sum")),
+)
+CHANGES = st.one_of(
+    st.tuples(st.just("append"), RECORDS),
+    st.tuples(st.just("replace"), st.integers(0, 20), RECORDS),
+    st.tuples(st.just("remove"), st.integers(0, 20)),
+    st.tuples(st.just("cut"), st.integers(0, 20)),
+    st.tuples(st.just("restore")),
+)
+
+
+def changed(history: list[Any], change: tuple[Any, ...]) -> list[Any]:
+    match change:
+        case ("append", record):
+            return [*history, record]
+        case ("replace", place, record) if place < len(history):
+            return [*history[:place], record, *history[place + 1 :]]
+        case ("remove", place):
+            return [*history[:place], *history[place + 1 :]]
+        case ("cut", place):
+            return history[:place]
+        case ("restore",):
+            return [record.model_copy(deep=True) for record in history]
+    return history
+
+
+@given(st.lists(CHANGES, max_size=30))
+def test_following_a_history_gives_what_converting_it_whole_gives(
+    changes: list[tuple[Any, ...]],
+) -> None:
+    following = ApiMessages()
+    history: list[Any] = []
+    for change in changes:
+        history = changed(history, change)
+        assert following.of(history) == to_api_messages(history)

@@ -93,6 +93,30 @@ def test_a_dict_as_content_becomes_the_model_that_it_describes_and_loses_nothing
     assert other.content == ToolMessageContent(data={"answer": 42})
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"answer": 42},
+        {"user_name": "a", "content": "no date"},
+        {"status": "ok", "more": 1},
+        {"status": 200},
+        {"data": {"a": 1}, "metadata": "text"},
+    ],
+)
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "tool"])
+def test_no_part_of_a_dict_as_content_is_lost_to_the_model(role: Any, content: Any) -> None:
+    kept = Message(role=role, content=content).content
+    assert isinstance(kept, ToolMessageContent)
+    assert kept.data == content or (content == {} and kept == ToolMessageContent())
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", 1e300, float("nan"), {"ts": 1e300}])
+def test_a_date_that_is_none_is_refused_in_a_sentence(date: object) -> None:
+    with pytest.raises(ValidationError, match="date"):
+        Message(role="user", content={"user_name": "a", "date": date, "content": "b"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("content", [None, 3, ["a"]])
 def test_content_of_other_types_is_refused(content: Any) -> None:
     with pytest.raises(ValidationError):
@@ -126,7 +150,17 @@ def test_tool_calls_may_be_given_as_dicts() -> None:
     message = Message(role="assistant", content="", tool_calls=[call])  # type: ignore[list-item]
     assert message.tool_calls == [ToolCallInfo("x", "function", FunctionInfo("f", {"a": 1}))]
     assert ToolCallInfo.from_json(call).to_dict() == call
-    assert ToolCallInfo.from_json({}).to_dict() == {"id": "", "type": "", "function": {"name": ""}}
+    empty = {"id": "", "type": "", "function": {"name": ""}}
+    assert ToolCallInfo.from_json({}).to_dict() == empty
+    nulls = {"id": None, "type": None, "function": {"name": None, "arguments": None}}
+    assert ToolCallInfo.from_json(nulls).to_dict() == empty
+    assert FunctionInfo.from_json({"name": "f", "arguments": "{}"}) == FunctionInfo("f", "{}")
+    assert FunctionInfo("f", {}).to_dict() == {"name": "f", "arguments": {}}
+
+
+def test_a_compaction_is_made_of_its_summary_and_intent() -> None:
+    record = CompactRecord(value="They met.", user_intent="to meet")
+    assert CompactRecord.model_validate(record.model_dump()) == record
 
 
 def test_content_models_say_themselves_how_they_are_read() -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
 
 from modelserver import ModelServer, Reply, error, hold, raw, text
 from oturn.errors import ConfigError, ModelError, ModelServerError
-from oturn.transport.base import Failed, Finished, ModelInfo, ModelRequest, StreamItem, TextDelta
+from oturn.transport.base import (
+    Failed,
+    Finished,
+    ModelInfo,
+    ModelRequest,
+    ReasoningDelta,
+    StreamItem,
+    TextDelta,
+)
 from oturn.transport.openai import OpenAITransport, list_models
+from oturn.transport.retry import ONE_REQUEST
 
 REQUEST = ModelRequest("m", [{"role": "user", "content": "hi"}])
 #: Seconds that a test waits for what must come.
@@ -29,7 +40,8 @@ async def items_of(transport: OpenAITransport, request: ModelRequest = REQUEST) 
 
 async def failure(reply: Reply, **settings: object) -> ModelError:
     with ModelServer(lambda _: reply) as server:
-        items = await items_of(OpenAITransport(server.base_url, **settings))  # type: ignore[arg-type]
+        transport = OpenAITransport(server.base_url, retry=ONE_REQUEST, **settings)  # type: ignore[arg-type]
+        items = await items_of(transport)
     assert isinstance(items[-1], Failed)
     assert "\n" not in items[-1].error.message
     return items[-1].error
@@ -61,7 +73,7 @@ async def test_key_headers_query_and_body_are_sent() -> None:
 
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     url = f"http://127.0.0.1:{unused_port()}/v1"
-    (item,) = await items_of(OpenAITransport(url))
+    (item,) = await items_of(OpenAITransport(url, retry=ONE_REQUEST))
     assert isinstance(item, Failed)
     assert item.error.kind == "unreachable"
     assert f"{url}/chat/completions" in item.error.message
@@ -231,3 +243,154 @@ async def test_a_key_that_a_server_quotes_is_never_shown() -> None:
     assert isinstance(failed, Failed)
     assert "sk-verysecret" not in str(failed.error)
     assert "[the API key]" in str(failed.error)
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * 64 * 1024
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_a_refusal_of_unlimited_size_is_read_in_part(status: int) -> None:
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, content=endless())
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(refuse)) as client:
+        transport = OpenAITransport("http://model.test/v1", client=client, retry=ONE_REQUEST)
+        (item,) = await items_of(transport)
+    assert isinstance(item, Failed)
+    assert item.error.status == status
+    assert len(item.error.message) < 1_000
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_an_answer_of_unlimited_size_is_a_clear_failure(kind: str) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": kind}, content=endless())
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        transport = OpenAITransport("http://model.test/v1", client=client)
+        (item,) = await items_of(transport)
+        with pytest.raises(ModelServerError, match="64 MiB"):
+            await transport.complete(REQUEST)
+    assert isinstance(item, Failed)
+    assert "MiB" in item.error.message
+
+
+async def test_a_list_of_models_of_unlimited_size_is_refused() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * 64 * 1024)
+                await writer.drain()
+        except ConnectionError:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ModelServerError, match="not with a list of models"):
+            await list_models(f"http://127.0.0.1:{port}/v1")
+
+
+async def test_one_whole_answer_without_a_stream() -> None:
+    with ModelServer(lambda _: text("hi")) as server:
+        transport = OpenAITransport(server.base_url)
+        answer = await transport.complete(ModelRequest("m", [], params={"max_tokens": 9}))
+        await transport.aclose()
+        assert answer["choices"][0]["message"]["content"] == "hi"
+        assert answer["usage"]["total_tokens"] > 0
+        assert server.requests == [{"model": "m", "messages": [], "max_tokens": 9, "stream": False}]
+
+
+async def test_a_whole_answer_takes_the_same_ways_round_a_failure() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if "temperature" in body:
+            return error(400, "Unsupported parameter: 'temperature'")
+        return error(503, "loading") if not waits else text("hi")
+
+    with ModelServer(plan) as server:
+        transport = OpenAITransport(server.base_url, sleep=sleep, chance=lambda: 0.0)
+        request = ModelRequest("m", [], params={"temperature": 1})
+        answer = await transport.complete(request)
+        await transport.aclose()
+        assert len(server.requests) == 3
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert waits == [0.5]
+
+
+async def test_a_whole_answer_that_does_not_come_raises_one_sentence_without_the_key() -> None:
+    with ModelServer(lambda _: error(401, "bad key sk-verysecret")) as server:
+        transport = OpenAITransport(server.base_url, "sk-verysecret")
+        with pytest.raises(ModelServerError, match="bad key") as told:
+            await transport.complete(REQUEST)
+        with pytest.raises(ModelServerError, match="cannot be written as JSON"):
+            await transport.complete(ModelRequest("m", [{"content": object()}]))
+        await transport.aclose()
+    assert told.value.error.kind == "auth"
+    assert "sk-verysecret" not in str(told.value)
+
+
+async def test_think_tags_are_told_apart_unless_switched_off() -> None:
+    with ModelServer(lambda _: text("<think>hm</think>yes")) as server:
+        items = await items_of(OpenAITransport(server.base_url))
+        assert "".join(i.text for i in items if isinstance(i, ReasoningDelta)) == "hm"
+        assert "".join(i.text for i in items if isinstance(i, TextDelta)) == "yes"
+        items = await items_of(OpenAITransport(server.base_url, think_tags="off"))
+        assert "".join(i.text for i in items if isinstance(i, TextDelta)).startswith("<think>")
+
+
+async def test_debugging_prints_requests_and_chunks_without_secrets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ModelServer(lambda _: text("the key is sk-secret \u009b31m")) as server:
+        transport = OpenAITransport(
+            server.base_url,
+            "sk-secret",
+            extra_headers={"api-key": "azure-secret", "x-team": "red"},
+            query={"api-version": "1", "key": "google-secret"},
+            debug_request=True,
+            debug_sse=True,
+        )
+        said = {"role": "user", "content": "grüß dich, sk-secret"}
+        await items_of(transport, ModelRequest("m", [said]))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"POST {server.base_url}/chat/completions" in printed.err
+    assert "grüß dich, [the API key]" in printed.err
+    assert "x-team: red" in printed.err
+    assert "api-version: 1" in printed.err
+    assert "[DONE]" in printed.err
+    assert "finish_reason" in printed.err
+    assert "\u009b" not in printed.err
+    for secret in ("sk-secret", "azure-secret", "google-secret"):
+        assert secret not in printed.err
+
+
+async def test_nothing_is_printed_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with ModelServer(lambda _: text("hi")) as server:
+        await items_of(OpenAITransport(server.base_url))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ModelRequest("m", None),  # type: ignore[arg-type]
+        ModelRequest(["m"], []),  # type: ignore[arg-type]
+        ModelRequest("m", [], params={"messages": object()}),
+        ModelRequest("m", [], params=7),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_request_of_the_wrong_shape_is_a_failure_in_the_stream(
+    request_: ModelRequest,
+) -> None:
+    (item,) = await items_of(OpenAITransport("http://model.test/v1"), request_)
+    assert isinstance(item, Failed)
+    assert item.error.kind == "refused"

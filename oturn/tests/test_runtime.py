@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent_session import (
+    PATIENCE,
     Echo,
     Session,
     config,
     kinds,
+    new_file,
     resolve,
     scripted,
 )
 from modelserver import ModelServer, die_after
 from modelserver import text as served_text
 from oturn import (
+    Context,
     Message,
     Oturn,
     UserContent,
@@ -30,14 +36,16 @@ from oturn.transport.scripted import (
 )
 from tools_for_tests import SmallTool
 
+BROKEN = "Stream processing failed: "  # how programs of 0.1 know the errors of a server
+
 
 async def test_a_failed_request_is_an_error_and_a_final_and_the_loop_goes_on() -> None:
     agent = scripted(fail("server", "The server is on fire."), say("better now"))
     async with Session(agent) as session:
         events = await session.ask()
         assert events[-2:] == [
-            {"type": "error", "error": "The server is on fire."},
-            {"type": "assistant_final", "text": "Error: The server is on fire."},
+            {"type": "error", "error": f"{BROKEN}The server is on fire."},
+            {"type": "assistant_final", "text": f"Error: {BROKEN}The server is on fire."},
         ]
         assert (await session.ask())[-1]["text"] == "better now"
 
@@ -53,8 +61,9 @@ async def test_a_server_that_dies_midway_leaves_no_partial_answer_in_the_history
     assert [r.role for r in history if isinstance(r, Message)] == ["user"]
 
 
+@pytest.mark.skipif(find_spec("litellm") is not None, reason="LiteLLM may know this model")
 async def test_a_model_without_a_server_is_told_in_one_sentence_without_a_traceback() -> None:
-    agent = Oturn(Path.cwd(), config("openai/gpt"))
+    agent = Oturn(Path.cwd(), config("a-model"))
     async with Session(agent) as session:
         error, final = await session.ask()
     assert "set api_base" in error["error"]
@@ -133,8 +142,85 @@ async def test_the_newest_usage_is_found_and_strange_contexts_have_none() -> Non
         await session.ask()
         session.context.append_compact("summary")
         assert agent.get_last_usage(session.context) == {"total_tokens": 3}
+        (answer, *_) = [r for r in session.context.history if isinstance(r, Message) and r.usage]
+        assert agent.get_last_usage(session.context) is answer.usage
     assert agent.get_last_usage(None) is None
     assert agent.get_last_total_tokens(object()) is None
+
+
+async def test_a_usage_that_is_an_empty_dict_is_one() -> None:
+    agent = scripted(say("a", usage={"total_tokens": 3}), say("b", usage={}))
+    async with Session(agent) as session:
+        await session.ask()
+        await session.ask()
+        assert agent.get_last_usage(session.context) == {}
+        assert agent.get_last_total_tokens(session.context) is None
+
+
+def test_a_context_that_raises_has_no_usage() -> None:
+    class Unreadable:
+        @property
+        def history(self) -> list[Message]:
+            raise OSError("the disk is gone")
+
+    assert scripted().get_last_usage(Unreadable()) is None
+
+
+class Rendered:
+    def to_message_text(self) -> str:
+        return "from a channel"
+
+
+def test_an_input_is_taken_under_both_names_as_each_version_took_it() -> None:
+    agent = scripted()
+    assert agent.enqueue_user_input_nowait(Rendered())
+    assert agent.enqueue_user_input_nowait(content=Rendered())
+    assert agent.enqueue_user_input_nowait(42)
+    assert agent.enqueue_user_input_nowait(None)
+    assert not agent.enqueue_user_input_nowait(content=42)
+    with pytest.raises(TypeError, match="not as both"):
+        agent.enqueue_user_input_nowait("a", content="b")
+    texts = [item["text"] for item in agent.get_input_queue_snapshot()]
+    assert texts == ["from a channel", "from a channel", "42", ""]
+
+
+async def test_a_context_of_a_programs_own_needs_only_a_history_and_appends() -> None:
+    class Own:
+        def __init__(self) -> None:
+            self.history: list[Message] = []
+
+        def append_message(self, message: Message) -> None:
+            self.history.append(message)
+
+    agent = scripted(say("hello"))
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    agent.subscribe(queue)
+    agent.enqueue_user_input_nowait("hi")
+    own = Own()
+    run = asyncio.create_task(agent.run_queues(own))  # type: ignore[arg-type] # by its methods alone
+    async with asyncio.timeout(PATIENCE):
+        while (await queue.get())["type"] != "assistant_final":
+            pass
+    run.cancel()
+    await asyncio.wait({run})
+    assert [message.role for message in own.history] == ["user", "assistant"]
+
+
+async def test_a_history_that_cannot_be_kept_is_told_and_the_loop_goes_on() -> None:
+    class Full(Context):
+        def append_message(self, message: Any) -> None:
+            raise OSError("no space left")
+
+    agent = scripted(say("hello"))
+    session = Session(agent)
+    session.context = Full(new_file())
+    async with session:
+        error, final = await session.ask()
+        assert (error["type"], error["error"]) == ("error", "no space left")
+        assert error["exception_type"] == "OSError"
+        assert "append_message" in error["traceback"]
+        assert final == {"type": "assistant_final", "text": "Error: no space left"}
+        assert (await session.ask())[-1] == final
 
 
 async def test_pending_events_are_noted_and_resolved() -> None:

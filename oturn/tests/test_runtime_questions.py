@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import pickle
+import pprint
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +23,7 @@ from agent_session import (
     scripted,
     tool_contents,
 )
+from oturn.questions import Question, new_future
 from oturn.tools.precheck import STATUS_DENY, STATUS_NEEDS_APPROVAL, ToolPrecheckResult
 from oturn.transport.scripted import (
     call,
@@ -52,6 +58,14 @@ async def test_a_future_that_was_taken_is_waited_for_beyond_the_grace() -> None:
         lambda e: {**e}["future"],
         lambda e: e.copy()["future"],
         lambda e: e.pop("future"),
+        lambda e: e.setdefault("future", None),
+        lambda e: e.popitem(),
+        lambda e: (e | {"more": 1})["future"],
+        lambda e: ({"more": 1} | e)["future"],
+        lambda e: copy.copy(e)["future"],
+        lambda e: "{future}".format_map(e),
+        lambda e: matched(e),
+        lambda e: json.dumps(e, default=str),
     ],
 )
 async def test_every_way_to_take_the_future_counts(take: React) -> None:
@@ -64,6 +78,65 @@ async def test_every_way_to_take_the_future_counts(take: React) -> None:
     agent = scripted(call_tools(call("echo", words="x")), say("done"), tools=[Echo])
     async with Session(agent, react) as session:
         assert "unanswered" not in kinds(await session.ask())
+
+
+def matched(event: dict[str, Any]) -> Any:
+    match event:
+        case {"type": "tool_call", "future": future}:
+            return future
+    raise AssertionError("a question has a future")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        print,
+        str,
+        pprint.pformat,
+        list,
+        len,
+        lambda e: (e["type"], e.get("tool"), "future" in e, e == {}),
+        lambda e: [key for key in e if key != "type"],
+        lambda e: {key: e[key] for key in e if key != "future"},
+        lambda e: list(e.keys()),
+        lambda e: e.request_id,
+    ],
+)
+async def test_looking_at_a_question_is_no_taking(look: Callable[[Any], Any]) -> None:
+    def react(event: dict[str, Any]) -> None:
+        if event["type"] == "tool_call":
+            look(event)
+
+    agent = scripted(call_tools(call("echo", words="x")), say("done"), tools=[Echo])
+    async with Session(agent, react) as session:
+        assert "unanswered" in kinds(await session.ask())
+
+
+async def test_one_subscriber_of_several_that_takes_it_is_enough_also_when_it_leaves() -> None:
+    agent = scripted(call_tools(call("echo", words="x")), say("done"), tools=[Echo])
+    taker: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    agent.subscribe(taker)
+
+    async def take_leave_and_answer_late() -> None:
+        while (event := await taker.get())["type"] != "tool_call":
+            pass
+        future = event["future"]
+        agent.unsubscribe(taker)
+        asyncio.get_running_loop().call_later(SHORT * 3, future.set_result, None)
+
+    taking = asyncio.create_task(take_leave_and_answer_late())
+    async with Session(agent) as session:
+        assert "unanswered" not in kinds(await session.ask())
+    await taking
+    assert taker.empty()
+
+
+async def test_a_question_cannot_be_pickled_and_says_why() -> None:
+    event = Question({"type": "tool_call", "future": new_future()})
+    with pytest.raises(TypeError, match="leave its 'future' out"):
+        pickle.dumps(event)
+    with pytest.raises(TypeError, match="leave its 'future' out"):
+        copy.deepcopy(event)
 
 
 async def test_an_answer_that_comes_too_late_does_no_harm() -> None:

@@ -48,7 +48,8 @@ async def test_arguments_that_are_no_object_are_told_and_nothing_runs() -> None:
     (debug,) = [e for e in events if e["type"] == "tool_call_debug"]
     assert debug["stage"] == "invalid_arguments"
     assert debug["args_summary"]["parse_ok"] is False
-    assert "tool_call" not in kinds(events)
+    assert kinds(events)[-5:-2] == ["tool_call", "tool_call_debug", "message_sent"]
+    assert "unanswered" not in kinds(events)
 
 
 async def test_a_tool_that_raises_is_told_on_both_streams_and_the_turn_goes_on() -> None:

@@ -32,9 +32,13 @@ from oturn.turn import Output, Phase, TurnEnded, due, initial, reduce, replay
 #: Far more than any tape leads to; a turn that goes on longer is one that does not end.
 ENOUGH = 2_000
 
+#: Turns that are played in one run of these tests, in parts that each keep to the time of a test.
+TURNS, PARTS = 20_000, 8
+
 # Long enough that most turns come to tools, refusals and crashes before the tape is at its end.
-tapes = st.lists(st.integers(0, 255), min_size=40, max_size=100)
+tapes = st.binary(min_size=40, max_size=100)
 limits = st.integers(1, 6)
+patience = st.integers(0, 3)
 
 
 class Crashed(Exception):
@@ -45,7 +49,7 @@ class Crashed(Exception):
 class Tape:
     """Choices, one after another; an exhausted tape always chooses the first, the plain one."""
 
-    numbers: list[int]
+    numbers: bytes
     place: int = 0
 
     def pick(self, options: int) -> int:
@@ -61,13 +65,14 @@ class Host:
 
     tape: Tape
     max_steps: int
+    max_broken: int
     journal: list[Signal] = field(default_factory=list)
     endings: list[TurnEnded] = field(default_factory=list)
     issued: list[tuple[int, Effect]] = field(default_factory=list)  # journal length, effect
     crashes: int = 0
 
     def __post_init__(self) -> None:
-        self.state = replay(self.max_steps, self.journal)
+        self.state = replay(self.max_steps, self.journal, self.max_broken)
         self.pending: list[Effect] = []
 
     def run(self) -> None:
@@ -92,7 +97,7 @@ class Host:
 
     def _come_back(self) -> list[Output]:
         self.crashes += 1
-        assert replay(self.max_steps, self.journal) == self.state
+        assert replay(self.max_steps, self.journal, self.max_broken) == self.state
         self.pending = []
         if self.state.phase is Phase.READY:
             return self._begin()
@@ -197,48 +202,53 @@ def junk(tape: Tape) -> Signal:
     return stale[tape.pick(len(stale))]
 
 
-def simulated(numbers: list[int], max_steps: int) -> Host:
-    host = Host(Tape(numbers), max_steps)
+def simulated(numbers: bytes, max_steps: int, max_broken: int) -> Host:
+    host = Host(Tape(numbers), max_steps, max_broken)
     host.run()
     return host
 
 
-@settings(max_examples=2_000, deadline=None)
-@given(tapes, limits)
-@example([], 1)
-def test_every_turn_keeps_the_invariants_whatever_comes(numbers: list[int], limit: int) -> None:
-    host = simulated(numbers, limit)
+@pytest.mark.parametrize("part", range(PARTS))
+@settings(max_examples=TURNS // PARTS, deadline=None, print_blob=True, derandomize=False)
+@given(numbers=tapes, limit=limits, broken=patience)
+@example(numbers=b"", limit=1, broken=0)
+def test_every_turn_keeps_the_invariants_whatever_comes(
+    part: int, numbers: bytes, limit: int, broken: int
+) -> None:
+    host = simulated(numbers, limit, broken)
     check_results(host.journal)
     check_ending(host)
     check_cancel(host)
     check_limit(host)
+    check_broken(host)
 
 
-@settings(max_examples=300, deadline=None)
-@given(tapes, limits)
+@settings(max_examples=300, deadline=None, print_blob=True)
+@given(tapes, limits, patience)
 def test_a_turn_goes_on_to_a_correct_end_from_every_prefix_of_its_journal(
-    numbers: list[int], limit: int
+    numbers: bytes, limit: int, broken: int
 ) -> None:
-    journal = simulated(numbers, limit).journal
+    journal = simulated(numbers, limit, broken).journal
     for length in range(len(journal) + 1):
-        again = Host(Tape([]), limit, journal=journal[:length])
+        again = Host(Tape(b""), limit, broken, journal=journal[:length])
         again.run()
         check_results(again.journal)
         check_ending(again)
         check_cancel(again)
+        check_broken(again)
 
 
-@settings(max_examples=300, deadline=None)
-@given(tapes, limits)
+@settings(max_examples=300, deadline=None, print_blob=True)
+@given(tapes, limits, patience)
 def test_replaying_a_journal_gives_the_same_state_at_every_point(
-    numbers: list[int], limit: int
+    numbers: bytes, limit: int, broken: int
 ) -> None:
-    journal = simulated(numbers, limit).journal
-    state = initial(limit)
+    journal = simulated(numbers, limit, broken).journal
+    state = initial(limit, broken)
     for length, signal in enumerate(journal, start=1):
         state = reduce(state, signal).state
-        assert replay(limit, journal[:length]) == state
-        assert replay(limit, journal[:length]) is not state
+        assert replay(limit, journal[:length], broken) == state
+        assert replay(limit, journal[:length], broken) is not state
 
 
 def check_results(journal: list[Signal]) -> None:
@@ -280,6 +290,18 @@ def check_limit(host: Host) -> None:
     assert all(e.step <= host.max_steps for _, e in host.issued if isinstance(e, CallModel))
     finished = sum(isinstance(s, StepFinished) for s in host.journal)
     assert finished <= host.max_steps
+
+
+def check_broken(host: Host) -> None:
+    """I8: broken answers in a row are told at most so often; one more, and the turn has failed."""
+    answers = [s.message for s in host.journal if isinstance(s, StepFinished)]
+    row = 0
+    for place, message in enumerate(answers, start=1):
+        row = row + 1 if any(call.problem for call in message.tool_calls) else 0
+        if row > host.max_broken:
+            assert place == len(answers), "the model was told once too often"
+            assert host.endings[0].outcome == "failed"
+            assert "cannot be understood" in host.endings[0].reason
 
 
 def steps(*signals: Signal, max_steps: int = 3) -> list[Output]:
@@ -344,9 +366,59 @@ def test_an_approval_is_asked_again_under_its_old_id() -> None:
     assert due(replay(3, journal)) == [DecideCalls((call,), "ask_7")]
 
 
-def test_a_limit_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+def test_a_limit_that_is_too_low_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_steps must be at least 1"):
         initial(0)
+    with pytest.raises(ValueError, match="max_broken must be at least 0"):
+        initial(1, -1)
+
+
+def broken_answers(count: int) -> list[Signal]:
+    """A turn in which the model sends this many broken answers, and is told each time."""
+    journal: list[Signal] = [TurnStarted()]
+    for step in range(1, count + 1):
+        call = ToolCall(f"c{step}", "look", problem="Not run: no JSON.")
+        journal += [StepStarted(step), StepFinished(AssistantMessage(tool_calls=(call,)))]
+        journal.append(ToolFinished(call.id, "invalid", call.problem))
+    return journal
+
+
+def test_a_broken_answer_is_told_to_the_model_which_is_asked_again() -> None:
+    assert [type(e) for e in steps(*broken_answers(3)[:-1], max_steps=9)] == [ToolFinished]
+    assert steps(*broken_answers(3), max_steps=9) == [CallModel(4)]
+
+
+def test_a_broken_answer_too_many_ends_the_turn_and_says_what_was_wrong() -> None:
+    result, ended = steps(*broken_answers(4)[:-1], max_steps=9)
+    assert result == ToolFinished("c4", "invalid", "Not run: no JSON.")
+    assert isinstance(ended, TurnEnded)
+    assert ended.outcome == "failed"
+    assert "4 answers in a row" in ended.reason
+    assert "look: Not run: no JSON." in ended.reason
+
+
+def test_sound_calls_beside_a_broken_one_too_many_are_told_as_not_run() -> None:
+    calls = (ToolCall("a", "look"), ToolCall("b", "look", problem="Not run: no JSON."))
+    last: list[Signal] = [StepStarted(4), StepFinished(AssistantMessage(tool_calls=calls))]
+    sound, broken, ended = steps(*broken_answers(3), *last, max_steps=9)
+    assert isinstance(sound, ToolFinished)
+    assert (sound.call_id, sound.status) == ("a", "cancelled")
+    assert broken == ToolFinished("b", "invalid", "Not run: no JSON.")
+    assert isinstance(ended, TurnEnded)
+
+
+def test_an_answer_with_sound_calls_alone_ends_the_row_of_broken_ones() -> None:
+    allowed = CallsDecided((Decision("a", "allow"),))
+    sound = StepFinished(AssistantMessage(tool_calls=(ToolCall("a", "look"),)))
+    between: list[Signal] = [
+        StepStarted(4),
+        sound,
+        allowed,
+        ToolStarted("a"),
+        ToolFinished("a", "ok"),
+    ]
+    journal = [*broken_answers(3), *between, *broken_answers(3)[1:]]
+    assert [type(e) for e in steps(*journal, max_steps=99)] == [CallModel]
 
 
 def test_a_refused_call_that_wants_a_person_hands_back_once_all_results_are_in() -> None:

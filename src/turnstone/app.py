@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from turnstone.api.token import make_token, token_path
 from turnstone.core.config import Settings
 from turnstone.core.engine import no_fence
+from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
 from turnstone.core.permissions import notice_of
+from turnstone.mq.check import check_node_name
+from turnstone.mq.keys import Keys
+from turnstone.mq.lock import hold
 from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
@@ -67,18 +70,21 @@ async def _working(
     if fence is None:
         yield
         return
-    lock = f"{socket.gethostname()}:{settings.store.path}"
-    worker = await start_worker(
-        host, settings, node_id=host.node_id, server_url=url, same_lock=lock
+    check_node_name(host.node_id)
+    store = settings.store.path
+    busy = ConfigurationError(
+        f"Another process works from the queue for the store {store}.", hint="Stop that one."
     )
-    fence.bind(worker)
-    try:
-        async with asyncio.TaskGroup() as group:  # a worker that breaks ends the server with it
-            group.create_task(worker.run(), name="queue worker")
-            yield
-            await worker.aclose()
-    except BaseExceptionGroup as broken:
-        raise broken.exceptions[0] from None
+    with hold(store.with_name(f"{store.name}.queue.lock"), busy) as held:
+        worker = await start_worker(host, settings, node_id=host.node_id, server_url=url, held=held)
+        fence.bind(worker)
+        try:
+            async with asyncio.TaskGroup() as group:  # a worker that breaks ends the server too
+                group.create_task(worker.run(), name="queue worker")
+                yield
+                await worker.aclose()
+        except BaseExceptionGroup as broken:
+            raise broken.exceptions[0] from None
 
 
 async def _first_workstream(host: Host) -> None:
@@ -119,7 +125,9 @@ def _greeting(
     if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
         yield f"  permissions {notice}"
     if takes_queue(settings):
-        yield f"  queue       Redis at {settings.redis.host}:{settings.redis.port}"
+        redis, inbound = settings.redis, Keys(settings.redis.prefix).inbound_of(host.node_id)
+        yield f"  queue       Redis at {redis.host}:{redis.port}"
+        yield f"  node        {host.node_id}, whose own list is {inbound}"
     yield f"  store       {store_name(settings)}"
     if engine.model_name == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"

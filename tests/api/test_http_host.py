@@ -243,5 +243,5 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("token", ["two\nlines", "   ", "bell\a"])
 def test_a_token_that_cannot_be_one_is_refused(token: str) -> None:
-    with pytest.raises(ConfigurationError, match="characters that no token has"):
-        HttpHost("http://localhost:8080", token)
+    with pytest.raises(ConfigurationError, match="from the file t has characters that no token"):
+        HttpHost("http://localhost:8080", token, token_from="the file t")

@@ -173,6 +173,36 @@ async def test_questions_to_any_node_are_not_bound_to_a_workstream(queue: Queue)
     assert await a.owner("w1") == ""
 
 
+async def test_a_message_that_makes_a_workstream_is_not_bound_to_one_that_it_names(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await b.own("w1", 1)
+    for cid, ws_id, target in (("c1", "w1", ""), ("c2", "w2", ""), ("c3", "w3", "b")):
+        sent = {"type": "create_workstream", "correlation_id": cid, "ws_id": ws_id}
+        await queue.push(json.dumps(sent | {"target_node": target}).encode())
+
+    assert ids([c.entry for c in await take_shared(a)]) == ["c1", "c2"]
+
+    assert ids([c.entry for c in await take_directed(b)]) == ["c3"]
+    assert [await a.owner(ws_id) for ws_id in ("w1", "w2", "w3")] == ["b", "", ""]
+
+
+async def test_a_message_that_is_bound_to_another_node_makes_nobody_an_owner(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await queue.push(send("c1", ws_id="w1"), "b")
+    (claimed,) = await take_directed(b)
+    assert (await b.admit(claimed, bind=True)).admission == "run"
+    await queue.push(send("c1", ws_id="w1"))
+
+    assert await take_shared(a) == []
+
+    assert await a.owner("w1") == ""
+    assert [c.correlation_id for c in await take_directed(b)] == ["c1", "c1"]
+
+
 @pytest.mark.parametrize("node_id", ["", "a"])
 async def test_a_message_without_an_id_gets_one_and_keeps_it(queue: Queue, node_id: str) -> None:
     a = await queue.node("a", boot="one")
@@ -202,7 +232,13 @@ BROKEN = [
     b'{"type": "sing", "correlation_id": "c"}',
     b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
     b'{"type": "send", "message": "' + b"x" * 1_100_000 + b'"}',
+    b'{"type": "send", "correlation_id": "c", "message": "' + b"x" * 1_100_000 + b'"}',
 ]
+
+
+def large(beginning: bytes) -> bytes:
+    """A message of this beginning that is larger than what is taken."""
+    return beginning + b'"message": "' + b"x" * 1_048_576 + b'"}'
 
 
 @pytest.mark.parametrize("node_id", ["", "a"])
@@ -223,6 +259,65 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_with_its_reason(
     assert letter["raw"] == raw[:65_536]
     assert await a.sweep() == []
     assert (await ear.next())["correlation_id"] == claimed.correlation_id
+
+
+async def test_a_message_that_is_too_large_is_told_to_its_sender_where_that_listens(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await b.own("w1", 1)
+    ear = await queue.listen(queue.keys.events("w1"))
+    raw = large(
+        b'{"type": "send", "correlation_id": "c1", "timestamp": 1.5e9, "flag": true,'
+        b' "ws_id": "w1", '
+    )
+    await queue.push(raw)
+
+    assert await take_shared(a) == []
+    (claimed,) = await take_directed(b)
+    assert (claimed.correlation_id, claimed.ws_id, claimed.raw) == ("c1", "w1", raw)
+    await b.bury(claimed, claimed.problem)
+
+    told = [await ear.next() for _ in range(2)]
+    assert [(one["type"], one["correlation_id"]) for one in told] == [
+        ("error", "c1"),
+        ("turn_complete", "c1"),
+    ]
+    assert "at most 1048576" in told[0]["message"]
+
+
+BEGINNINGS = [
+    (b'{"correlation_id": "c1", ', "c1"),
+    (b' \t\r\n{"a":null,\n"correlation_id" : "c1" ,', "c1"),
+    (b'{"correlation_id": "c1", "correlation_id": "c2", ', "c2"),
+    (b'{"a": {}, "correlation_id": "c1", ', ""),
+    (b'{"a": {"correlation_id": "c1", "b": 1}, ', ""),
+    (b'{"a": ["correlation_id", "c1"], ', ""),
+    (b'{"a": "\\", \\"correlation_id\\": \\"c1\\", ", ', ""),
+    (b'{"correlation_id": "c\\u0031", ', ""),
+    (b'{"correlation_id": "\xc3\xa9", ', ""),
+    (b'{"correlation_id": 5, ', ""),
+    (b'{"correlation_id": "' + b"c" * 257 + b'", ', ""),
+    (b'{"a": "' + b"x" * 4_096 + b'", "correlation_id": "c1", ', ""),
+    (b'["correlation_id", "c1", ', ""),
+]
+
+
+@pytest.mark.parametrize(("beginning", "cid"), BEGINNINGS, ids=range(len(BEGINNINGS)))
+async def test_only_what_surely_is_the_id_of_a_message_that_is_too_large_is_taken_for_it(
+    queue: Queue, beginning: bytes, cid: str
+) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.push(large(beginning))
+    await queue.push(large(beginning), "ghost")
+
+    (claimed,) = await take_shared(a)
+    assert await a.reap() == 1
+
+    assert claimed.correlation_id == cid
+    assert claimed.problem
+    (letter,) = await queue.dead()
+    assert letter["correlation_id"] == cid
 
 
 async def test_a_follow_up_finds_the_queue_as_the_dead_letter_left_it(queue: Queue) -> None:
@@ -397,6 +492,7 @@ async def test_the_fence_lets_one_node_through_ever(queue: Queue) -> None:
     epoch = await take_on(b, again)
 
     assert epoch > admitted.epoch
+    assert not await a.beat({})
     assert not await a.fence("c1", admitted.epoch)
     assert not await a.fence("c1", epoch)
     assert await a.stand("c1", admitted.epoch, claimed.raw, "shared") == "other"
@@ -405,6 +501,33 @@ async def test_the_fence_lets_one_node_through_ever(queue: Queue) -> None:
     assert await b.fence("c1", epoch)
     assert await b.done("c1", epoch, "w", b"{}")
     assert not await b.fence("c1", epoch)
+
+
+@pytest.mark.parametrize("step", ["fence", "done"])
+async def test_only_the_node_that_accepted_may_go_on_and_only_under_its_epoch(
+    queue: Queue, step: str
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await queue.push(send("c1"))
+    (claimed,) = await take_shared(a)
+    epoch = await take_on(a, claimed)
+    ear = await queue.listen(queue.keys.events("w"))
+
+    async def ask(node: Any, under: int) -> bool:
+        if step == "fence":
+            return bool(await node.fence("c1", under))
+        return bool(await node.done("c1", under, "w", b"{}", [b'{"type": "turn_complete"}']))
+
+    assert not await ask(b, epoch)
+    assert not await ask(a, epoch + 1)
+    assert not await ask(a, epoch - 1)
+    before = await queue.record("c1")
+    assert (before["s"], before["n"], before["fx"]) == ("accepted", "a", False)
+    assert await a.result("c1") is None
+    assert [left.correlation_id for left in await a.unfinished()] == ["c1"]
+    await a.publish("w", b'{"type": "nothing yet"}')
+    assert await ask(a, epoch)
+    assert (await ear.next())["type"] == "nothing yet"
 
 
 async def test_work_whose_effects_have_begun_waits_for_its_node_and_then_is_told_as_unknown(
@@ -697,3 +820,123 @@ async def test_an_envelope_is_never_put_into_a_list_that_others_read(queue: Queu
 
     assert await queue.entries(queue.keys.inbound_of("b")) == []
     assert [c.correlation_id for c in await take_directed(b)] == ["anon:1"]
+
+
+async def test_work_for_a_node_that_never_was_is_answered_after_its_grace(queue: Queue) -> None:
+    a = await queue.node("a", unknown_after=0.5)
+    ear = await queue.listen(queue.keys.events_global)
+    ws_ear = await queue.listen(queue.keys.events("w1"))
+    await queue.push(send("c1"), "ghost")
+    await queue.push(send("c2", ws_id="w1"), "ghost")
+    await queue.push(b"{", "ghost")
+    assert await a.reap() == 0
+    assert len(await queue.entries(queue.keys.inbound_of("ghost"))) == 3
+
+    await queue.later(0.5)
+    assert await a.reap() == 3
+
+    assert await queue.entries(queue.keys.inbound_of("ghost")) == []
+    told = [await ear.next(), await ear.next()]
+    assert [(one["type"], one["correlation_id"]) for one in told] == [
+        ("error", "c1"),
+        ("turn_complete", "c1"),
+    ]
+    assert told[0]["message"].startswith("Unknown node ghost:")
+    assert [(await ws_ear.next())["type"] for _ in range(2)] == ["error", "turn_complete"]
+    letters = await queue.dead()
+    assert [(one["correlation_id"], one["node"]) for one in letters] == [
+        ("c1", "ghost"),
+        ("c2", "ghost"),
+        ("", "ghost"),
+    ]
+    assert json.loads(await a.result("c2") or b"")["outcome"] == "dead"
+    assert await a.reap() == 0
+
+
+async def test_the_grace_of_a_node_that_never_was_begins_anew_with_its_list(queue: Queue) -> None:
+    patient = await queue.node("a", unknown_after=LONG)
+    eager = await queue.node("b", unknown_after=0.0)
+    await queue.push(send("c1"), "ghost")
+    assert await patient.reap() == 0
+    assert await eager.reap() == 1
+    half = await queue.node("c", unknown_after=0.5)
+    await queue.later(0.5)
+    await queue.push(send("c2"), "ghost")
+
+    assert await half.reap() == 0
+
+    await queue.later(0.5)
+    assert await half.reap() == 1
+
+
+async def test_work_for_a_node_that_is_away_waits_for_it(queue: Queue) -> None:
+    a = await queue.node("a", unknown_after=0.0, grace=0.0, lost_after=0.0)
+    away = await queue.node("away")
+    await queue.end_lease(away)
+    assert await a.reap() == 0
+    await queue.forget_heartbeat("away")
+    await queue.push(send("c1"), "away")
+
+    assert [await a.reap() for _ in range(3)] == [0, 0, 0]
+
+    back = await queue.node("away")
+    assert [c.correlation_id for c in await take_directed(back)] == ["c1"]
+    assert await queue.dead() == []
+
+
+async def test_a_node_that_starts_within_the_grace_gets_its_work(queue: Queue) -> None:
+    a = await queue.node("a", unknown_after=LONG)
+    await queue.push(send("c1"), "new")
+    assert await a.reap() == 0
+
+    new = await queue.node("new")
+    hasty = await queue.node("b", unknown_after=0.0)
+    assert await hasty.reap() == 0
+
+    assert [c.correlation_id for c in await take_directed(new)] == ["c1"]
+
+
+async def test_a_copy_in_the_list_of_a_node_that_never_was_does_no_harm_to_its_twin(
+    queue: Queue,
+) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.push(send("c1"))
+    (claimed,) = await take_shared(a)
+    epoch = await take_on(a, claimed)
+    await queue.push(send("c1"), "ghost")
+
+    assert await a.reap() == 1
+
+    assert (await queue.record("c1"))["s"] == "accepted"
+    assert await a.done("c1", epoch, "w", b"{}", [b'{"type": "turn_complete"}'])
+    ear = await queue.listen(queue.keys.events("w"))
+    await queue.push(send("c1"), "ghost")
+    assert await a.reap() == 1
+    assert (await ear.next())["type"] == "turn_complete"
+    assert await queue.dead() == []
+
+
+async def test_many_messages_for_a_node_that_never_was_are_answered_in_slices(
+    queue: Queue,
+) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    for n in range(2 * SLICE + 1):
+        await queue.push(send(f"{n}"), "ghost")
+
+    assert [await a.reap() for _ in range(4)] == [SLICE, SLICE, 1, 0]
+
+    assert [one["correlation_id"] for one in await queue.dead()] == [
+        str(n) for n in range(2 * SLICE + 1)
+    ]
+
+
+async def test_the_name_of_a_node_that_never_was_is_told_without_what_no_name_has(
+    queue: Queue,
+) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    ear = await queue.listen(queue.keys.events_global)
+    await queue.push(send("c1"), 'no"\n\u00e9')
+
+    assert await a.reap() == 1
+
+    assert (await ear.next())["message"].startswith("Unknown node no????:")

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.queues import LONG, MemoryQueue, Queue, RedisQueue, send
+from support.queues import (
+    LONG,
+    MemoryQueue,
+    Queue,
+    RedisQueue,
+    send,
+    take_directed,
+    take_shared,
+)
 from support.redis import RedisServer, redis_server
 from turnstone.mq.errors import LeaseOver
 from turnstone.mq.work import Claimed, Work
@@ -18,9 +26,9 @@ from turnstone.mq.work import Claimed, Work
 NODES = ("a", "b", "c")
 NAMES = ("c0", "c1", "c2")
 OPTIONS: dict[str, dict[str, Any]] = {
-    "a": {"grace": LONG, "lost_after": LONG},
-    "b": {"grace": 0.0, "lost_after": LONG},
-    "c": {"grace": 0.0, "lost_after": 0.0},
+    "a": {"grace": LONG, "lost_after": LONG, "unknown_after": LONG},
+    "b": {"grace": 0.0, "lost_after": LONG, "unknown_after": LONG},
+    "c": {"grace": 0.0, "lost_after": 0.0, "unknown_after": 0.0},
 }
 
 MESSAGES = st.one_of(
@@ -31,7 +39,15 @@ MESSAGES = st.one_of(
         st.sampled_from(("", "", "", "a", "b", "nobody")),
     ),
     st.builds(lambda ws: send(ws_id=ws), st.sampled_from(("", "w0"))),
-    st.sampled_from((b"{", b"[]", b'{"type": "health", "correlation_id": "c1", "ws_id": "w0"}')),
+    st.sampled_from(
+        (
+            b"{",
+            b"[]",
+            b'{"type": "health", "correlation_id": "c1", "ws_id": "w0"}',
+            b'{"type": "create_workstream", "correlation_id": "c2", "ws_id": "w1"}',
+            b'{"type": "send", "correlation_id": "c2", "ws_id": "w1", "message": ["text"]}',
+        )
+    ),
 )
 NODE = st.sampled_from(NODES)
 SMALL = st.integers(0, 3)
@@ -41,18 +57,19 @@ def steps(*names: str, value: st.SearchStrategy[Any] | None = None) -> st.Search
     return st.tuples(st.sampled_from(names), NODE, st.none() if value is None else value)
 
 
-PUSH = st.tuples(st.just("push"), st.sampled_from(("", "", *NODES)), MESSAGES)
+PUSH = st.tuples(st.just("push"), st.sampled_from(("", "", *NODES, "ghost")), MESSAGES)
 ABOUT = st.tuples(st.sampled_from((*NAMES, "anon:1")), SMALL)
 #: Named more than once: what most histories need before the rest says anything.
 STEPS = st.one_of(
     PUSH,
     PUSH,
     steps("take", "take", "round", value=SMALL),
-    steps("admit", "admit", "bind", "accept", "bury", "forward", value=SMALL),
+    steps("admit", "admit", "bind", "accept", "bury", "forward", "back", value=SMALL),
     steps("fence", "fence", "stand", "done", "result", "lose", value=ABOUT),
     steps("gone", "gone", "end", "beat", "reap", "restart", "unfinished", "sweep"),
     steps("own", "disown", "owner", value=SMALL),
     steps("pull_shared", "pull_directed", "claim", value=SMALL),
+    steps("unstage"),
 )
 
 
@@ -94,7 +111,7 @@ class Bench:
                 return await getattr(work, name)(0)
             case "claim":
                 return await work.claim(value)
-            case "sweep" | "reap" | "unfinished":
+            case "sweep" | "reap" | "unfinished" | "unstage":
                 return await getattr(work, name)()
             case "gone":
                 await self.queue.end_lease(work)
@@ -106,7 +123,7 @@ class Bench:
                 await work.pull_directed(0)
                 await work.claim(2)
                 return [await self._take(work, one, 0) for one in await work.sweep()]
-            case "admit" | "bind" | "accept" | "bury" | "forward":
+            case "admit" | "bind" | "accept" | "bury" | "forward" | "back":
                 held = await work.sweep()
                 return await self._take(work, held[value % len(held)], name) if held else None
             case "fence" | "stand" | "done" | "result" | "lose":
@@ -126,6 +143,8 @@ class Bench:
             return await work.bury(claimed, claimed.problem or "No.")
         if name == "forward":
             return await work.forward(claimed, "b")
+        if name == "back":
+            return await work.give_back(claimed, self.epochs.get(key, 1), send("c0"))
         if name == "accept":
             return await work.accept(claimed, self.epochs.get(key, 1))
         admitted = await work.admit(claimed, bind=name == "bind")
@@ -154,7 +173,7 @@ class Bench:
     async def everything(self) -> dict[str, Any]:
         keys = self.queue.keys
         names = [keys.inbound, keys.stage]
-        for node in NODES:
+        for node in (*NODES, "ghost"):
             names += [keys.inbound_of(node), keys.directed_stage(node)]
             for n in range(1, self.starts + 1):
                 member = f"{node}|{n:04}"
@@ -163,6 +182,7 @@ class Bench:
             "lists": {name: await self.queue.entries(name) for name in names},
             "records": [await self.queue.record(cid) for cid in (*NAMES, "anon:1", "anon:2")],
             "dead": await self.queue.dead(),
+            "owners": [await self.nodes["a"].owner(ws_id) for ws_id in ("w0", "w1")],
             "inflight": [await self.nodes[node].unfinished() for node in NODES],
         }
 
@@ -186,5 +206,51 @@ async def test_the_twins_answer_alike_and_end_alike(
             assert real == memory, step
         real, memory = [await twin.everything() for twin in twins]
         assert real == memory
+    finally:
+        await redis_queue.aclose()
+
+
+FIELDS = st.tuples(
+    st.sampled_from((b"", b" ", b"\n\t", b"\x0b")),
+    st.sampled_from(
+        (b'"correlation_id"', b'"ws_id"', b'"type"', b'"\\"', b'"a]b"', b'"\xff"', b"a")
+    ),
+    st.sampled_from((b":", b" : ", b"")),
+    st.sampled_from(
+        (
+            b'"c1"',
+            b'"w0"',
+            b'"send"',
+            b'"a%b[]"',
+            b'"',
+            b"1.5e-9",
+            b"null",
+            b"{}",
+            b'["x"]',
+            b'"\x00"',
+        )
+    ),
+    st.sampled_from((b",", b" ,", b"", b"}")),
+)
+
+
+@given(fields=st.lists(FIELDS.map(b"".join), max_size=6), gap=st.integers(0, 4_200))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+async def test_the_twins_read_the_beginning_of_what_is_too_large_alike(
+    server: RedisServer, fields: list[bytes], gap: int
+) -> None:
+    raw = b"{" + b"".join(fields[:3]) + b" " * gap + b"".join(fields[3:]) + b"x" * 1_048_576
+    redis_queue = RedisQueue(server)
+    await redis_queue.redis.flushall()
+    try:
+        taken = []
+        for queue in (redis_queue, MemoryQueue()):
+            node = await queue.node("a", boot="one", unknown_after=0.0)
+            await queue.push(raw)
+            await queue.push(raw, "ghost")
+            assert await node.reap() == 1
+            dead = await queue.dead()
+            taken.append((await take_shared(node), await take_directed(node), dead))
+        assert taken[0] == taken[1]
     finally:
         await redis_queue.aclose()

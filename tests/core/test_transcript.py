@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -75,6 +77,28 @@ def test_broken_arguments_never_go_back_to_a_provider() -> None:
     [_, assistant] = fold(said("go"), StepStarted(correlation_id="c1"), broken).messages
 
     assert [c["function"]["arguments"] for c in assistant["tool_calls"]] == ["{}", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "finish", "sent"),
+    [
+        ('{"a": NaN}', "tool_calls", "{}"),
+        ('{"a": 1,}', "tool_calls", '{"a": 1}'),
+        ('{"a": "b"', "tool_calls", '{"a": "b"}'),
+        ('{"a": "b"', "length", "{}"),
+        ('{"a":1}', "tool_calls", '{"a":1}'),
+    ],
+)
+def test_what_goes_back_to_a_provider_is_what_the_call_was_read_as(
+    arguments: str, finish: str, sent: str
+) -> None:
+    answer = StepFinished(
+        tool_calls=[ToolCallRecord("a", "bash", arguments)], finish=finish, correlation_id="c1"
+    )
+
+    [_, assistant] = fold(said("go"), StepStarted(correlation_id="c1"), answer).messages
+
+    assert assistant["tool_calls"][0]["function"]["arguments"] == sent
 
 
 def test_a_question_waits_until_it_is_answered_and_an_answer_grants_what_it_says() -> None:

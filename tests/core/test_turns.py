@@ -32,6 +32,19 @@ def test_whatever_the_model_called_replays_to_the_same_calls(made: list[ev.ToolC
         assert (call.parsed is None) == bool(call.problem)
 
 
+def test_a_call_that_was_cut_off_is_still_cut_off_after_a_restart() -> None:
+    """Its record alone looks like one that can be repaired; the reason of the ending says no."""
+    record = ev.ToolCallRecord("a", "bash", '{"command": "ls"')
+
+    def replayed(finish: str) -> s.ToolCall:
+        signal = signal_of(ev.StepFinished(tool_calls=[record], finish=finish))
+        assert isinstance(signal, s.StepFinished)
+        return signal.message.tool_calls[0]
+
+    assert replayed("tool_calls").parsed == {"command": "ls"}
+    assert "cut off" in replayed("length").problem
+
+
 def test_events_that_are_no_signals_change_nothing() -> None:
     records = [ev.TurnResumed(), ev.ApprovalAnswered(request_id="r"), ev.Info(message="i")]
 

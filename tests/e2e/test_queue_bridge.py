@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from modelserver import Plan
-from modelserver.plans import echo, last_user_text, shell
+from modelserver import Plan, Reply, call, calls, hold, text
+from modelserver.plans import echo, last_user_text, shell, tool_results
 from support.nodes import local_node
 from support.redis import RedisServer, redis_server
 from support.servers import FULL, serving
 from support.workers import running_worker
 from turnstone.api.http_host import HttpHost
-from turnstone.core.errors import ConfigurationError
 from turnstone.mq import AsyncTurnstoneClient
+from turnstone.mq.errors import AnotherWorker
 from turnstone.mq.redis_work import RedisWork
+from turnstone.mq.work import Seat
 from turnstone.mq.worker_start import refuse_second
 
 PATIENCE = 40.0
@@ -78,15 +81,19 @@ async def test_a_question_is_answered_through_the_bridge(tmp_path: Path) -> None
 
 async def test_a_second_worker_for_a_server_is_refused(tmp_path: Path) -> None:
     with redis_server() as redis:
-        metadata = {"server_url": "http://node:8080", "lock": "elsewhere"}
-        async with bridged(tmp_path, echo, redis, metadata=metadata, beat_every=0.2):
-            second = await RedisWork.open(redis.address, "another-name")
+        seat = Seat("server-1")
+        async with bridged(
+            tmp_path, echo, redis, work={"seat": seat, "lease": 0.6}, beat_every=0.2
+        ):
+            second = await RedisWork.open(redis.address, "another", seat=Seat("server-1"))
+            other = await RedisWork.open(redis.address, "another", seat=Seat("server-2"))
             try:
-                with pytest.raises(ConfigurationError, match="as node n1"):
-                    await refuse_second(second, "http://node:8080", "here")
-                await refuse_second(second, "http://other:8080", "here")
+                with pytest.raises(AnotherWorker, match="server-1 already, as node n1"):
+                    await refuse_second(second, "server-1")
+                await refuse_second(other, "server-2")
             finally:
                 await second.aclose()
+                await other.aclose()
 
 
 PROGRAM = """
@@ -96,13 +103,18 @@ from turnstone.mq.bridge import Bridge
 from turnstone.mq import RedisBroker
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 try:
-    Bridge(sys.argv[1], RedisBroker(port=int(sys.argv[2])), auth_token=sys.argv[3]).run()
+    broker = RedisBroker(port=int(sys.argv[2]))
+    Bridge(sys.argv[1], broker, auth_token=sys.argv[3], node_id=sys.argv[4]).run()
 except TurnstoneError as error:
     sys.exit(str(error))
 """
 
 
-async def bridge(url: str, redis: RedisServer, token: str) -> asyncio.subprocess.Process:
+async def bridge(
+    url: str, redis: RedisServer, token: str, node_id: str = "", state: Path | None = None
+) -> asyncio.subprocess.Process:
+    """`state`: where it keeps its lock; else that of this machine."""
+    own = {} if state is None else {"XDG_DATA_HOME": str(state)}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -110,6 +122,8 @@ async def bridge(url: str, redis: RedisServer, token: str) -> asyncio.subprocess
         url,
         str(redis.port),
         token,
+        node_id,
+        env={**os.environ, **own},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -153,3 +167,117 @@ async def test_the_bridge_program_says_when_the_server_does_not_know_its_token(
     assert "token" in complaint.decode()
     assert "Traceback" not in complaint.decode()
     assert process.returncode == 1
+
+
+async def ended(process: asyncio.subprocess.Process) -> str:
+    """What a process complained of, once it has ended."""
+    _, complaint = await asyncio.wait_for(process.communicate(), PATIENCE)
+    return complaint.decode()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-machine", "another-machine"])
+async def test_a_bridge_under_another_url_is_refused_and_follows_one_that_was_killed(
+    tmp_path: Path, elsewhere: bool
+) -> None:
+    gate = threading.Event()
+    with redis_server() as redis:
+        async with (
+            local_node(tmp_path, lambda body: hold(echo(body), gate)) as node,
+            serving(node.host) as served,
+            AsyncTurnstoneClient(port=redis.port) as client,
+        ):
+            other = served.url.replace("127.0.0.1", "localhost")
+            state = tmp_path / "b" if elsewhere else tmp_path / "a"
+            first = await bridge(served.url, redis, FULL, state=tmp_path / "a")
+            try:
+                waiting = asyncio.create_task(client.send_and_wait("kept", timeout=3 * PATIENCE))
+                with redis.client() as connection:
+                    inflight = f"turnstone:x:inflight:{node.host.node_id}"
+                    async with asyncio.timeout(PATIENCE):
+                        while not connection.hlen(inflight):
+                            await asyncio.sleep(0.01)  # Redis is the state that is waited for
+                refused = await ended(await bridge(other, redis, FULL, state=state))
+                renamed = await ended(await bridge(other, redis, FULL, "renamed", state))
+                first.kill()
+                await first.communicate()
+                gate.set()
+                second = await bridge(other, redis, FULL, state=state)
+                try:
+                    result = await waiting
+                finally:
+                    second.kill()
+                    await second.communicate()
+            finally:
+                if first.returncode is None:
+                    first.kill()
+                    await first.communicate()
+
+    for complaint in (refused, renamed):
+        assert node.host.node_id in complaint
+        assert "already" in complaint
+        assert "Traceback" not in complaint
+    assert (result.ok, result.content) == (True, "kept"), result
+
+
+async def test_a_bridge_that_misses_both_its_server_and_redis_names_both(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        redis.kill()
+        complaint = await ended(await bridge("http://127.0.0.1:9", redis, FULL))
+
+    assert f"Redis at localhost:{redis.port} cannot be reached" in complaint
+    assert "No node answers at http://127.0.0.1:9" in complaint
+
+
+async def test_a_bridge_that_waits_for_its_server_has_looked_at_redis(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        with redis.client() as connection:
+            connection.set("turnstone:inbound", "of another program")
+        complaint = await ended(await bridge("http://127.0.0.1:9", redis, FULL))
+
+    assert (
+        "has a string under the name turnstone:inbound, where the queue needs a list" in complaint
+    )
+
+
+async def test_what_is_kept_is_the_whole_answer_though_the_bridge_was_killed_between_two_steps(
+    tmp_path: Path,
+) -> None:
+    gate = threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if tool_results(body):
+            return hold(text("The second part."), gate)
+        return calls(call("search", query="x", path="."), text="The first part.")
+
+    with redis_server() as redis:
+        async with (
+            local_node(tmp_path, plan) as node,
+            serving(node.host) as served,
+            AsyncTurnstoneClient(port=redis.port) as client,
+        ):
+            first = await bridge(served.url, redis, FULL, state=tmp_path)
+            try:
+                with redis.client() as connection:
+                    connection.rpush(
+                        "turnstone:inbound",
+                        '{"type": "send", "correlation_id": "c1", "message": "go"}',
+                    )
+                async with asyncio.timeout(PATIENCE):
+                    while len(node.model.requests) < 2:
+                        await asyncio.sleep(0.01)  # what the model was asked is the state
+            finally:
+                first.kill()
+                await first.communicate()
+            second = await bridge(served.url, redis, FULL, state=tmp_path)
+            try:
+                gate.set()
+                async with asyncio.timeout(PATIENCE):
+                    while (result := await client.result("c1")) is None:
+                        await asyncio.sleep(0.05)  # the result is the state that is waited for
+            finally:
+                second.kill()
+                await second.communicate()
+
+    assert result.ok, result
+    assert result.content == "The first part.\n\nThe second part."
+    assert [name for name, _ in result.tool_results] == ["search"]

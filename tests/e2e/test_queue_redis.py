@@ -43,6 +43,23 @@ async def test_a_wrong_password_is_told_at_once_and_not_tried_again() -> None:
             await RedisWork.open(RedisAddress("127.0.0.1", server.port, password="wrong"), "n1")
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, r"asks for a password, and none was given\. Set password, and username"),
+        ({"password": "wrong"}, r"does not accept the password\. Correct password, and"),
+        ({"password": "x", "username": "bob"}, "accept the password for the user bob"),
+    ],
+)
+async def test_what_is_wrong_with_a_password_is_told_in_a_sentence(
+    given: dict[str, str], told: str
+) -> None:
+    with redis_server("--requirepass", "right") as server:
+        async with AsyncTurnstoneClient(port=server.port, **given) as client:
+            with pytest.raises(QueueUnavailable, match=told):
+                await client.list_nodes()
+
+
 async def test_a_right_password_is_enough(tmp_path: Path) -> None:
     with redis_server("--requirepass", "right") as server:
         address = RedisAddress("127.0.0.1", server.port, password="right")

@@ -119,18 +119,23 @@ def test_a_callback_that_fails_ends_nothing(
     assert "A callback on a channel of Redis failed." in caplog.messages
 
 
-def test_a_callback_may_subscribe_a_channel_itself(broker: RedisBroker) -> None:
+def publish_to_somebody(client: Any, channel: str, text: str) -> None:
+    """Publish as soon as the channel has a subscriber, and then once."""
+    deadline = time.monotonic() + PATIENCE
+    while not client.publish(channel, text):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_callback_may_subscribe_a_channel_itself(broker: RedisBroker, client: Any) -> None:
     heard: queue.Queue[str] = queue.Queue()
-    ready: queue.Queue[str] = queue.Queue()
 
     def follow(text: str) -> None:
         broker.subscribe_outbound(text, heard.put)
-        ready.put(text)
 
     broker.subscribe_outbound("global", follow)
     broker.publish_outbound("global", "ws1")
-    assert ready.get(timeout=PATIENCE) == "ws1"
-    broker.publish_outbound("ws1", "content")
+    publish_to_somebody(client, "ws1", "content")
     assert heard.get(timeout=PATIENCE) == "content"
 
 
@@ -140,10 +145,7 @@ def test_channels_are_heard_again_after_their_connection_was_cut(
     heard: queue.Queue[str] = queue.Queue()
     broker.subscribe_outbound("ch", heard.put)
     client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    deadline = time.monotonic() + PATIENCE
-    while not client.publish("ch", "back"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    publish_to_somebody(client, "ch", "back")
     assert heard.get(timeout=PATIENCE) == "back"
 
 

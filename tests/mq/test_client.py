@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from support.nodes import local_node
 from support.redis import redis_server
 from support.servers import FULL, serving
 from support.workers import working_node
-from turnstone.core.errors import NodeUnavailable
+from turnstone.core.errors import ConfigurationError, NodeUnavailable, NotAuthenticated
 from turnstone.mq import AsyncTurnstoneClient, RedisBroker, TurnstoneClient
 
 PATIENCE = 40.0
@@ -56,10 +57,13 @@ async def test_one_client_serves_many_threads_at_once(tmp_path: Path) -> None:
     assert all(said == answer for said, answer in pairs)
 
 
-async def test_an_exception_in_on_event_ends_nothing(
+async def test_an_on_event_that_raises_is_called_again_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    seen: list[str] = []
+
     def on_event(event: Any) -> None:
+        seen.append(event.type)
         raise ZeroDivisionError(event.type)
 
     def program(port: int) -> str:
@@ -69,7 +73,56 @@ async def test_an_exception_in_on_event_ends_nothing(
     with redis_server() as redis:
         async with working_node(tmp_path, echo, redis.address, "n1"):
             assert await asyncio.to_thread(program, redis.port) == "go"
-    assert any("turn_complete" in record.message for record in caplog.records)
+            [first] = mistakes(caplog)
+            async with AsyncTurnstoneClient(port=redis.port) as client:
+                again = await client.send_and_wait("go", timeout=PATIENCE, on_event=on_event)
+            [_, second] = mistakes(caplog)
+
+    assert again.content == "go"
+    assert seen.count("turn_complete") == 2
+    for record in (first, second):
+        assert "ws_created" in record.message
+        assert record.exc_info is not None
+        assert record.exc_info[0] is ZeroDivisionError
+
+
+def mistakes(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_subscribed_callback_that_raises_is_called_again_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[str] = []
+    over = threading.Event()
+
+    def callback(event: Any) -> None:
+        seen.append(event.type)
+        if len(seen) % 3 == 0:
+            over.set()
+        raise ZeroDivisionError(event.type)
+
+    def program(port: int) -> None:
+        with TurnstoneClient(port=port) as client:
+            client.subscribe(callback)
+            publish()
+            assert over.wait(PATIENCE)
+
+    def publish() -> None:
+        with redis.client() as connection:
+            for _ in range(3):
+                connection.publish("turnstone:events:global", '{"type": "info", "message": "x"}')
+
+    with redis_server() as redis:
+        await asyncio.to_thread(program, redis.port)
+        assert len(mistakes(caplog)) == 1
+        over.clear()
+        async with AsyncTurnstoneClient(port=redis.port) as client:
+            await client.subscribe(callback)
+            await asyncio.to_thread(publish)
+            assert await asyncio.to_thread(over.wait, PATIENCE)
+    assert len(seen) == 6
+    assert len(mistakes(caplog)) == 2
 
 
 async def test_a_result_says_when_the_time_was_over_and_the_turn_can_be_asked_for_later(
@@ -187,6 +240,26 @@ async def test_a_question_of_one_node_is_answered_over_http(tmp_path: Path) -> N
     assert "not now" in result.content
 
 
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [("unknown", "know the token from the argument token"), (None, "and none was given")],
+)
+async def test_a_token_that_the_node_does_not_know_is_told_with_where_it_came_from(
+    tmp_path: Path, token: str | None, told: str
+) -> None:
+    async with (
+        local_node(tmp_path, echo) as node,
+        serving(node.host) as served,
+        AsyncTurnstoneClient(served.url, token=token) as client,
+    ):
+        with pytest.raises(NotAuthenticated, match=told):
+            await client.list_nodes()
+        result = await client.send_and_wait("go", timeout=PATIENCE)
+
+    assert (result.ok, result.timed_out) == (False, False)
+    assert told in result.errors[0]
+
+
 async def test_a_failed_turn_of_one_node_ends_with_its_error(tmp_path: Path) -> None:
     async with (
         local_node(tmp_path, lambda body: error(400, "no such thing")) as node,
@@ -234,3 +307,51 @@ def test_what_the_queue_would_refuse_is_refused_before_it_is_sent() -> None:
             client.send("x" * 2_000_000)
         with pytest.raises(TypeError, match="a text is sent, and not int"):
             client.send_and_wait(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, float("nan")])
+def test_a_time_that_is_over_before_it_begins_is_refused(timeout: float) -> None:
+    with TurnstoneClient(port=1) as client:
+        with pytest.raises(ValueError, match=r"timeout: it is .*, and must be more than 0 seconds"):
+            client.send_and_wait("go", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", ["5", True])
+async def test_a_timeout_that_is_no_number_is_refused(timeout: Any) -> None:
+    async with AsyncTurnstoneClient(port=1) as client:
+        with pytest.raises(TypeError, match="timeout: a number of seconds, or None"):
+            await client.send_and_wait("go", timeout=timeout)
+
+
+NODE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"hots": "redis"}, r"no argument hots\. For Redis it takes host, port, db"),
+        ({"broker": NODE, "port": 6379}, "port is for Redis: give one or the other"),
+        ({"url": NODE, "host": "redis", "db": 1}, "db, host is for Redis: give one or the other"),
+        ({"broker": NODE, "url": NODE}, "Two nodes are named"),
+        ({"broker": RedisBroker(), "url": NODE}, f"Give a broker or the node {NODE}"),
+        ({"broker": RedisBroker(), "port": 1}, "The broker says where Redis is: leave out port"),
+        ({"broker": 5}, "must be a RedisBroker or the URL of a node, not int"),
+        ({"token": "secret"}, "A token is for a node, and none is named"),
+    ],
+)
+@pytest.mark.parametrize("client", [TurnstoneClient, AsyncTurnstoneClient])
+def test_arguments_that_do_not_go_together_are_told_in_a_sentence(
+    client: Any, arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        client(**arguments)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080"])
+def test_what_is_no_url_of_a_node_is_not_taken_for_a_redis(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not the address of a node"):
+        TurnstoneClient(url)
+
+
+def test_the_arguments_of_the_broker_of_0_2_are_taken() -> None:
+    TurnstoneClient(host="redis", port=6380, db=1, password="x", response_ttl=60).close()

@@ -50,7 +50,7 @@ def test_the_answer_is_the_text_of_all_steps_and_nothing_that_was_taken_back(
 
     assert reader.ended
     assert not reader.missed
-    assert reader.result.content == "".join("".join(step) for step in steps)
+    assert reader.result.content == "\n\n".join("".join(step) for step in steps)
 
 
 @given(st.lists(pieces, min_size=1, max_size=4), st.data())
@@ -63,7 +63,7 @@ def test_a_piece_that_was_missed_is_noticed_and_its_step_is_whole_all_the_same(
     reader = read([event for n, event in enumerate(events) if n != gone])
 
     assert reader.missed
-    assert reader.result.content == "".join("".join(step) for step in steps)
+    assert reader.result.content == "\n\n".join("".join(step) for step in steps)
 
 
 def test_the_events_of_another_message_are_left_out() -> None:
@@ -79,7 +79,8 @@ def test_the_stored_result_stands_in_where_no_event_came() -> None:
     told = reader.close(StoredResult(correlation_id="c1", ws_id="0badc0de", content=["kept"]))
 
     assert (reader.ended, reader.result.content, reader.result.ok) == (True, "kept", True)
-    assert [event.type for event in told] == ["turn_complete"]
+    assert [event.type for event in told] == ["info", "turn_complete"]
+    assert "were missed" in str(told[0].to_json())
 
 
 def test_a_turn_that_was_cancelled_has_no_answer() -> None:
@@ -88,3 +89,45 @@ def test_a_turn_that_was_cancelled_has_no_answer() -> None:
     reader = read([accepted, ended])
 
     assert reader.result.errors == ["The turn was cancelled."]
+
+
+def test_a_step_that_says_nothing_makes_no_blank_line() -> None:
+    reader = read(turn([], ["one"], [], ["two"], []))
+    stored = StoredResult(content=["", "one", "", "two", ""]).turn_result()
+
+    assert reader.result.content == stored.content == "one\n\ntwo"
+    assert "".join(stored.content_parts) == stored.content
+
+
+@given(st.lists(pieces, min_size=1, max_size=4))
+def test_an_answer_is_the_same_live_and_stored(steps: list[list[str]]) -> None:
+    stored = StoredResult(content=["".join(step) for step in steps])
+
+    assert read(turn(*steps)).result.content == stored.turn_result().content
+
+
+def test_what_was_seen_is_not_taken_for_all_where_the_turn_ends_without_its_events() -> None:
+    reader = read(turn(["half", " of it"])[:3])
+    assert not reader.missed
+    told = reader.close(StoredResult(correlation_id="c1", ws_id="0badc0de", content=["half of it"]))
+
+    assert reader.whole
+    assert [event.type for event in told] == ["info", "turn_complete"]
+    assert reader.result.content == "half of it"
+
+
+def test_what_was_seen_of_a_message_that_is_dead_is_kept_with_its_error() -> None:
+    reader = read(turn(["half", " of it"])[:3])
+    told = reader.close(StoredResult(outcome="dead", error="It was tried five times."))
+
+    assert (reader.result.content, reader.result.ok) == ("half", False)
+    assert [event.type for event in told] == ["error", "turn_complete"]
+
+
+def test_a_reader_that_was_sent_a_snapshot_has_missed_something() -> None:
+    events = turn(["one"])
+    snapshot = ev.Truncated(id=events[1].id, ws_id="0badc0de")
+    reader = read([*events[:2], snapshot, *events[2:]])
+
+    assert reader.missed
+    assert (reader.ended, reader.whole) == (True, False)

@@ -191,7 +191,7 @@ MALFORMED = {
     "too deep": (deep(100_000), "nested too deeply"),
     "a list": (b"[]", "not an object"),
     "nothing": (b"", "not JSON"),
-    "no type": (b"{}", "type null"),
+    "no type": (b"{}", "has no type; there are send"),
     "an unknown type": (b'{"type": "sing"}', 'type "sing"'),
     "a type that is none": (b'{"type": {"a": 1}}', "type {"),
     "a number for text": (b'{"type": "send", "message": 5}', "field message must be a string"),

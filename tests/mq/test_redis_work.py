@@ -12,13 +12,23 @@ from typing import Any
 import pytest
 
 from support.proxy import Proxy, proxy_to
-from support.queues import PATIENCE, RedisQueue, ids, send, take_directed, take_on, take_shared
+from support.queues import (
+    LONG,
+    PATIENCE,
+    RedisQueue,
+    ids,
+    send,
+    take_directed,
+    take_on,
+    take_shared,
+)
 from support.redis import RedisServer, redis_server
 from turnstone.core.errors import ConfigurationError
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.lua import script
 from turnstone.mq.redis_work import RedisWork
+from turnstone.mq.work import Seat
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +130,9 @@ async def test_a_redis_that_is_not_there_is_named_with_what_to_do() -> None:
 
 async def test_a_wrong_password_is_told_apart_and_never_shown() -> None:
     with redis_server("--requirepass", "right") as guarded:
-        for password in (None, "wr0ng"):
-            with pytest.raises(QueueUnavailable, match="does not accept the password") as told:
+        said = {None: "asks for a password", "wr0ng": "does not accept the password"}
+        for password, sentence in said.items():
+            with pytest.raises(QueueUnavailable, match=sentence) as told:
                 await RedisWork.open(replace(guarded.address, password=password), "a")
             assert "wr0ng" not in str(told.value)
         work = await RedisWork.open(replace(guarded.address, password="right"), "a")
@@ -224,3 +235,117 @@ async def test_a_wait_that_is_longer_than_the_driver_s_own_patience_ends_in_peac
 ) -> None:
     a = await queue.node("a")
     assert not any(await asyncio.gather(a.pull_shared(5.5), a.pull_directed(5.5)))
+
+
+async def test_a_node_of_another_make_that_was_seen_once_keeps_its_list(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.redis.set("turnstone:node:old", "{}", ex=60)
+    assert await a.reap() == 0
+    await queue.redis.delete("turnstone:node:old")
+    await queue.push(send("c1"), "old")
+    await queue.push(send("c2"), "ghost")
+
+    assert await a.reap() == 1
+
+    assert ids(await queue.entries("turnstone:inbound:old")) == ["c1"]
+
+
+async def test_a_list_of_a_node_that_never_was_is_found_among_many_keys(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    async with queue.redis.pipeline(transaction=False) as filler:
+        for n in range(10_000):
+            filler.set(f"turnstone:x:cid:{n}", "")
+        await filler.execute()
+    await queue.push(send("c1"), "ghost")
+
+    moves = [await a.reap() for _ in range(20)]
+
+    assert sum(moves) == 1
+
+
+async def test_a_strange_key_in_the_place_of_a_list_stops_no_reaping(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.redis.set("turnstone:inbound:ghost", "no list")
+    await queue.push(send("c1"), "spirit")
+
+    assert await a.reap() == 1
+
+    assert await queue.redis.get("turnstone:inbound:ghost") == b"no list"
+
+
+async def test_lists_of_another_prefix_are_left_alone(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    for name in ("turnstone2:inbound:ghost", "other:turnstone:inbound:ghost", "turnstone:ind:x"):
+        await queue.redis.rpush(name, send("c1"))
+
+    assert [await a.reap() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_a_seat_does_not_outlast_the_lease_of_its_process(queue: RedisQueue) -> None:
+    await queue.node("a", seat=Seat("server"), lease=50.0)
+
+    for name in ("a", "server"):
+        left = await queue.redis.pttl(queue.keys.seat(name))
+        assert 0 < left <= 50_000
+
+
+async def test_a_node_with_a_message_in_flight_is_no_node_that_never_was(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    await queue.redis.hset(queue.keys.inflight("old"), "c0", b"d" + send("c0"))
+    await queue.push(send("c1"), "old")
+
+    assert [await a.reap() for _ in range(2)] == [0, 0]
+
+    assert ids(await queue.entries(queue.keys.inbound_of("old"))) == ["c1"]
+
+
+async def scans(queue: RedisQueue) -> int:
+    stats = await queue.redis.info("commandstats")
+    return int(stats.get("cmdstat_scan", {"calls": 0})["calls"])
+
+
+async def test_the_keys_are_looked_through_once_in_an_interval_by_all_nodes_together(
+    queue: RedisQueue,
+) -> None:
+    nodes = [await queue.node(name, unknown_after=LONG) for name in "abc"]
+    await queue.redis.config_resetstat()
+    for node in nodes * 5:
+        await node.reap()
+    assert await scans(queue) == 1
+
+    place = await queue.redis.hget(queue.keys.search, "at")
+    await queue.redis.hset(queue.keys.search, "at", float(place) - LONG / 24)
+    for node in nodes * 5:
+        await node.reap()
+    assert await scans(queue) == 2
+
+
+async def test_the_owner_of_a_workstream_is_seen_before_its_list_is_answered(
+    queue: RedisQueue,
+) -> None:
+    """However the keys lie: the list may be met first, and the owner many steps later."""
+    for n in range(10):
+        await queue.redis.flushall()
+        a = await queue.node("a", unknown_after=0.0)
+        async with queue.redis.pipeline(transaction=False) as filler:
+            for other in range(5_000):
+                filler.set(f"turnstone:x:cid:{other}", "")
+            filler.set(f"turnstone:ws:{n:08x}", f"old{n}")
+            filler.rpush(f"turnstone:inbound:old{n}", send("c1"))
+            filler.rpush(f"turnstone:inbound:ghost{n}", send("c2"))
+            await filler.execute()
+
+        assert sum([await a.reap() for _ in range(14)]) == 1
+        assert ids(await queue.entries(f"turnstone:inbound:old{n}")) == ["c1"]
+
+
+async def test_a_node_that_was_not_seen_for_a_month_is_forgotten(queue: RedisQueue) -> None:
+    a = await queue.node("a", unknown_after=0.0)
+    seconds, _ = await queue.redis.time()
+    month = 30 * 86_400
+    times = {"old": seconds - month - 60, "away": seconds - month + 60}
+    await queue.redis.zadd(queue.keys.seen, times)
+
+    assert await a.reap() == 0
+
+    assert await queue.redis.zrange(queue.keys.seen, 0, -1) == [b"away", b"a"]

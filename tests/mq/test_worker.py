@@ -24,11 +24,12 @@ from turnstone.core.host import CreateWorkstream, SendMessage
 from turnstone.core.sandbox import Confinement, Level
 from turnstone.mq import AsyncTurnstoneClient
 from turnstone.mq.connection import RedisAddress
+from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.lua import script
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
 from turnstone.mq.results import StoredResult
-from turnstone.mq.work import Admitted, Claimed
+from turnstone.mq.work import Admitted, Claimed, Lane, Standing
 from turnstone.mq.worker import Worker
 
 PATIENCE = 40.0
@@ -222,7 +223,7 @@ BOTH = ["admit", "accept", "done", "emit", "BLMOVE"]
 LOST = [*((step, lane) for step in BOTH for lane in ("shared", "directed")), ("claim", "shared")]
 
 
-@pytest.mark.parametrize(("step", "lane"), [*LOST, ("take", "directed"), ("held", "directed")])
+@pytest.mark.parametrize(("step", "lane"), [*LOST, ("pull", "directed"), ("held", "directed")])
 async def test_a_lost_reply_loses_and_doubles_nothing(
     tmp_path: Path, shared_redis: RedisServer, step: str, lane: str
 ) -> None:
@@ -353,3 +354,224 @@ async def test_a_lease_that_lapses_for_a_moment_does_not_change_the_order(tmp_pa
         await running
 
         assert [last_user_text(body) for body in node.model.requests] == ["m0", "m1", "m2"]
+
+
+BAD_FOR_A_WORKSTREAM = {"type": "send", "correlation_id": "c1", "message": ["no text"]}
+
+
+async def owner_after(
+    redis: RedisServer, sent: dict[str, Any], ws_id: str
+) -> tuple[bytes | None, StoredResult]:
+    """The owner key of a workstream once this message has come to its end."""
+    with redis.client() as sender:
+        sender.rpush("turnstone:inbound", json.dumps(sent))
+        record = f"turnstone:x:cid:{sent['correlation_id']}"
+        await until(lambda: sender.hget(record, "r") is not None)
+        stored = StoredResult.decode(sender.hget(record, "r"))
+        owner: bytes | None = sender.get(f"turnstone:ws:{ws_id}")
+    return owner, stored
+
+
+async def test_a_message_that_cannot_be_read_leaves_no_owner_of_what_is_not_there(
+    tmp_path: Path,
+) -> None:
+    sent = BAD_FOR_A_WORKSTREAM | {"ws_id": "0000dead"}
+    with redis_server() as redis:
+        async with working_node(tmp_path, echo, redis.address, "n1"):
+            owner, stored = await owner_after(redis, sent, "0000dead")
+
+    assert owner is None
+    assert stored.outcome == "dead"
+
+
+async def test_a_message_that_cannot_be_read_leaves_a_workstream_with_its_owner(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        async with working_node(tmp_path, echo, redis.address, "n1") as node:
+            ws = await node.host.create(CreateWorkstream())
+            owner, stored = await owner_after(redis, BAD_FOR_A_WORKSTREAM | {"ws_id": ws.id}, ws.id)
+
+    assert owner == b"n1"
+    assert stored.outcome == "dead"
+
+
+async def test_a_message_that_makes_a_workstream_owns_only_what_it_has_made(
+    tmp_path: Path,
+) -> None:
+    sent = {"type": "create_workstream", "correlation_id": "c1", "ws_id": "0000dead"}
+    with redis_server() as redis:
+        async with working_node(tmp_path, echo, redis.address, "n1"):
+            owner, stored = await owner_after(redis, sent, "0000dead")
+            with redis.client() as connection:
+                made = connection.get(f"turnstone:ws:{stored.ws_id}")
+
+    assert (owner, made) == (None, b"n1")
+    assert stored.ws_id != "0000dead"
+
+
+async def test_a_copy_of_a_close_that_has_happened_leaves_no_owner(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe("turnstone:events:0badc0de") as heard:
+        async with node_on(broker, tmp_path, echo) as node:
+            await node.host.create(CreateWorkstream(ws_id="0badc0de"))
+            await until(lambda: broker.owners.get("0badc0de") == "n1")
+            close = b'{"type": "close_workstream", "correlation_id": "c1", "ws_id": "0badc0de"}'
+
+            def acks() -> int:
+                told.extend(json.loads(heard.get_nowait()) for _ in range(heard.qsize()))
+                return sum(event["type"] == "ack" for event in told)
+
+            told: list[dict[str, Any]] = []
+            broker.send(close)
+            await until(lambda: acks() == 1 and "0badc0de" not in broker.owners)
+            broker.send(close)
+            await until(lambda: acks() == 2 and "0badc0de" not in broker.owners)
+
+
+async def test_a_close_that_is_tried_again_after_it_has_happened_leaves_no_owner(
+    tmp_path: Path,
+) -> None:
+    broker = MemoryBroker()
+    killed = MemoryWork(broker, "n1")
+    await killed.beat({})
+    broker.send(b'{"type": "close_workstream", "correlation_id": "c1", "ws_id": "0badc0de"}')
+    await killed.pull_shared(0)
+    await killed.claim(1)
+    await killed.pull_directed(0)
+    (claimed,) = await killed.directed()
+    assert (await killed.admit(claimed)).admission == "run"
+
+    async with node_on(broker, tmp_path, echo):
+        await until(lambda: result_in(broker, "c1") is not None)
+
+    kept = result_in(broker, "c1")
+    assert kept is not None
+    assert kept.outcome == "done"
+    assert broker.owners == {}
+
+
+async def test_a_node_tells_the_sender_of_work_for_a_node_that_never_was(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        async with (
+            working_node(
+                tmp_path, echo, redis.address, "n1", work={"unknown_after": 0.3}, beat_every=0.2
+            ),
+            AsyncTurnstoneClient(port=redis.port) as client,
+        ):
+            heard: list[Any] = []
+            with redis.client() as sender:
+                ear = sender.pubsub(ignore_subscribe_messages=True)
+                ear.subscribe("turnstone:events:global")
+                sender.rpush("turnstone:inbound:ghost", message("hello", "c1"))
+
+                def complete() -> bool:
+                    one = ear.get_message()
+                    if one:
+                        heard.append(json.loads(one["data"]))
+                    return any(event["type"] == "turn_complete" for event in heard)
+
+                await until(complete)
+            stored = await client.result("c1")
+
+    (error,) = [event for event in heard if event["type"] == "error"]
+    assert error["correlation_id"] == "c1"
+    assert "Unknown node ghost" in error["message"]
+    assert stored is not None
+    assert not stored.ok
+
+
+class HeldWork(MemoryWork):
+    """The twin, of a process whose requests stay on their way while a test wants that. `steps`
+    are those that a test asks about, when they have happened."""
+
+    def __init__(self, broker: MemoryBroker, node_id: str) -> None:
+        super().__init__(broker, node_id)
+        self.beats, self.accepts = asyncio.Event(), asyncio.Event()
+        self.beats.set()
+        self.accepting = 0
+        self.steps: list[str] = []
+
+    async def beat(self, metadata: dict[str, object]) -> bool:
+        await self.beats.wait()
+        return await super().beat(metadata)
+
+    async def accept(self, claimed: Claimed, epoch: int) -> bool:
+        self.accepting += 1
+        await self.accepts.wait()
+        self.steps.append("accept")
+        return await super().accept(claimed, epoch)
+
+    async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
+        self.steps.append("stand")
+        return await super().stand(correlation_id, epoch, raw, lane)
+
+    async def fence(self, correlation_id: str, epoch: int) -> bool:
+        self.steps.append("fence")
+        return await super().fence(correlation_id, epoch)
+
+
+@asynccontextmanager
+async def held_turn(
+    folder: Path, work: HeldWork, **options: Any
+) -> AsyncIterator[tuple[Worker, threading.Event]]:
+    """A worker with a turn c1 whose model says nothing until the event is set."""
+    gate = threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        return hold(echo(body), gate)
+
+    async with local_node(folder, plan) as node:
+        worker = Worker(node.host, work, **options)
+        running = asyncio.create_task(worker.run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await worker.ready.wait()
+            work.broker.send(message("go", "c1"))
+            await until(lambda: work.accepting and node.model.requests)
+            yield worker, gate
+        finally:
+            gate.set()
+            await worker.aclose()
+            await running
+
+
+async def test_no_effect_starts_before_the_queue_knows_that_its_message_was_accepted(
+    tmp_path: Path,
+) -> None:
+    work = HeldWork(MemoryBroker(), "n1")
+    async with held_turn(tmp_path, work) as (worker, _):
+        asked = asyncio.create_task(worker.fence("c1"))
+        for _ in range(100):  # turns of the loop: nothing that it could do takes as many
+            await asyncio.sleep(0)
+        assert not asked.done()
+        work.accepts.set()
+        async with asyncio.timeout(PATIENCE):
+            assert await asked
+
+    assert work.steps[:2] == ["accept", "fence"]
+
+
+async def test_no_effect_starts_in_a_process_that_has_missed_its_beats(tmp_path: Path) -> None:
+    work = HeldWork(MemoryBroker(), "n1")
+    work.accepts.set()
+    async with held_turn(tmp_path, work, beat_every=0.2) as (worker, _):
+        told = ""
+
+        async def passes() -> bool:
+            nonlocal told
+            try:
+                return await worker.fence("c1")
+            except QueueUnavailable as error:
+                told = str(error)
+                return False
+
+        async with asyncio.timeout(PATIENCE):
+            while not await passes():
+                await asyncio.sleep(0.01)  # a beat is waited for
+            work.beats.clear()
+            while await passes():
+                await asyncio.sleep(0.01)  # the end of what the last beat was good for
+        work.beats.set()
+
+    assert "has not renewed its lease" in told

@@ -14,6 +14,7 @@ from turnstone.core.config import load_settings
 from turnstone.core.errors import ConfigurationError
 from turnstone.mq import AsyncTurnstoneClient
 from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.lock import Hold
 from turnstone.mq.worker_start import WorkerFence, start_worker
 
 PATIENCE = 30.0
@@ -78,11 +79,11 @@ async def test_a_second_worker_under_the_same_name_is_refused(tmp_path: Path) ->
             env={"HOME": str(tmp_path)},
         )
         async with local_host(tmp_path, echo) as host:
-            worker = await start_worker(host, settings, node_id="n1", same_lock="one")
+            worker = await start_worker(host, settings, node_id="n1", held=Hold("00000001"))
             running = asyncio.create_task(worker.run())
             async with asyncio.timeout(PATIENCE):
                 await worker.ready.wait()
             with pytest.raises(ConfigurationError, match="as node n1"):
-                await start_worker(host, settings, node_id="n1", same_lock="two")
+                await start_worker(host, settings, node_id="n1", held=Hold("00000002"))
             await worker.aclose()
             await running

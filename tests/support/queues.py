@@ -48,6 +48,9 @@ class Queue(Protocol):
     async def end_lease(self, work: Work) -> None:
         """As a jump of the clock would."""
 
+    async def forget_heartbeat(self, node_id: str) -> None:
+        """As when its time is over."""
+
     async def later(self, seconds: float) -> None:
         """Let so much time go by, on the clock of the leases."""
 
@@ -118,6 +121,9 @@ class MemoryQueue:
 
     async def end_lease(self, work: Work) -> None:
         self.broker.leases[f"{work.node_id}|{work.boot}"] = self.clock.now() - 1
+
+    async def forget_heartbeat(self, node_id: str) -> None:
+        del self.broker.heartbeats[node_id]
 
     async def later(self, seconds: float) -> None:
         self.clock.time += seconds
@@ -202,6 +208,9 @@ class RedisQueue:
     async def end_lease(self, work: Work) -> None:
         member = f"{work.node_id}|{work.boot}"
         await self.redis.zadd(self.keys.alive, {member: await self._now() - 1})
+
+    async def forget_heartbeat(self, node_id: str) -> None:
+        await self.redis.delete(self.keys.node(node_id))
 
     async def later(self, seconds: float) -> None:
         until = await self._now() + seconds

@@ -2,17 +2,60 @@
 
 Any splitting of the same answer into fragments gives the same message (I6). Fragments are
 kept as they come and joined once at the end, so the cost per fragment does not grow.
+
+The per-response reducer of 0.1 (dict events, signals, transitions) is found here as well; it
+stands in `oturn.stream_signals`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from oturn.arguments import parse_arguments, read_arguments
 from oturn.errors import ModelError
 from oturn.signals import AssistantMessage, ToolCall
+from oturn.stream_signals import (
+    build_assembled_debug,
+    build_tool_records,
+    ingest_stream_event,
+    reduce_stream_signal,
+)
+from oturn.stream_types import (
+    AssistantDeltaPayload,
+    AssistantDeltaTransition,
+    AssistantDeltaTransitionPayload,
+    AssistantDonePayload,
+    AssistantDoneSignal,
+    AssistantDoneTransition,
+    AssistantDoneTransitionPayload,
+    AssistantReasoningDeltaPayload,
+    AssistantReasoningDeltaSignal,
+    AssistantReasoningDeltaTransition,
+    EmptyPayload,
+    EmptyTransitionPayload,
+    NoopTransition,
+    ReasoningDetail,
+    ReasoningExtra,
+    SignalType,
+    StreamSignal,
+    StreamSignalUnion,
+    StreamTransition,
+    StreamTransitionUnion,
+    ToolCallAccumulator,
+    ToolCallDeltaDroppedTransition,
+    ToolCallDeltaPayload,
+    ToolCallDeltaSignal,
+    ToolCallDeltaTransition,
+    ToolCallsDoneSignal,
+    ToolCallsDoneTransition,
+    ToolCallTransitionPayload,
+    ToolFunctionPayload,
+    ToolRecord,
+    TurnStreamState,
+    UsageData,
+)
 from oturn.transport.base import (
     Failed,
     Finished,
@@ -22,6 +65,48 @@ from oturn.transport.base import (
     ToolCallDelta,
     UsageReport,
 )
+
+__all__ = [
+    "AssistantDeltaPayload",
+    "AssistantDeltaTransition",
+    "AssistantDeltaTransitionPayload",
+    "AssistantDonePayload",
+    "AssistantDoneSignal",
+    "AssistantDoneTransition",
+    "AssistantDoneTransitionPayload",
+    "AssistantReasoningDeltaPayload",
+    "AssistantReasoningDeltaSignal",
+    "AssistantReasoningDeltaTransition",
+    "EmptyPayload",
+    "EmptyTransitionPayload",
+    "MessageAssembler",
+    "NoopTransition",
+    "ReasoningDetail",
+    "ReasoningExtra",
+    "SignalType",
+    "StreamSignal",
+    "StreamSignalUnion",
+    "StreamTransition",
+    "StreamTransitionUnion",
+    "ToolCallAccumulator",
+    "ToolCallDeltaDroppedTransition",
+    "ToolCallDeltaPayload",
+    "ToolCallDeltaSignal",
+    "ToolCallDeltaTransition",
+    "ToolCallTransitionPayload",
+    "ToolCallsDoneSignal",
+    "ToolCallsDoneTransition",
+    "ToolFunctionPayload",
+    "ToolRecord",
+    "TurnStreamState",
+    "UsageData",
+    "build_assembled_debug",
+    "build_tool_records",
+    "ingest_stream_event",
+    "parse_arguments",
+    "reduce_stream_signal",
+    "tool_call",
+]
 
 
 @dataclass(slots=True)
@@ -71,7 +156,8 @@ class MessageAssembler:
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             tool_calls=tuple(
-                tool_call(call.id, call.name, "".join(call.arguments)) for call in self._in_order()
+                tool_call(call.id, call.name, "".join(call.arguments), self._finish)
+                for call in self._in_order()
             ),
             usage=self._usage,
             model=self._model,
@@ -124,39 +210,14 @@ class MessageAssembler:
         return call
 
 
-def tool_call(call_id: str, name: str, arguments: str) -> ToolCall:
-    """A whole call from what the model sent: its arguments parsed, or what is wrong with it."""
-    parsed, problem = parse_arguments(arguments)
+def tool_call(call_id: str, name: str, arguments: str, finish: str | None = None) -> ToolCall:
+    """A whole call from what the model sent: its arguments read, or what is wrong with it.
+
+    `finish`: the finish_reason of the answer. It is part of what the call means: one that was
+    cut off is never repaired.
+    """
+    read = read_arguments(arguments, finish)
     if not name:
-        parsed, problem = None, "Not run: the call names no tool. Call a tool by its name."
-    return ToolCall(call_id, name, arguments, parsed, problem)
-
-
-def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
-    """(the object, "") or (None, what the model must put right). Blank text is no arguments."""
-    if not text.strip():
-        return {}, ""
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as problem:
-        return None, f"Not run: the arguments are not valid JSON ({problem}). {_SEND_AN_OBJECT}"
-    if not isinstance(value, dict):
-        kind = _KINDS.get(type(value), "something else")
-        return None, f"Not run: the arguments are {kind}, not a JSON object. {_SEND_AN_OBJECT}"
-    return value, ""
-
-
-_SEND_AN_OBJECT = 'Call the tool again with one JSON object, like {"name": "value"}.'
-
-_KINDS: Mapping[type, str] = {
-    list: "a list",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+        problem = "Not run: the call names no tool. Call a tool by its name."
+        return ToolCall(call_id, name, arguments, problem=problem)
+    return ToolCall(call_id, name, arguments, read.parsed, read.problem, read.repaired)

@@ -26,7 +26,16 @@ from oturn.signals import (
     ToolStarted,
     TurnStarted,
 )
-from oturn.turn import Output, Phase, TurnEnded, TurnState, due, initial, reduce
+from oturn.turn import (
+    MAX_BROKEN_ANSWERS,
+    Output,
+    Phase,
+    TurnEnded,
+    TurnState,
+    due,
+    initial,
+    reduce,
+)
 
 Report: TypeAlias = Callable[[ApprovalAsked], None]
 """How a handler tells that a person has been asked, while it waits for the answer."""
@@ -66,9 +75,10 @@ class TurnDriver:
         handler: EffectHandler,
         *,
         max_steps: int = 100,
+        max_broken: int = MAX_BROKEN_ANSWERS,
         state: TurnState | None = None,
     ) -> None:
-        self.state = initial(max_steps) if state is None else state
+        self.state = initial(max_steps, max_broken) if state is None else state
         self._handler = handler
         self._inbox: asyncio.Queue[Signal] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -87,6 +87,13 @@ class UnansweredEvent(TypedDict):
     decision: str
 
 
+class LaggedEvent(TypedDict):
+    """In the place of `missed` events that a subscriber was too slow for."""
+
+    type: Literal["lagged"]
+    missed: int
+
+
 class ErrorEvent(TypedDict):
     type: Literal["error"]
     error: str
@@ -148,7 +155,12 @@ ToolCallDebugEvent: TypeAlias = (
 )
 StreamOutEvent: TypeAlias = AssistantDeltaEvent | AssistantReasoningDeltaEvent | ToolCallDeltaEvent
 CoreEvent: TypeAlias = (
-    AssistantFinalEvent | MessageSentEvent | RunAbortedEvent | ErrorEvent | DebugLatencyEvent
+    AssistantFinalEvent
+    | MessageSentEvent
+    | RunAbortedEvent
+    | ErrorEvent
+    | DebugLatencyEvent
+    | LaggedEvent
 )
 ToolEvent: TypeAlias = (
     ToolCallRequestEvent
@@ -257,6 +269,10 @@ def ev_unanswered(
         "tool": tool,
         "decision": decision,
     }
+
+
+def ev_lagged(missed: int) -> LaggedEvent:
+    return {"type": "lagged", "missed": missed}
 
 
 def ev_tool_output(*, stream: str, text: str) -> ToolOutputEvent:

@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    ValidationError,
     field_serializer,
     field_validator,
     model_serializer,
@@ -45,7 +46,7 @@ class FunctionInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FunctionInfo:
-        return cls(value.get("name", ""), value.get("arguments"))
+        return cls(value.get("name") or "", value.get("arguments"))
 
     def to_dict(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"name": self.name}
@@ -63,7 +64,7 @@ class ToolCallInfo:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ToolCallInfo:
         function = FunctionInfo.from_json(value.get("function") or {})
-        return cls(value.get("id", ""), value.get("type", ""), function)
+        return cls(value.get("id") or "", value.get("type") or "", function)
 
     def to_dict(self) -> dict[str, Any]:
         return {"id": self.id, "type": self.type, "function": self.function.to_dict()}
@@ -76,6 +77,11 @@ class UserContent(BaseModel):
     since the epoch, or {"ts": seconds, "tz": name or ±HH:MM}; it is dumped as the last.
     """
 
+    #: How session files show it; see `oturn.session_format_write`. The same below.
+    __chronml_template__: ClassVar[str] = (
+        "From: {.user_name}\nDate: {.date}\n\n{.content:block}\n\n"
+    )
+
     user_name: str
     date: datetime
     content: str
@@ -87,7 +93,10 @@ class UserContent(BaseModel):
     @field_validator("date", mode="before")
     @classmethod
     def _read_date(cls, value: object) -> datetime:
-        return _moment(value).astimezone()
+        try:
+            return _moment(value).astimezone()
+        except (OverflowError, OSError) as problem:
+            raise ValueError(f"{value!r} is no date that a clock can show") from problem
 
     @field_serializer("date")
     def _dump_date(self, value: datetime) -> dict[str, Any]:
@@ -118,7 +127,10 @@ class UserContent(BaseModel):
         return self.model_dump()
 
     def to_message_text(self) -> str:
-        """Header lines, an empty line, notices of tools (numbered from 1), then the words."""
+        """Header lines, an empty line, notices of tools (numbered from 1), then the words.
+
+        Joined by newlines, where 0.1 put the two characters backslash and n.
+        """
         sender = f"{self.user_name} <{self.email}>" if self.email else self.user_name
         headers = {"From": sender, "Date": self.date.strftime("%a, %d %b %Y %H:%M:%S %z")}
         headers |= self.channel_headers or {}
@@ -135,6 +147,11 @@ class UserContent(BaseModel):
 class ToolMessageContent(BaseModel):
     """How a tool call ended; the model reads it as JSON."""
 
+    __chronml_template__: ClassVar[str] = (
+        "{.status}\n{.data:code-block-json}\n{.error}\n"
+        "{.metadata:code-block-json}\n{.info:code-block-json}\n\n"
+    )
+
     status: str | None = None
     data: Any = None
     error: str | None = None
@@ -147,7 +164,9 @@ class ToolMessageContent(BaseModel):
 
 
 class Message(BaseModel):
-    """One message of the history. Content given as a dict becomes one of the content models."""
+    """One message of the history. Content given as a dict becomes one of the content models:
+    `UserContent` where it has a name, a date and words, `ToolMessageContent` where it has only
+    fields of that, and else a `ToolMessageContent` with the dict as its `data`."""
 
     role: Role
     content: str | UserContent | ToolMessageContent | SerializeAsAny[BaseModel]
@@ -159,6 +178,10 @@ class Message(BaseModel):
     model_name: str | None = None
     extra: dict[str, Any] | None = None
 
+    @property
+    def __chronml_template__(self) -> str:
+        return _LAYOUTS.get(self.role, "")
+
     @field_validator("content", mode="before")
     @classmethod
     def _read_content(cls, value: object) -> object:
@@ -167,16 +190,32 @@ class Message(BaseModel):
         if {"user_name", "date", "content"} <= value.keys():
             return UserContent.model_validate(value)
         if value.keys() <= ToolMessageContent.model_fields.keys():
-            return ToolMessageContent.model_validate(value)
+            try:
+                return ToolMessageContent.model_validate(value)
+            except ValidationError:
+                pass  # data that has only the names of these fields
         return ToolMessageContent(data=value)
 
 
 class CompactRecord(BaseModel):
     """From here on the model sees `value` in the place of everything before."""
 
+    __chronml_template__: ClassVar[str] = (
+        "**Compact Summary:** {.value}\n\n**User Intent:** {.user_intent}"
+    )
+
     type: str = "compact"
     value: str = ""
     user_intent: str = ""
+
+
+_LAYOUTS: dict[Role, str] = {
+    "user": "# [{.role}]\n\n{.content}",
+    "assistant": "# [{.role}]\n\n{.reasoning_content:block}\n{.content:block}\n"
+    "{.tool_calls:code-block-json}\n{.usage:code-block-json}",
+    "tool": "# [{.role}]\n\n{.content}",
+    "system": "",
+}
 
 
 def _moment(value: object) -> datetime:

@@ -23,54 +23,58 @@ class Subscriber(Protocol):
 
 
 class AsyncPubSub(Generic[EventT]):
-    """Gives every event, the same object, to every subscriber, in one order for all.
+    """Gives every event, the same object, to every subscriber, one after another.
 
-    A full bounded queue never makes the publisher wait: the event is left out for that
-    queue, and counted in `missed(queue)`. Other subscribers are awaited in the order in which
-    they subscribed; one whose `put` raises is dropped after the round.
+    Nothing is lost: where a bounded queue is full, `publish` waits until there is room, or
+    until that queue is unsubscribed. A subscriber whose `put` raises is dropped. (An `Oturn`
+    never waits for its subscribers: see `oturn.subscribers`.)
     """
 
     def __init__(self) -> None:
-        self._subscribers: dict[Subscriber, int] = {}  # in order; the value counts what it missed
+        # In the order of subscription; the value is what waits for room there.
+        self._subscribers: dict[Subscriber, set[asyncio.Future[None]]] = {}
 
     def subscribe(self, queue: Subscriber | None) -> bool:
         """Add a subscriber, once. False for None; TypeError for what cannot be hashed."""
         if queue is None:
             return False
-        self._subscribers.setdefault(queue, 0)
+        self._subscribers.setdefault(queue, set())
         return True
 
     def unsubscribe(self, queue: Subscriber | None) -> bool:
         """Remove a subscriber, if it is one; safe while an event is being published."""
         if queue is None:
             return False
-        self._subscribers.pop(queue, None)
+        for waiting in self._subscribers.pop(queue, ()):
+            waiting.cancel()
         return True
-
-    def missed(self, queue: Subscriber) -> int:
-        """How many events this subscriber's bounded queue had no room for."""
-        return self._subscribers.get(queue, 0)
 
     async def publish(self, event: EventT) -> None:
         for queue in list(self._subscribers):
             if queue not in self._subscribers:
-                continue  # unsubscribed while another was awaited
+                continue  # unsubscribed while another was waited for
             try:
-                if isinstance(queue, asyncio.Queue):
+                if type(queue) is asyncio.Queue and not queue.full():
                     queue.put_nowait(event)
                 else:
-                    await _put(queue, event)
-            except asyncio.QueueFull:
-                self._subscribers[queue] += 1
+                    await self._put(queue, event)
             except Exception:  # a subscriber that cannot take an event is none any more
-                self._subscribers.pop(queue, None)
+                self.unsubscribe(queue)
 
-
-async def _put(queue: Subscriber, event: object) -> None:
-    waiting = queue.put(event)
-    if not inspect.isawaitable(waiting):
-        raise TypeError("a subscriber's put must be awaitable")
-    await waiting
+    async def _put(self, queue: Subscriber, event: EventT) -> None:
+        awaitable = queue.put(event)
+        if not inspect.isawaitable(awaitable):
+            raise TypeError("a subscriber's put must be awaitable")
+        putting = asyncio.ensure_future(awaitable)
+        waiting = self._subscribers.get(queue, set())
+        waiting.add(putting)
+        try:
+            await asyncio.wait({putting})
+        finally:
+            waiting.discard(putting)
+            putting.cancel()
+        if not putting.cancelled():  # else unsubscribed
+            putting.result()
 
 
 class OTurnNucleus(Generic[StateT, SignalT, EventT]):

@@ -7,31 +7,40 @@ is only what lives longer than a turn: the queue of inputs, subscribers, tools a
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 import traceback
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from oturn.context import Context
 from oturn.driver import TurnDriver
 from oturn.errors import OturnError
-from oturn.events import ErrorEvent, ev_assistant_final, ev_error
+from oturn.events import ErrorEvent, ev_assistant_final, ev_debug_latency, ev_error
+from oturn.gate import AnswerRaised, Gate, Rules, ToolPolicy
+from oturn.history import ApiMessages
 from oturn.inputs import InputQueue, UserInput
-from oturn.model import Message, MessageTextRenderable, UserContent
-from oturn.nucleus import AsyncPubSub, Subscriber
+from oturn.mcp_adapter import MCPAdapter
+from oturn.model import MessageTextRenderable
+from oturn.nucleus import Subscriber
+from oturn.questions import AnswerCallback, OpenQuestions, Question
+from oturn.remote_tools import RemoteTools, has_notebook
 from oturn.runtime_config import OturnConfig
+from oturn.subscribers import Subscribers
+from oturn.tool_debug import ToolDebug
 from oturn.tool_deltas import ToolCallDeltas
 from oturn.tools.base import BaseTool, BaseToolRegistry
 from oturn.transport.base import ModelRequest, ModelTransport
-from oturn.transport.openai import DEFAULT_TIMEOUT, OpenAITransport
-from oturn.transport.routing import server_and_model
-from oturn.turn_handler import AnswerRaised, ToolPolicy, TurnHandler
+from oturn.transport.choose import sent_model, transport_for
+from oturn.transport.openai import DEFAULT_TIMEOUT
+from oturn.turn import Phase
+from oturn.turn_calls import CallHandler
+from oturn.turn_handler import TurnHandler
+from oturn.usage import newest_usage, records_of
+from oturn.user_message import notices_of, user_message
 
 #: How many pending events the notebook for user interfaces keeps.
 PENDING_EVENTS = 200
-
-_log = logging.getLogger(__name__)
 
 
 class Oturn:
@@ -39,7 +48,8 @@ class Oturn:
     `await run_queues(context)` works until it is cancelled.
 
     Raises ValueError for a blank model or a tool class that is not whole. `transport`
-    replaces the one that the configuration describes.
+    replaces the one that the configuration describes. The callbacks answer approvals and
+    choices, beside the subscribers: whoever is first.
     """
 
     def __init__(
@@ -50,6 +60,9 @@ class Oturn:
         tools: list[type[BaseTool]] | None = None,
         *,
         transport: ModelTransport | None = None,
+        approval_callback: AnswerCallback | None = None,
+        choice_callback: AnswerCallback | None = None,
+        remote_tools: RemoteTools | None = None,
     ) -> None:
         self.work_dir = work_dir.absolute()
         self.cfg = config
@@ -63,12 +76,16 @@ class Oturn:
         self.extra_body = config.model_config.extra_body
         self.timeout = float(config.model_config.timeout or DEFAULT_TIMEOUT)
         self._policy = tool_policy
+        self._approval = approval_callback
+        self._choice = choice_callback
+        self._remote = MCPAdapter() if remote_tools is None else remote_tools
         self._tools = BaseToolRegistry()
         for tool in tools or ():
             self._tools.auto_register_tool(tool)
         self._given_transport = transport
-        self._own_transport: OpenAITransport | None = None
-        self._events: AsyncPubSub[Any] = AsyncPubSub()
+        self._own_transport: ModelTransport | None = None
+        self._events = Subscribers(config.agent_config.event_backlog)
+        self._questions = OpenQuestions()
         self._inputs = InputQueue()
         self._deltas = ToolCallDeltas()
         self._turns: dict[TurnDriver, asyncio.Event] = {}  # what runs, and how its tools are told
@@ -78,26 +95,36 @@ class Oturn:
 
     @property
     def client(self) -> ModelTransport:
-        """The transport, for requests of a program's own. Raises ConfigError without a server."""
+        """The transport, for requests of a program's own. Raises ConfigError without a server,
+        and MissingExtraError where only LiteLLM would know one."""
         if self._given_transport is not None:
             return self._given_transport
         if self._own_transport is None:
-            base_url, _ = server_and_model(self.model, self.api_base)
-            provider = self.cfg.provider
-            self._own_transport = OpenAITransport(
-                base_url,
-                self.api_key,
-                self.timeout,
-                provider.extra_headers,
-                query=provider.extra_query_params,
-            )
+            self._own_transport = transport_for(self.cfg)
         return self._own_transport
 
     def subscribe(self, queue: Subscriber | None) -> bool:
+        """Send every event from now on to this queue, or anything with an awaitable `put`.
+
+        No subscriber slows a turn. One that falls too far behind (a full bounded queue, or
+        `OturnAgentConfig.event_backlog` events) loses fragments, and finds
+        `{"type": "lagged", "missed": n}` in their place; questions and endings are kept.
+        """
         return self._events.subscribe(queue)
 
     def unsubscribe(self, queue: Subscriber | None) -> bool:
         return self._events.unsubscribe(queue)
+
+    def answer(self, request_id: str, value: Any = True) -> bool:
+        """Answer a question by the `id` of its event, or the `request_id` of a `tool_call` (its
+        `delta_id` will do while one such call is open). On the loop's thread.
+
+        An approval and a tool call take a bool or `{"approved": bool}`; a choice takes one of
+        its choices, None, or `{"selected": …, "confirmed": bool}`, and raises ValueError for
+        what is no choice. False when no question is open under this id: it is unknown, has
+        been answered or given up, or its turn is over.
+        """
+        return self._questions.answer(request_id, value)
 
     def get_tool_class(self, name: str) -> type[BaseTool] | None:
         return self._tools.get_tool_class(name)
@@ -105,6 +132,14 @@ class Oturn:
     def set_tool_policy(self, policy: ToolPolicy | None) -> None:
         """Asked before each tool call from now on; where it says no, the model is told so."""
         self._policy = policy
+
+    def set_approval_callback(self, callback: AnswerCallback | None) -> None:
+        """Asked with each `approval_request` from now on; gives a bool or `{"approved": bool}`."""
+        self._approval = callback
+
+    def set_choice_callback(self, callback: AnswerCallback | None) -> None:
+        """Asked with each `choice_request` from now on; gives `{"selected": …, "confirmed": bool}`."""
+        self._choice = callback
 
     def enqueue_user_input_nowait(
         self,
@@ -116,12 +151,21 @@ class Oturn:
         channel_headers: dict[str, str] | None = None,
         platform_event_id: str | None = None,
     ) -> bool:
-        """Queue an input: text, or something with `to_message_text`. `content` is another name
-        for the first parameter. Always True."""
+        """Queue an input: a text, or something with `to_message_text`; True when it is queued.
+
+        `content` is the later name of `text`. Anything else is made a text under the old name
+        and refused (False) under the new one, as each of the two versions did. Raises
+        TypeError for both names at once.
+        """
+        if text is not None and content is not None:
+            raise TypeError("Give the input as text or as content, not as both.")
         said = text if content is None else content
-        words = said.to_message_text() if isinstance(said, MessageTextRenderable) else said
+        if isinstance(said, MessageTextRenderable):
+            said = said.to_message_text()
+        if content is not None and not isinstance(said, str):
+            return False
         item = UserInput(
-            str(words) if words else "",
+            str(said) if said else "",
             status or "agent",
             input_type or "default",
             channel_headers,
@@ -145,9 +189,10 @@ class Oturn:
 
     def request_cancel_tool(self) -> None:
         """Stop what runs, at once; when nothing runs, the next turn instead."""
-        self._cancel_next = not self._turns
-        for turn, tools_told in self._turns.items():
-            tools_told.set()
+        running = [turn for turn in self._turns if turn.state.phase is not Phase.ENDED]
+        self._cancel_next = not running
+        for turn in running:
+            self._turns[turn].set()
             turn.cancel()
 
     async def run_queues(self, ctx: Context) -> None:
@@ -156,13 +201,15 @@ class Oturn:
         Raises what a subscriber sets as the exception of a `tool_call` future; every other
         failure is told by an `error` event and an `assistant_final`, and the next input waits.
         """
-        ctx.set_tool_registry(self._tools)
+        if hasattr(ctx, "set_tool_registry"):
+            ctx.set_tool_registry(self._tools)
+        sent = ApiMessages()
         self._runs += 1
         try:
             while True:
                 item = await self._inputs.take()
                 if item.status == "agent" and item.text.strip():
-                    await self._take_up(ctx, item)
+                    await self._take_up(ctx, item, sent)
         except AnswerRaised as answer:
             raise answer.problem from None
         finally:
@@ -175,15 +222,11 @@ class Oturn:
         await self._close_own_transport()
 
     def get_last_usage(self, ctx: Any) -> dict[str, Any] | None:
-        """The usage of the newest answer that has one."""
-        history = getattr(ctx, "history", None)
-        for record in reversed(history if isinstance(history, list) else []):
-            if isinstance(record, Message) and record.role == "assistant" and record.usage:
-                return record.usage
-        return None
+        """The usage of the newest answer that has one: the stored dict. None for a bad `ctx`."""
+        return newest_usage(ctx)
 
     def get_last_total_tokens(self, ctx: Any) -> int | None:
-        total = (self.get_last_usage(ctx) or {}).get("total_tokens")
+        total = (newest_usage(ctx) or {}).get("total_tokens")
         return total if isinstance(total, int) else None
 
     def get_tool_call_deltas(self) -> list[dict[str, Any]]:
@@ -204,11 +247,16 @@ class Oturn:
     async def get_pending_events(self) -> list[dict[str, Any]]:
         return list(self._pending)
 
-    async def _take_up(self, ctx: Context, item: UserInput) -> None:
+    async def _take_up(self, ctx: Context, item: UserInput, sent: ApiMessages) -> None:
+        latency = self._stopwatch()
         try:
-            await ctx.aensure_persisted()
-            ctx.append_message(Message(role="user", content=self._said(item)))
-            await self._run_turn(ctx)
+            if hasattr(ctx, "aensure_persisted"):
+                await ctx.aensure_persisted()
+            notices = notices_of(self._tools)
+            await latency("hooks")
+            ctx.append_message(user_message(item, self.cfg.agent_config, notices))
+            await latency("append")
+            await self._run_turn(ctx, sent, latency)
         except AnswerRaised:
             raise
         except OturnError as problem:
@@ -223,53 +271,61 @@ class Oturn:
         await self._publish(event)
         await self._publish(ev_assistant_final(f"Error: {event['error']}"))
 
-    def _said(self, item: UserInput) -> UserContent:
-        agent = self.cfg.agent_config
-        return UserContent(
-            user_name=agent.user_name,
-            email=agent.email,
-            date=datetime.now().astimezone(),
-            content=item.text,
-            tool_contents=self._notices() or None,
-            channel_headers=item.channel_headers or None,
-            platform_event_id=item.platform_event_id or None,
+    def _stopwatch(self) -> Callable[[str], Awaitable[None]]:
+        """Tells with `debug_loop` how long after this moment a stage is reached."""
+        begun = time.perf_counter()
+
+        async def reached(stage: str) -> None:
+            if self.cfg.debug_loop:
+                ms = round((time.perf_counter() - begun) * 1000, 1)
+                await self._publish(ev_debug_latency(stage=stage, ms=ms))
+
+        return reached
+
+    async def _run_turn(
+        self, ctx: Context, sent: ApiMessages, latency: Callable[[str], Awaitable[None]]
+    ) -> None:
+        rules = Rules(
+            self._policy, self.cfg.agent_config.answer_grace, self._approval, self._choice
         )
-
-    def _notices(self) -> list[UserContent]:
-        notices = []
-        for name in self._tools.list_tools():
-            tool = self._tools.get_tool_class(name)
-            try:
-                notice = None if tool is None else tool.user_input_hook()
-            except Exception:
-                _log.exception("user_input_hook of the tool %r fails", name)
-                continue
-            if notice is not None:
-                notices.append(notice)
-        return notices
-
-    async def _run_turn(self, ctx: Context) -> None:
-        handler = TurnHandler(
+        calls = CallHandler(
             context=ctx,
-            transport=self.client,
             tools=self._tools,
             publish=self._publish,
+            gate=Gate(self._publish, rules),
             deltas=self._deltas,
-            request=self._request,
-            policy=self._policy,
-            grace=self.cfg.agent_config.answer_grace,
+            remote=self._remote,
+            debug=ToolDebug(self._publish) if self.cfg.provider.debug_tools else None,
         )
-        turn = TurnDriver(handler, max_steps=self.cfg.agent_config.max_steps)
-        self._turns[turn] = handler.cancel_event
+        handler = TurnHandler(
+            calls=calls,
+            transport=self.client,
+            publish=self._publish,
+            latency=latency,
+            deltas=self._deltas,
+            request=lambda: self._request(ctx, sent),
+        )
+        turn = TurnDriver(
+            handler,
+            max_steps=self.cfg.agent_config.max_steps,
+            max_broken=self.cfg.agent_config.max_broken_answers,
+        )
+        self._turns[turn] = calls.cancel_event
         if self._cancel_next:
             self.request_cancel_tool()
         try:
             await turn.run()
+        except (asyncio.CancelledError, AnswerRaised):
+            calls.abandon(turn.state)
+            raise
         finally:
+            calls.close()
             del self._turns[turn]
 
-    def _request(self, messages: list[dict[str, Any]]) -> ModelRequest:
+    def _request(self, ctx: Context, sent: ApiMessages) -> ModelRequest:
         tools = self._tools.get_schemas()
+        if has_notebook(ctx):
+            tools = self._remote.merge_tool_schemas(ctx, tools)
         params: dict[str, Any] = {}
         if self.max_tokens:
             params["max_tokens"] = int(self.max_tokens)
@@ -278,16 +334,18 @@ class Oturn:
         if tools and self.cfg.tool_choice is not None:
             params["tool_choice"] = self.cfg.tool_choice
         params |= self.extra_body or {}
-        return ModelRequest(self._model_as_sent(), messages, tools, params)
+        return ModelRequest(self._model_as_sent(), sent.of(records_of(ctx)), tools, params)
 
     def _model_as_sent(self) -> str:
-        if not self.api_base:  # a transport that was given knows models by their whole name
-            return self.model
-        return server_and_model(self.model, self.api_base)[1]
+        if self._given_transport is not None and not self.api_base:
+            return self.model  # a transport that was given knows models by their whole name
+        return sent_model(self.cfg)
 
     async def _publish(self, event: Any) -> None:
         if self.cfg.debug_loop:
             print(event, flush=True)  # noqa: T201 what debug_loop is for
+        if isinstance(event, Question) and event.open:
+            self._questions.add(event)
         await self._events.publish(event)
 
     async def _close_own_transport(self) -> None:

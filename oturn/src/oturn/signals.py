@@ -34,7 +34,8 @@ class ToolCall:
     """One call as the model made it.
 
     `arguments` is the text the model sent, byte for byte (providers want it back unchanged);
-    `parsed` the object it stands for, or None with the reason in `problem`.
+    `parsed` the object it stands for, or None with the reason in `problem`. `repaired` says
+    what had to be put right before the text could be read.
     """
 
     id: str
@@ -42,6 +43,7 @@ class ToolCall:
     arguments: str = ""
     parsed: Mapping[str, Any] | None = None
     problem: str = ""
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,5 +44,5 @@ def summarize_tool_arguments(
         "length": len(whole),
         "parse_ok": parse_tool_arguments_with_status(whole)[1],
         "head": whole[:preview_chars],
-        "tail": whole[-preview_chars:] if len(whole) > preview_chars else "",
+        "tail": whole[len(whole) - preview_chars :] if len(whole) > preview_chars else "",
     }

@@ -17,6 +17,7 @@ I4  at most `max_steps` model calls; reaching the limit, and an empty answer, ar
 I5  nothing that a provider sends can raise
 I6  any splitting of the same bytes gives the same message (`oturn.agent_stream_state`)
 I7  replaying a turn's recorded signals gives the same state, and the next effect
+I8  the model is told of broken calls at most `max_broken` answers in a row; then the turn fails
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class TurnEnded:
     reason: str = ""
 
 
+#: Broken answers in a row that the model is told about, so that it can call again.
+MAX_BROKEN_ANSWERS = 3
+
 Output: TypeAlias = Effect | ToolFinished | TurnEnded
 """What a transition asks for: effects to perform, and what the reducer itself concluded. A
 `ToolFinished` among the outputs comes back as a signal once it is recorded, like any other;
@@ -98,12 +102,17 @@ class CallState:
 
 @dataclass(frozen=True, slots=True)
 class TurnState:
-    """A turn between two signals. Small and flat: it holds the calls of one step, no history."""
+    """A turn between two signals. Small and flat: it holds the calls of one step, no history.
+
+    An answer is broken if any of its calls could not be understood.
+    """
 
     max_steps: int
+    max_broken: int = MAX_BROKEN_ANSWERS
     phase: Phase = Phase.READY
     step: int = 0
     step_started: bool = False
+    broken: int = 0  # broken answers in a row, up to the last one
     calls: tuple[CallState, ...] = ()
     request_id: str | None = None  # the question that a person has not answered yet
     hand_back: bool = False  # the last refused call wants a person, not the model
@@ -113,11 +122,13 @@ class TurnState:
 Step: TypeAlias = Transition[TurnState, Output]
 
 
-def initial(max_steps: int) -> TurnState:
-    """A turn before anything has happened. Raises ValueError for a limit below one."""
+def initial(max_steps: int, max_broken: int = MAX_BROKEN_ANSWERS) -> TurnState:
+    """A turn before anything has happened. Raises ValueError for a limit that is too low."""
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {max_steps}")
-    return TurnState(max_steps=max_steps)
+    if max_broken < 0:
+        raise ValueError(f"max_broken must be at least 0, not {max_broken}")
+    return TurnState(max_steps=max_steps, max_broken=max_broken)
 
 
 def reduce(state: TurnState, signal: Signal) -> Step:
@@ -126,9 +137,11 @@ def reduce(state: TurnState, signal: Signal) -> Step:
     return Transition(state) if rule is None else rule(state, signal)
 
 
-def replay(max_steps: int, signals: Iterable[Signal]) -> TurnState:
+def replay(
+    max_steps: int, signals: Iterable[Signal], max_broken: int = MAX_BROKEN_ANSWERS
+) -> TurnState:
     """The state of a turn whose recorded signals are these."""
-    state = initial(max_steps)
+    state = initial(max_steps, max_broken)
     for signal in signals:
         state = reduce(state, signal).state
     return state
@@ -178,7 +191,9 @@ def _step_finished(state: TurnState, signal: StepFinished) -> Step:
             else CallState(call)
             for call in message.tool_calls
         )
-        return _after_planning(replace(state, calls=calls))
+        broken = state.broken + 1 if any(call.problem for call in message.tool_calls) else 0
+        state = replace(state, calls=calls, broken=broken)
+        return _after_planning(state) if broken <= state.max_broken else _give_up(state)
     if message.text.strip():
         return _end(state, "done", _why_cut_short(message.finish))
     return _end(
@@ -230,15 +245,7 @@ def _tool_finished(state: TurnState, signal: ToolFinished) -> Step:
 
 
 def _cancelled(state: TurnState, signal: Cancelled) -> Step:
-    calls = tuple(
-        c
-        if c.phase in (CallPhase.FINISHED, CallPhase.CONCLUDED)
-        else _conclude(c, ToolFinished(c.call.id, "cancelled", _stopped_text(c.phase)))
-        for c in state.calls
-    )
-    state = replace(state, calls=calls, request_id=None)
-    ended = _end(state, signal.outcome, signal.reason)
-    return Transition(ended.state, [*_concluded(state), *ended.events], terminal=True)
+    return _stop(state, signal.outcome, signal.reason)
 
 
 # What follows from a state.
@@ -254,6 +261,27 @@ def _after_planning(state: TurnState) -> Step:
     return Transition(step.state, [*results, *step.events], step.terminal)
 
 
+def _give_up(state: TurnState) -> Step:
+    """The model keeps sending calls that cannot be understood: telling it again helps nobody."""
+    last = next(c.call for c in reversed(state.calls) if c.call.problem)
+    times = f"{state.broken} answers in a row" if state.broken > 1 else "an answer"
+    reason = f"stopped after {times} with tool calls that cannot be understood; the last"
+    return _stop(state, "failed", f"{reason}: {last.name or 'a call with no name'}: {last.problem}")
+
+
+def _stop(state: TurnState, outcome: Outcome, reason: str) -> Step:
+    """End at once: every call that has no result yet gets one that says it was stopped."""
+    calls = tuple(
+        c
+        if c.phase in (CallPhase.FINISHED, CallPhase.CONCLUDED)
+        else _conclude(c, ToolFinished(c.call.id, "cancelled", _stopped_text(c.phase)))
+        for c in state.calls
+    )
+    state = replace(state, calls=calls, request_id=None)
+    ended = _end(state, outcome, reason)
+    return Transition(ended.state, [*_concluded(state), *ended.events], terminal=True)
+
+
 def _go_on(state: TurnState) -> Step:
     """Run what is allowed; when every call has its result, ask the model again."""
     if any(c.phase is not CallPhase.FINISHED for c in state.calls):
@@ -266,7 +294,13 @@ def _go_on(state: TurnState) -> Step:
 
 
 def _ask(state: TurnState) -> Step:
-    state = TurnState(max_steps=state.max_steps, phase=Phase.ASKING, step=state.step + 1)
+    state = TurnState(
+        max_steps=state.max_steps,
+        max_broken=state.max_broken,
+        phase=Phase.ASKING,
+        step=state.step + 1,
+        broken=state.broken,
+    )
     return Transition(state, [CallModel(state.step)])
 
 

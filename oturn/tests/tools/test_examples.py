@@ -8,8 +8,22 @@ from typing import Any
 
 import pytest
 
-from oturn import EXAMPLE_TOOLS, HostConfigTool, WeatherTool
+from oturn import EXAMPLE_TOOLS, BaseTool, HostConfigTool, WeatherTool
 from weather import WeatherService
+
+FACTS = [
+    "hostname",
+    "fqdn",
+    "platform",
+    "system",
+    "release",
+    "machine",
+    "processor",
+    "python_version",
+    "cpu_count_logical",
+    "loadavg",
+    "cpu_count_physical",
+]
 
 
 @pytest.fixture
@@ -24,6 +38,7 @@ async def test_the_weather_is_fetched_and_told_in_the_services_own_figures() -> 
     with WeatherService() as service:
         WeatherTool.base_url = service.url
         result = await WeatherTool.run({"location": " São Paulo/BR ", "lang": "pt"})
+        await WeatherTool.run({"location": "Tokyo", "lang": None})
     assert result.content == {
         "location": " São Paulo/BR ",
         "temperature_c": "18",
@@ -33,8 +48,12 @@ async def test_the_weather_is_fetched_and_told_in_the_services_own_figures() -> 
         "description": "Partly cloudy",
         "source": "wttr.in",
     }
-    assert service.paths == ["/S%C3%A3o%20Paulo%2FBR?format=j1&lang=pt"]
-    assert service.agents == ["oturn-weather/0.1"]
+    assert list(result.content)[-1] == "source"
+    assert service.paths == [
+        "/S%C3%A3o%20Paulo%2FBR?format=j1&lang=pt",
+        "/Tokyo?format=j1&lang=en",
+    ]
+    assert service.agents == ["oturn-weather/0.1"] * 2
 
 
 @pytest.mark.usefixtures("public_url")
@@ -60,9 +79,12 @@ async def test_a_place_must_be_named(args: dict[str, Any]) -> None:
 
 
 async def test_the_machine_is_described_and_its_environment_only_when_asked() -> None:
-    facts = (await HostConfigTool.run({})).content
+    facts = (await HostConfigTool.run({"include_env": None})).content
     assert facts["python_version"] == platform.python_version()
-    assert "env" not in facts
+    assert list(facts) == FACTS
+    assert facts["loadavg"] is None or len(facts["loadavg"]) == 3
+    assert list((await HostConfigTool.run({"include_env": False})).content) == FACTS
+    assert list((await HostConfigTool.run({"include_env": True})).content) == [*FACTS, "env"]
     assert set((await HostConfigTool.run({"include_env": True})).content["env"]) == {
         "HOME",
         "SHELL",
@@ -76,3 +98,30 @@ def test_previews_tell_what_a_call_is_about() -> None:
     assert WeatherTool.get_preview({}) is None
     assert "True" in str(HostConfigTool.get_preview({"include_env": True}))
     assert list(EXAMPLE_TOOLS) == [WeatherTool, HostConfigTool]
+
+
+def test_the_schemas_are_those_of_the_contract() -> None:
+    def shape(tool: type[BaseTool]) -> dict[str, Any]:
+        function = tool.get_schema()["function"]
+        assert tool.get_schema()["type"] == "function"
+        assert list(function) == ["name", "description", "parameters"]
+        properties = function["parameters"]["properties"]
+        assert function["description"]
+        assert all(described["description"] for described in properties.values())
+        kinds = {name: described["type"] for name, described in properties.items()}
+        return {**function["parameters"], "properties": kinds, "name": function["name"]}
+
+    assert shape(WeatherTool) == {
+        "name": "get_weather",
+        "type": "object",
+        "properties": {"location": "string", "lang": "string"},
+        "required": ["location"],
+    }
+    assert shape(HostConfigTool) == {
+        "name": "get_host_config",
+        "type": "object",
+        "properties": {"include_env": "boolean"},
+        "required": [],
+    }
+    assert WeatherTool().schema == WeatherTool.get_schema()
+    assert HostConfigTool().schema == HostConfigTool.get_schema()

@@ -36,6 +36,12 @@ PERSON: dict[str, Any] = {
         ([], ["The value must be an object, not a list."]),
         ({}, ["'name' is missing."]),
         ({"name": 3}, ["'name' must be a string, not 3."]),
+        ({"name": None}, ["'name' must be a string, not null."]),
+        ({"name": "a", "age": None, "size": None, "tags": None}, []),
+        (
+            {"name": "a", "home": {"street": None}, "tags": [None]},
+            ["'tags[0]' must be a string, not null."],
+        ),
         ({"name": ""}, ["'name' must have at least 1 characters, not 0."]),
         ({"name": "a", "age": True}, ["'age' must be a whole number, not true."]),
         ({"name": "a", "age": 1.5}, ["'age' must be a whole number, not 1.5."]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from turnstone.api.follow import follow
 from turnstone.api.problems import not_a_node, read_error
 from turnstone.core.errors import (
     ConfigurationError,
+    InvalidRequest,
     NodeUnavailable,
     NotAuthenticated,
     UnknownRequest,
@@ -41,20 +42,27 @@ from turnstone.core.host import (
 TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
 
+#: Where the token of a program is from, if it does not say.
+_ARGUMENT = "the argument token"
+
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 
 class HttpHost:
     """Implements `turnstone.core.host.Host` over HTTP. Makes no connection before it is used.
 
-    Raises ConfigurationError for a URL or a token that cannot be one. Every method may raise NodeUnavailable,
-    NotAuthenticated and NotPermitted. The node names the senders of messages and answers
-    itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
+    `token_from` says where the token was read, for errors: a file, a variable, an argument.
+    Raises ConfigurationError for a URL or a token that cannot be one. Every method may raise
+    NodeUnavailable, NotAuthenticated and NotPermitted. The node names the senders of messages
+    and answers itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
     """
 
-    def __init__(self, base_url: str, token: str | None = None) -> None:
+    def __init__(
+        self, base_url: str, token: str | None = None, *, token_from: str = _ARGUMENT
+    ) -> None:
         url = _checked(base_url)
-        headers = [(b"authorization", _bearer(token))] if token else []
+        headers = [(b"authorization", _bearer(token, token_from))] if token else []
+        self._token_from = token_from if token else ""
         self.base_url = base_url.rstrip("/")
         self._client = httpx2.AsyncClient(
             base_url=url,
@@ -136,10 +144,7 @@ class HttpHost:
         """`Host.health`; a node tells strangers only that it is up, which is no answer here."""
         response = await self._request("health", None)
         if set(_object(response, self.base_url)) == {"status"}:
-            raise NotAuthenticated(
-                f"The node at {self.base_url} does not know this token.",
-                hint="Give the right one with --auth-token or TURNSTONE_AUTH_TOKEN.",
-            )
+            raise self._stranger()
         return _decoded(response, NodeHealth, self.base_url)
 
     def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
@@ -182,6 +187,9 @@ class HttpHost:
     ) -> httpx2.Response:
         endpoint = api.BY_NAME[name]
         path = endpoint.path.format(ws_id=quote(ws_id, safe=""))
+        _check_text(query or {})
+        if body is not None:
+            _check_text(msgspec.structs.asdict(body))
         content = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
@@ -198,9 +206,22 @@ class HttpHost:
                 f"The node at {self.base_url} did not answer: {_reason(error)}.",
                 hint="It may be stopping, or very busy. Try again.",
             ) from error
+        if response.status_code == 401:
+            raise self._stranger()
         if response.status_code != 200:
             raise read_error(response.status_code, response.content, self.base_url)
         return response
+
+    def _stranger(self) -> NotAuthenticated:
+        if not self._token_from:
+            return NotAuthenticated(
+                f"The node at {self.base_url} asks for a token, and none was given.",
+                hint="The node's own lies in a file beside its store, which its start names.",
+            )
+        return NotAuthenticated(
+            f"The node at {self.base_url} does not know the token from {self._token_from}.",
+            hint="Put one there that the node knows.",
+        )
 
 
 class _Interrupted(NodeUnavailable):
@@ -209,6 +230,26 @@ class _Interrupted(NodeUnavailable):
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def half_of_a_pair(field: str, value: object) -> str:
+    """Why this value, or one of its list, is no text that can be sent; empty if it is one."""
+    for text in value if isinstance(value, list) else [value]:
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as error:
+            return (
+                f"{field}: at character {error.start + 1} it has half of a surrogate pair, which"
+                ' is no text. If it is from a file, decode that with errors="replace".'
+            )
+    return ""
+
+
+def _check_text(fields: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for what no request can carry."""
+    for field, value in fields.items():
+        if problem := half_of_a_pair(field, value):
+            raise InvalidRequest(problem)
 
 
 def _decoded(response: httpx2.Response, reply: type[ReplyT], where: str) -> ReplyT:
@@ -225,11 +266,11 @@ def _object(response: httpx2.Response, where: str) -> dict[str, object]:
         raise not_a_node(where, "its /health is no JSON object") from error
 
 
-def _bearer(token: str) -> bytes:
+def _bearer(token: str, where: str) -> bytes:
     if not token.strip().isprintable() or not token.strip():
         raise ConfigurationError(
-            "The token has characters that no token has.",
-            hint="Look at --auth-token and TURNSTONE_AUTH_TOKEN for a line break.",
+            f"The token from {where} has characters that no token has.",
+            hint="Look there for a line break.",
         )
     return b"Bearer " + token.strip().encode()
 

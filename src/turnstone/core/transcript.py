@@ -8,11 +8,11 @@ transcript, in any process.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
+from oturn.arguments import sendable_arguments
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -198,7 +198,7 @@ class Transcript:
             self.last_usage = event.usage
             turn.usage = _sum(turn.usage, event.usage)
         if event.text or event.tool_calls:
-            self._say("assistant", event.text, event.tool_calls)
+            self._say("assistant", event.text, event.tool_calls, event.finish)
 
     def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
         """Results enter the conversation together, in the order in which the model called."""
@@ -257,14 +257,19 @@ class Transcript:
             self.endings = [event]
             self.question = None
 
-    def _say(self, role: str, text: str, calls: list[ToolCallRecord] | None = None) -> None:
+    def _say(
+        self, role: str, text: str, calls: list[ToolCallRecord] | None = None, finish: str = ""
+    ) -> None:
         message: dict[str, Any] = {"role": role, "content": text}
         if calls:
             message["tool_calls"] = [
                 {
                     "id": call.id,
                     "type": "function",
-                    "function": {"name": call.name, "arguments": _object_text(call.arguments)},
+                    "function": {
+                        "name": call.name,
+                        "arguments": sendable_arguments(call.arguments, finish or None),
+                    },
                 }
                 for call in calls
             ]
@@ -290,15 +295,6 @@ _OF_A_TURN = (
     ToolFinished,
     CancelRequested,
 )
-
-
-def _object_text(arguments: str) -> str:
-    """Arguments as a provider takes them back: some refuse a request with broken JSON in it."""
-    try:
-        parsed = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return "{}"
-    return arguments if isinstance(parsed, dict) else "{}"
 
 
 def _sum(one: Usage | None, other: Usage) -> Usage:

@@ -67,7 +67,9 @@ def _message_of(event: StepFinished) -> s.AssistantMessage:
     return s.AssistantMessage(
         text=event.text,
         reasoning=event.reasoning,
-        tool_calls=tuple(tool_call(c.id, c.name, c.arguments) for c in event.tool_calls),
+        tool_calls=tuple(
+            tool_call(c.id, c.name, c.arguments, event.finish or None) for c in event.tool_calls
+        ),
         model=event.model or None,
         finish=event.finish or None,
     )

@@ -14,7 +14,13 @@ from typing import Any
 
 import msgspec
 
-from turnstone.core.errors import NodeUnavailable, TurnstoneError, UnknownRequest
+from turnstone.core import events as ev
+from turnstone.core.errors import (
+    NodeUnavailable,
+    TurnstoneError,
+    UnknownRequest,
+    UnknownWorkstream,
+)
 from turnstone.core.host import Answer, Host
 from turnstone.mq.work import Work
 from turnstone.mq.worker_link import Link
@@ -23,6 +29,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks: a person does not notice, and Redis neither.
 LOOK_EVERY = 0.2
+
+#: Seconds in which a node that has a question shows it; it is a part of the snapshot.
+_QUESTION_WAIT = 5.0
 
 _FEEDBACK_EXPIRED = "Nobody answered in time."
 
@@ -62,6 +71,17 @@ class Approvals:
 
     def waits(self, ws_id: str) -> bool:
         return any(question.ws_id == ws_id for question in self._waiting.values())
+
+    async def find(self, ws_id: str) -> ev.ApprovalAsked | None:
+        """The question that waits since before this process; None if it was answered meanwhile."""
+        try:
+            async with asyncio.timeout(_QUESTION_WAIT):
+                async for event in self._host.follow(ws_id):
+                    if isinstance(event, ev.ApprovalAsked):
+                        return event
+        except (TimeoutError, UnknownWorkstream):
+            log.info("the question of workstream %s was answered meanwhile", ws_id)
+        return None
 
     async def run(self) -> None:
         """Look for answers, for ever."""

@@ -2,32 +2,36 @@
 
 It reaches the server over HTTP, and so passes no fence: a message that it takes is bound to this
 node first, and the server accepts the same one only once. It keeps no state but a lock, which
-sees to it that a server has one bridge on this machine.
+sees to it that a server has one bridge on this machine; that it has no other anywhere is seen
+to in Redis. A server is known by the name that it gives itself, not by the URL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from turnstone.api.http_host import HttpHost
-from turnstone.api.token import find_token
+from turnstone.api.token import find_token, token_path
 from turnstone.core.config import Settings
 from turnstone.core.errors import ConfigurationError, NodeUnavailable
 from turnstone.mq.broker import RedisBroker
+from turnstone.mq.check import check_node_name, look
 from turnstone.mq.connection import RedisAddress
+from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.keys import Keys
+from turnstone.mq.lock import Hold, hold
 from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.worker import SLOTS, Worker
-from turnstone.mq.worker_start import redis_address, refuse_second
+from turnstone.mq.worker_start import open_alone, redis_address
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ class _Plan:
     approval_timeout: float = 300.0
     auto_approve: bool = True
     token: str | None = None
+    token_from: str = ""
     state: Path
 
 
@@ -69,11 +74,12 @@ class Bridge:
         state = _state_dir()
         self._plan = _Plan(
             server_url=server_url.rstrip("/"),
-            redis=broker.address if broker is not None else RedisAddress(),
+            redis=replace(broker.address if broker else RedisAddress(), by_arguments=True),
             prefix=broker.keys.prefix if broker is not None else prefix,
             node_id=node_id,
             approval_timeout=approval_timeout,
             token=auth_token or find_token(state),
+            token_from="auth_token" if auth_token else f"the file {token_path(state)}",
             state=state,
         )
 
@@ -87,7 +93,7 @@ async def run_bridge(settings: Settings, say: Say) -> None:
 
     Raises QueueUnavailable where Redis does not answer or refuses, NotAuthenticated for a token
     that the server does not know, and ConfigurationError where the server has a worker already.
-    A server that is not there yet is waited for.
+    A server that is not there yet is waited for, if Redis is.
     """
     state = settings.store.path.parent
     await _run(
@@ -100,6 +106,9 @@ async def run_bridge(settings: Settings, say: Say) -> None:
             approval_timeout=settings.bridge.approval_timeout,
             auto_approve=settings.queue.auto_approve,
             token=settings.auth.token.reveal() or find_token(state),
+            token_from=str(settings.source("auth.token"))
+            if settings.auth.token
+            else f"the file {token_path(state)}",
             state=state,
         ),
         say,
@@ -107,25 +116,26 @@ async def run_bridge(settings: Settings, say: Say) -> None:
 
 
 async def _run(plan: _Plan, say: Say) -> None:
-    with _only_one(plan) as lock:
-        host = HttpHost(plan.server_url, plan.token)
-        try:
-            found = await _node_id(host, plan.server_url, say)
-            node_id = plan.node_id or found
-            worker = await _worker(plan, host, node_id, lock)
+    host = HttpHost(plan.server_url, plan.token, token_from=plan.token_from)
+    try:
+        found = await _server_id(plan, host, say)
+        node_id, server_id = plan.node_id or found, found or plan.server_url
+        if not node_id:
+            raise ConfigurationError(
+                f"The server at {plan.server_url} does not say its node id.",
+                hint="Name this node with --node-id.",
+            )
+        check_node_name(node_id)
+        with _only_one(plan, server_id) as held:
+            work = await open_alone(plan.redis, node_id, plan.prefix, server_id, held)
+            worker = _worker(plan, host, work)
             say(f"Work from Redis at {plan.redis} goes to {plan.server_url}, node {node_id}")
             await _until_told(worker)
-        finally:
-            await host.aclose()
+    finally:
+        await host.aclose()
 
 
-async def _worker(plan: _Plan, host: HttpHost, node_id: str, lock: str) -> Worker:
-    work = await RedisWork.open(plan.redis, node_id, prefix=plan.prefix)
-    try:
-        await refuse_second(work, plan.server_url, lock)
-    except BaseException:
-        await work.aclose()
-        raise
+def _worker(plan: _Plan, host: HttpHost, work: RedisWork) -> Worker:
     return Worker(
         host,
         work,
@@ -133,21 +143,34 @@ async def _worker(plan: _Plan, host: HttpHost, node_id: str, lock: str) -> Worke
         approval_timeout=plan.approval_timeout,
         auto_approve=plan.auto_approve,
         in_process=False,
-        metadata={"server_url": plan.server_url, "lock": lock},
+        metadata={"server_url": plan.server_url},
     )
 
 
-async def _node_id(host: HttpHost, url: str, say: Say) -> str:
-    """The server's own name for itself; waits until it can be asked."""
-    told = False
-    while True:
-        try:
-            return (await host.health()).node_id
-        except NodeUnavailable as error:
-            if not told:
-                say(f"Waiting for the server at {url}: {error}")
-                told = True
-            await asyncio.sleep(PAUSE)
+async def _server_id(plan: _Plan, host: HttpHost, say: Say) -> str:
+    """The server's own name for itself, once it can be asked; Redis is looked at before that is
+    waited for. Raises QueueUnavailable, which says it too if the server is missing as well."""
+    found = await _asked(host)
+    try:
+        await look(plan.redis, Keys(plan.prefix))
+    except QueueUnavailable as error:
+        if isinstance(found, NodeUnavailable):
+            both = f"{error.message} {found.message}"
+            raise QueueUnavailable(both, hint=f"{error.hint} {found.hint}") from error
+        raise
+    if isinstance(found, NodeUnavailable):
+        say(f"Redis at {plan.redis} answers. Waiting for the server: {found}")
+    while isinstance(found, NodeUnavailable):
+        await asyncio.sleep(PAUSE)
+        found = await _asked(host)
+    return found
+
+
+async def _asked(host: HttpHost) -> str | NodeUnavailable:
+    try:
+        return (await host.health()).node_id
+    except NodeUnavailable as error:
+        return error
 
 
 async def _until_told(worker: Worker) -> None:
@@ -167,31 +190,14 @@ async def _until_told(worker: Worker) -> None:
             loop.remove_signal_handler(number)
 
 
-@contextlib.contextmanager
-def _only_one(plan: _Plan) -> Iterator[str]:
-    """Hold the lock of this server's bridge; its name. Raises ConfigurationError if another
-    process has it."""
-    name = hashlib.sha256(plan.server_url.encode()).hexdigest()[:12]
-    path = plan.state / f"bridge-{name}.lock"
-    try:
-        plan.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The lock file {path} cannot be made: {error.strerror}.",
-            hint="Make its folder writable for you.",
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"A bridge for {plan.server_url} runs on this machine already.",
-                hint="One is enough: stop that one, or do not start this one.",
-            ) from None
-        yield f"{socket.gethostname()}:{path}"
-    finally:
-        os.close(descriptor)
+def _only_one(plan: _Plan, server_id: str) -> AbstractContextManager[Hold]:
+    """The lock of this server's bridge on this machine. Raises as `lock.hold`."""
+    name = hashlib.sha256(server_id.encode()).hexdigest()[:12]
+    busy = ConfigurationError(
+        f"A bridge for the server {server_id} runs on this machine already.",
+        hint="One is enough: stop that one, or do not start this one.",
+    )
+    return hold(plan.state / f"bridge-{name}.lock", busy)
 
 
 def _state_dir() -> Path:

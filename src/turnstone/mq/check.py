@@ -12,7 +12,8 @@ import redis.asyncio
 from redis import exceptions
 
 from turnstone.core.errors import ConfigurationError
-from turnstone.mq.connection import RedisAddress
+from turnstone.mq.connection import RedisAddress, asking
+from turnstone.mq.entry import NAME
 from turnstone.mq.keys import Keys
 
 #: The first version with LMOVE and BLMOVE.
@@ -24,6 +25,27 @@ _NUMBER = re.compile(r"\d+")
 _TAGGED = re.compile(r"\{[^}]+\}")
 
 
+def check_node_name(name: str) -> None:
+    """Raises ConfigurationError for a name under which no message could reach a node."""
+    if not NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} cannot be the name of a node: it has 1 to 128 letters, digits, points,"
+            " hyphens or underscores.",
+            hint="Set [bridge] node_id to another (with the bridge also --node-id).",
+        )
+
+
+async def look(address: RedisAddress, keys: Keys) -> None:
+    """See from outside that this Redis is there, and can keep a queue. Raises QueueUnavailable
+    and ConfigurationError."""
+    client = address.client()
+    try:
+        async with asking(address):
+            await check(client, address, keys)
+    finally:
+        await client.aclose()
+
+
 async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
     """Raises ConfigurationError, and what the driver raises where Redis cannot be asked."""
     info: dict[str, Any] = await client.info()
@@ -32,10 +54,11 @@ async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) 
         raise ConfigurationError(
             f"Redis at {address} is a cluster, where all keys of a queue must be in one slot;"
             f" the prefix {keys.prefix!r} spreads them.",
-            hint=f'Set [redis] prefix = "{{{keys.prefix}}}" in every program that uses the queue.',
+            hint=f'Set {address.named("prefix")} = "{{{keys.prefix}}}" in every program that uses the queue.',
         )
     if info.get("cluster_enabled"):
         await _check_slot(client, address, keys)
+    await _check_types(client, address, keys)
     policy = await _policy(client, info)
     if policy not in {"noeviction", ""}:
         raise ConfigurationError(
@@ -59,8 +82,23 @@ async def _check_slot(client: redis.asyncio.Redis, address: RedisAddress, keys: 
     except exceptions.MovedError as moved:
         raise ConfigurationError(
             f"Redis at {address} is not the node of the cluster that keeps {keys.inbound}.",
-            hint=f"Set [redis] host and port to {moved.host}:{moved.port}.",
+            hint=f"Set {address.named('host and port')} to {moved.host}:{moved.port}.",
         ) from moved
+
+
+async def _check_types(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
+    """The names that every queue has: whatever else is there would stop it sooner or later."""
+    wanted = {keys.inbound: "list", keys.stage: "list", keys.alive: "zset", keys.dead: "stream"}
+    for name, kind in wanted.items():
+        kind_there: Any = await client.type(name)
+        found = kind_there.decode()
+        if found not in {kind, "none"}:
+            raise ConfigurationError(
+                f"Redis at {address} has a {found} under the name {name}, where the queue needs"
+                f" a {kind}.",
+                hint=f"Another program uses it: set a {address.named('prefix')} or db of Turnstone's"
+                " own.",
+            )
 
 
 async def _policy(client: redis.asyncio.Redis, info: dict[str, Any]) -> str:

@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import logging
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-from turnstone.mq.client_async import TIMEOUT, AsyncTurnstoneClient
+from turnstone.mq.client_args import TIMEOUT, Mistakes
+from turnstone.mq.client_async import AsyncTurnstoneClient
 from turnstone.mq.protocol import OutboundEvent
 from turnstone.mq.results import TurnResult
 
 __all__ = ["OnEvent", "TurnResult", "TurnstoneClient"]
-
-log = logging.getLogger(__name__)
 
 OnEvent: TypeAlias = Callable[[OutboundEvent], object]
 T = TypeVar("T")
@@ -92,7 +90,8 @@ class TurnstoneClient:
         timeout: float | None = TIMEOUT,
         on_event: OnEvent | None = None,
     ) -> TurnResult:
-        """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`)."""
+        """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`). What
+        its turn asks for is approved, unless `auto_approve=False`."""
         happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
         waiting = self._start(
             self._client.send_and_wait(
@@ -107,9 +106,10 @@ class TurnstoneClient:
             )
         )
         waiting.add_done_callback(lambda _: happened.put(None))
+        mistakes = Mistakes()
         try:
             while (event := happened.get()) is not None:
-                _call(on_event, event)
+                _call(on_event, event, mistakes)
             return waiting.result()
         finally:
             waiting.cancel()
@@ -190,10 +190,15 @@ class TurnstoneClient:
 
     def subscribe(self, callback: OnEvent, ws_id: str = "") -> None:
         """Call `callback`, in a thread of the client's, with what happens in a workstream, or
-        beside all of them, until `unsubscribe`."""
+        beside all of them, until `unsubscribe`. If it raises, that is logged the first time, and
+        it is called again."""
         self._start_caller()
-        put = self._callbacks.put
-        self._wait(self._client.subscribe(lambda event: put(lambda: _call(callback, event)), ws_id))
+        put, mistakes = self._callbacks.put, Mistakes()
+        self._wait(
+            self._client.subscribe(
+                lambda event: put(lambda: _call(callback, event, mistakes)), ws_id
+            )
+        )
 
     def unsubscribe(self, ws_id: str = "") -> None:
         self._wait(self._client.unsubscribe(ws_id))
@@ -256,11 +261,7 @@ async def _fill(
             happened.put(event)
 
 
-def _call(on_event: OnEvent | None, event: OutboundEvent) -> None:
-    """A program's own mistake is logged, and does not end what it listens to."""
-    if on_event is None:
-        return
-    try:
-        on_event(event)
-    except Exception:
-        log.exception("a callback raised for an event of type %s", event.type)
+def _call(on_event: OnEvent | None, event: OutboundEvent, mistakes: Mistakes) -> None:
+    if on_event is not None:
+        with mistakes.logged(event):
+            on_event(event)

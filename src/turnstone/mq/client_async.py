@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Self, TypeAlias
 
-from turnstone.api.http_host import HttpHost
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.mq import protocol as p
-from turnstone.mq.broker import RedisBroker
-from turnstone.mq.client_line import Line
-from turnstone.mq.client_node import NodeLine
-from turnstone.mq.client_queue import QueueLine
+from turnstone.mq.client_args import TIMEOUT, Mistakes, line_to, message_of, seconds
 from turnstone.mq.client_turn import TurnReader
-from turnstone.mq.connection import RedisAddress
-from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.results import StoredResult, TurnResult
 
-log = logging.getLogger(__name__)
-
-#: Seconds that `send_and_wait` waits for an answer, if nobody says otherwise.
-TIMEOUT = 600.0
+_CUT = (
+    "The turn has ended, but parts of its answer were missed, and the whole of it was not there in"
+    " time: ask for it with result()."
+)
 
 OnEvent: TypeAlias = Callable[[p.OutboundEvent], Awaitable[None] | None]
 
@@ -41,7 +34,8 @@ class AsyncTurnstoneClient:
 
     `redis` are the arguments of `RedisBroker` (host, port, db, password, …). With `url`, or a
     URL in the place of `broker`, it talks to that node over HTTP instead; `token` is for there.
-    Methods raise QueueUnavailable or NodeUnavailable where the other side cannot be reached.
+    Raises TypeError for arguments that do not go together. Methods raise QueueUnavailable or
+    NodeUnavailable where the other side cannot be reached.
     """
 
     def __init__(
@@ -53,7 +47,7 @@ class AsyncTurnstoneClient:
         token: str | None = None,
         **redis: Any,
     ) -> None:
-        self._line = _line(broker, prefix, url, token, redis)
+        self._line = line_to(broker, prefix, url, token, redis)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -72,7 +66,7 @@ class AsyncTurnstoneClient:
         target_node: str = "",
     ) -> str:
         """Send a message and do not wait. Returns its correlation id (see `result`)."""
-        sent = _send(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
         await self._line.deliver(sent)
         return sent.correlation_id
 
@@ -87,22 +81,31 @@ class AsyncTurnstoneClient:
         timeout: float | None = TIMEOUT,
         on_event: OnEvent | None = None,
     ) -> TurnResult:
-        """Send a message and wait for its answer; for ever with `timeout=None`.
+        """Send a message and wait for its answer: `timeout` seconds, or for ever with None.
+
+        **It approves what the turn asks for, unless told otherwise**: with `auto_approve=False`
+        questions come as `approval_request` to `on_event`, and `approve` answers them.
 
         A turn that failed, a message that nobody could take and a time that is over are told in
-        the result. `on_event` gets what happens meanwhile; if it raises, that is logged.
+        the result. An answer of which parts were missed is made whole from what the queue keeps
+        of it; where that does not come in time, the result has `timed_out`, and says so.
+        `on_event` gets what happens meanwhile; if it raises, that is logged the first time, and
+        the turn goes on. When the time is over, `errors` say what is known of the reason: a
+        question that waits, a message that was not delivered, a Redis or node that is silent
+        (which may take a second more to see). Raises ValueError for a timeout that is over before it begins.
         """
-        sent = _send(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        limit = seconds(timeout)
+        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
         reader = _reader(sent)
+        mistakes = Mistakes()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 async with aclosing(self._turn(sent, reader)) as events:
                     async for event in events:
-                        await _tell(on_event, event)
+                        await _tell(on_event, event, mistakes)
         except TimeoutError:
             reader.result.timed_out = True
-            if self._line.problem:
-                reader.result.errors.append(f"Not heard of in time: {self._line.problem}")
+            reader.result.errors += await self._why_late(reader)
         return reader.result
 
     async def stream(
@@ -115,10 +118,12 @@ class AsyncTurnstoneClient:
         target_node: str = "",
     ) -> AsyncGenerator[p.OutboundEvent, None]:
         """Send a message and follow its turn, event by event; `turn_complete` is the last."""
-        sent = _send(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
         async with aclosing(self._turn(sent, _reader(sent))) as events:
             async for event in events:
                 yield event
+                if isinstance(event, p.TurnCompleteEvent):
+                    return
 
     async def result(self, correlation_id: str) -> TurnResult | None:
         """What came of a message that was sent earlier; None while it has not ended, or where
@@ -189,7 +194,8 @@ class AsyncTurnstoneClient:
 
     async def subscribe(self, callback: OnEvent, ws_id: str = "") -> None:
         """Call `callback` with what happens in a workstream, or beside all of them, until
-        `unsubscribe`. What happens while Redis is away is missed; a turn is not (`stream`)."""
+        `unsubscribe`. What happens while Redis is away is missed; a turn is not (`stream`).
+        If the callback raises, that is logged the first time, and it is called again."""
         await self.unsubscribe(ws_id)
         ready = asyncio.Event()
         listening = asyncio.create_task(self._listen(callback, ws_id, ready))
@@ -209,6 +215,21 @@ class AsyncTurnstoneClient:
             await self.unsubscribe(ws_id)
         await self._line.aclose()
 
+    async def _why_late(self, reader: TurnReader) -> list[str]:
+        """Why the answer has not come in time, as far as that can be seen from here."""
+        line = self._line
+        why = [_CUT] if reader.ended else reader.questions()
+        refused, silent = line.problem, "" if line.problem else await line.silence()
+        if not reader.delivered:
+            reason = (
+                refused
+                or f"{silent or 'That it has arrived was not confirmed.'} It may still come."
+            )
+            why.append(f"The message could not be delivered in time: {reason}")
+        elif refused or silent:
+            why.append(f"Not heard of in time: {refused or silent}")
+        return why
+
     async def _deliver(self, message: p.InboundMessage) -> str:
         await self._line.deliver(message)
         return message.correlation_id
@@ -221,87 +242,35 @@ class AsyncTurnstoneClient:
         try:
             place = await line.place(ws_id) if sent.ws_id else "0-0"
             await line.deliver(sent, new_ws_id="" if sent.ws_id else ws_id)
+            reader.delivered = True
         except (QueueUnavailable, NodeUnavailable):
             raise
         except TurnstoneError as error:
-            for told in reader.close(_refused(reader.result, error)):
-                yield told
+            for one in reader.close(_refused(reader.result, error)):
+                yield one
             return
-        stored: StoredResult | None = None
         async with aclosing(line.turn(cid, ws_id, place)) as happened:  # type: ignore[type-var]
             async for event in happened:
                 if isinstance(event, StoredResult):
-                    stored = event
-                    break
-                for told in reader.read(event):
-                    yield told
-                if reader.ended:
-                    break
-        if stored is not None:
-            for told in reader.close(stored):
-                yield told
-        elif reader.missed:
-            stored = await self._stored(cid)
-            if stored is not None:
-                reader.close(stored)
-
-    async def _stored(self, correlation_id: str) -> StoredResult | None:
-        """The stored result of a turn that has just ended: it is kept a moment later."""
-        for pause in (0, 0.05, 0.2, 0.5, 1):
-            await asyncio.sleep(pause)
-            stored = await self._line.result(correlation_id)
-            if stored is not None:
-                return stored
-        return None
+                    told = reader.close(event)
+                else:
+                    told = reader.read(event)
+                for one in told:
+                    yield one
+                if reader.whole:
+                    return
+        for one in reader.close(_unended(reader.result)):
+            yield one
 
     async def _listen(self, callback: OnEvent, ws_id: str, ready: asyncio.Event) -> None:
         try:
             events = await self._line.listen(ws_id)
         finally:
             ready.set()
+        mistakes = Mistakes()
         async with aclosing(events):
             async for event in events:
-                await _tell(callback, event)
-
-
-def _line(broker: object, prefix: str, url: str, token: str | None, redis: dict[str, Any]) -> Line:
-    if isinstance(broker, str):
-        url, broker = broker, None
-    if url:
-        return NodeLine(HttpHost(url, token), url)
-    if broker is None:
-        redis.pop("response_ttl", None)  # of RedisBroker; the wire's own holds here
-        return QueueLine(RedisAddress(**redis), prefix)
-    if isinstance(broker, RedisBroker):
-        return QueueLine(broker.address, broker.keys.prefix)
-    raise TypeError(
-        f"broker must be a RedisBroker or the URL of a node, not {type(broker).__name__}."
-    )
-
-
-def _send(
-    message: str,
-    ws_id: str,
-    name: str,
-    auto_approve: bool,
-    auto_approve_tools: Sequence[str] | None,
-    target_node: str,
-) -> p.SendMessage:
-    if not isinstance(message, str):
-        raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
-    if len(message) > MESSAGE_MAX:
-        raise ValueError(
-            f"message: it has {len(message)} characters, and at most {MESSAGE_MAX} bytes are taken."
-            " Put it into a file that the node can read, and send its name."
-        )
-    return p.SendMessage(
-        ws_id=ws_id,
-        message=message,
-        auto_approve=auto_approve,
-        auto_approve_tools=list(auto_approve_tools or ()),
-        name=name,
-        target_node=target_node,
-    )
+                await _tell(callback, event, mistakes)
 
 
 def _reader(sent: p.SendMessage) -> TurnReader:
@@ -311,21 +280,23 @@ def _reader(sent: p.SendMessage) -> TurnReader:
 
 
 def _refused(result: TurnResult, error: TurnstoneError) -> StoredResult:
+    return _without_answer(result, "refused", str(error))
+
+
+def _unended(result: TurnResult) -> StoredResult:
+    return _without_answer(result, "closed", f"Workstream {result.ws_id} was closed meanwhile.")
+
+
+def _without_answer(result: TurnResult, outcome: str, why: str) -> StoredResult:
     return StoredResult(
-        correlation_id=result.correlation_id,
-        ws_id=result.ws_id,
-        outcome="refused",
-        errors=[str(error)],
+        correlation_id=result.correlation_id, ws_id=result.ws_id, outcome=outcome, errors=[why]
     )
 
 
-async def _tell(on_event: OnEvent | None, event: p.OutboundEvent) -> None:
-    """A program's own mistake is logged, and does not end what it listens to."""
+async def _tell(on_event: OnEvent | None, event: p.OutboundEvent, mistakes: Mistakes) -> None:
     if on_event is None:
         return
-    try:
+    with mistakes.logged(event):
         answer = on_event(event)
         if inspect.isawaitable(answer):
             await answer
-    except Exception:
-        log.exception("on_event raised for an event of type %s", event.type)

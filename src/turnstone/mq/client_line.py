@@ -28,14 +28,19 @@ class Line(Protocol):
     def turn(
         self, correlation_id: str, ws_id: str, after: str
     ) -> AsyncIterator[Event | StoredResult]:
-        """The workstream's events behind `after`, in order, none twice; a StoredResult, as the
-        last, when the turn has ended and its ending will not come as an event."""
+        """The workstream's events behind `after`, in order, none twice; as the last, when the
+        turn has ended, what is kept of it, for a reader that has missed events. It may come
+        some time after the event of the ending, or in its place."""
 
     async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
         """Give an answer to a question."""
 
     async def result(self, correlation_id: str) -> StoredResult | None:
         """What came of a message; None while it has not ended, or if nobody knows it."""
+
+    async def silence(self) -> str:
+        """That the other side does not answer now, in a sentence; empty where it does. Waits
+        for a second at most."""
 
     async def nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""

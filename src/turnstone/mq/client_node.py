@@ -13,11 +13,16 @@ from contextlib import aclosing
 import msgspec
 
 from turnstone.core import events as ev
-from turnstone.core.errors import InvalidRequest, UnknownRequest
+from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.results import UNANSWERED, StoredResult
+
+_CUT = "Parts of the answer were missed, and the conversation does not have them any more."
+
+#: Seconds after which a node that was asked whether it is there counts as silent.
+_SILENCE = 1.0
 
 #: Endings that are remembered for who asks later, by correlation id.
 _KEPT = 1_000
@@ -71,18 +76,16 @@ class NodeLine:
     ) -> AsyncIterator[ev.Event | StoredResult]:
         kept = StoredResult(correlation_id=correlation_id, ws_id=ws_id)
         begun = after if after != "0-0" else "1-0"
-        lost = False
         async for event in self._host.follow(ws_id, ev.EventId.parse(begun)):
-            lost = lost or isinstance(event, ev.Truncated)
             if isinstance(event, ev.ApprovalAsked):
                 self._asked[event.request_id] = ws_id
-            if lost and isinstance(event, ev.History):
-                ended = _from_history(event)
-                if ended is not None:
-                    kept.content, lost = [ended], False
-            if isinstance(event, ev.TurnEnded) and event.correlation_id == correlation_id:
-                self._keep(kept, event)
+            ended = await self._ending(kept, event)
+            if ended is not None:
+                self._keep(kept, ended)
             yield event
+            if ended is not None:
+                yield kept
+                return
 
     async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
         ws_id = message.ws_id or self._asked.get(message.request_id, "")
@@ -105,6 +108,16 @@ class NodeLine:
 
     async def result(self, correlation_id: str) -> StoredResult | None:
         return self._results.get(correlation_id)
+
+    async def silence(self) -> str:
+        try:
+            async with asyncio.timeout(_SILENCE):
+                await self._host.health()
+        except TimeoutError:
+            return f"The node at {self._url} has not answered."
+        except TurnstoneError as error:
+            return str(error)
+        return ""
 
     async def nodes(self) -> list[dict[str, object]]:
         health = await self._host.health()
@@ -179,9 +192,28 @@ class NodeLine:
         for heard in self._listeners:
             heard.put_nowait(event)
 
+    async def _ending(self, kept: StoredResult, event: ev.Event) -> ev.TurnEnded | None:
+        """Take an event in, and say how the turn has ended, if it has."""
+        if isinstance(event, ev.History):  # events are gone, and the ending may be among them
+            ended = await self._host.ending(kept.ws_id, kept.correlation_id)
+            kept.content = _last_answer(event, ended)
+            return ended
+        if event.correlation_id != kept.correlation_id:
+            return None
+        match event:
+            case ev.StepStarted(step=1):
+                kept.content = []
+            case ev.StepFinished() if event.text:
+                kept.content.append(event.text)
+            case ev.TurnEnded():
+                return event
+        return None
+
     def _keep(self, kept: StoredResult, ending: ev.TurnEnded) -> None:
         kept.outcome = ending.outcome
-        kept.content = kept.content or [ending.text]
+        if ending.text and kept.content[-1:] != [ending.text]:
+            kept.content = [ending.text]
+            kept.errors = [_CUT] if ending.steps > 1 else []
         if ending.outcome in UNANSWERED:
             kept.errors = [ending.reason or f"The turn {UNANSWERED[ending.outcome]}."]
         self._results[kept.correlation_id] = kept
@@ -189,7 +221,14 @@ class NodeLine:
             del self._results[next(iter(self._results))]
 
 
-def _from_history(history: ev.History) -> str | None:
-    """The newest answer of a conversation, if it is complete."""
-    last = history.messages[-1] if history.messages else None
-    return last.content if last is not None and last.role == "assistant" else None
+def _last_answer(history: ev.History, ending: ev.TurnEnded | None) -> list[str]:
+    """What the steps of the newest turn have said; with an ending, of the newest that ended so."""
+    answers: list[list[str]] = [[]]
+    for message in history.messages:
+        if message.role == "user":
+            answers.append([])
+        elif message.role == "assistant" and message.content:
+            answers[-1].append(message.content)
+    if ending is None:
+        return answers[-1]
+    return next((one for one in reversed(answers) if one[-1:] == [ending.text]), [])

@@ -15,13 +15,13 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
-from redis import exceptions
 
 from turnstone.core import events as ev
 from turnstone.mq import keys as limits
 from turnstone.mq import protocol as p
+from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import PATIENCE as ANSWER
-from turnstone.mq.connection import RedisAddress, asking, translated
+from turnstone.mq.connection import RedisAddress, asking, hopeless, translated
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.results import StoredResult
@@ -38,16 +38,13 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 2.0
 #: Seconds before the first attempt to reach Redis again, and at most before any.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
+#: Seconds after which a Redis that was asked whether it is there counts as silent.
+SILENCE = 1.0
+
 #: Events that are read at once.
 PAGE = 500
 
 _SCAN = 100
-
-_NO_WAY = (
-    exceptions.AuthenticationError,
-    exceptions.AuthorizationError,
-    exceptions.NoPermissionError,
-)
 
 T = TypeVar("T")
 
@@ -63,9 +60,7 @@ class QueueLine:
         self.problem = ""
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
-        raw = message.to_json()
-        if new_ws_id:
-            raw = json.dumps(json.loads(raw) | {"new_ws_id": new_ws_id})
+        raw = encoded(message, new_ws_id)
         where = await self._where(message)
         await self._patiently(lambda: self._ask("RPUSH", where, raw), PATIENCE)
 
@@ -86,11 +81,14 @@ class QueueLine:
                 after = place
                 if event is not None:
                     yield event
+                if isinstance(event, ev.TurnEnded) and event.correlation_id == correlation_id:
+                    yield await self._kept(correlation_id)
+                    return
             if page:
                 wait = FIRST_WAIT
                 continue
             wait = min(2 * wait, LONGEST_WAIT)
-            stored = await self._patiently(lambda: self.result(correlation_id))
+            stored = await self._patiently(lambda: self._look(correlation_id))
             if stored is not None and not await self._patiently(
                 lambda: self._page(ws_id, after, 0)  # noqa: B023
             ):
@@ -98,7 +96,7 @@ class QueueLine:
                 return
 
     async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
-        key, raw = self.keys.responses(message.request_id), message.to_json()
+        key, raw = self.keys.responses(message.request_id), encoded(message)
 
         async def push() -> None:
             await self._ask("RPUSH", key, raw)
@@ -107,8 +105,16 @@ class QueueLine:
         await self._patiently(push, PATIENCE)
 
     async def result(self, correlation_id: str) -> StoredResult | None:
-        found = await self._ask("HGET", self.keys.message(correlation_id), "r")
-        return None if found is None else StoredResult.decode(found)
+        return await self._patiently(lambda: self._look(correlation_id), PATIENCE)
+
+    async def silence(self) -> str:
+        try:
+            async with asking(self._address, SILENCE):
+                await self._redis.ping()
+        except QueueUnavailable as error:
+            silent = isinstance(error.__cause__, TimeoutError)
+            return f"Redis at {self._address} has not answered." if silent else str(error)
+        return ""
 
     async def nodes(self) -> list[dict[str, object]]:
         return await self._patiently(self._nodes, PATIENCE)
@@ -139,6 +145,18 @@ class QueueLine:
             if owner:
                 return self.keys.inbound_of(owner.decode())
         return self.keys.inbound
+
+    async def _look(self, correlation_id: str) -> StoredResult | None:
+        found = await self._ask("HGET", self.keys.message(correlation_id), "r")
+        return None if found is None else StoredResult.decode(found)
+
+    async def _kept(self, correlation_id: str) -> StoredResult:
+        """The result of a turn that has ended: it is stored a moment after its last event."""
+        pause = FIRST_PAUSE
+        while (stored := await self._patiently(lambda: self._look(correlation_id))) is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return stored
 
     async def _page(self, ws_id: str, after: str, wait: float) -> list[tuple[str, ev.Event | None]]:
         stream = self.keys.event_stream(ws_id)
@@ -215,15 +233,10 @@ class QueueLine:
                 return found
             except QueueUnavailable as error:
                 self.problem = str(error)
-                if _hopeless(error) or loop.time() + pause > deadline:
+                if hopeless(error) or loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
             pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def _hopeless(error: QueueUnavailable) -> bool:
-    """Not a matter of waiting: a wrong password, or rights that are missing."""
-    return isinstance(error.__cause__, _NO_WAY)
 
 
 def _event(fields: Any) -> ev.Event | None:

@@ -9,30 +9,42 @@ from __future__ import annotations
 from turnstone.core import events as ev
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
-from turnstone.mq.results import UNANSWERED, StoredResult, TurnResult
+from turnstone.mq.results import STEP_BREAK, UNANSWERED, StoredResult, TurnResult
+
+_MISSED = "Some events of this turn were missed; its result has the whole answer."
 
 
 class TurnReader:
-    """The turn of one message. `result` is what is known so far; `ended` says when it is all."""
+    """The turn of one message. `result` is what is known so far; `ended` says that no more will
+    happen, and `whole` that nothing of it is missing."""
 
     def __init__(self, correlation_id: str, ws_id: str, *, fresh: bool) -> None:
         self.result = TurnResult(correlation_id=correlation_id, ws_id=ws_id)
         self.ended = False
+        self.delivered = False  # the queue, or the node, has said that it has the message
+        self._questions: dict[str, ev.ApprovalAsked] = {}
         self._fresh = fresh
         self._begun = False
         self._gap = False
+        self._closed = False
         self._place: ev.EventId | None = None
         self._step: list[str] = []
         self._before = 0  # parts of the content that earlier steps made
 
     @property
     def missed(self) -> bool:
-        """Events are gone: the stored result is to be preferred to what was seen."""
+        """Events are gone: what was seen may be cut, and the stored result is needed."""
         return self._gap or not self._begun
+
+    @property
+    def whole(self) -> bool:
+        """The turn has ended, and `result` is all that came of it."""
+        return self._closed or (self.ended and not self.missed)
 
     def read(self, event: ev.Event) -> list[p.OutboundEvent]:
         """Take in an event of the workstream; what a program is told of it."""
         self._check(event)
+        self._note_question(event)
         if event.correlation_id != self.result.correlation_id or self.ended:
             return []
         self._collect(event)
@@ -41,27 +53,54 @@ class TurnReader:
             return []  # the ending, which follows, says it once more
         if isinstance(event, ev.MessageAccepted):
             told = [*self._created(event), p.AckEvent(), *told]
+        if isinstance(event, ev.TurnEnded) and self.missed:
+            told = [p.InfoEvent(message=_MISSED), *told]
         for one in told:
             one.ws_id = one.ws_id or event.ws_id
             one.correlation_id = one.correlation_id or event.correlation_id
         return told
 
     def close(self, stored: StoredResult) -> list[p.OutboundEvent]:
-        """The ending as the queue keeps it, for a turn whose events do not come (any more)."""
+        """The ending as it is kept, for a turn whose events were missed or do not come any more.
+        What was seen stands only where nothing is kept; outputs of tools are kept shortened."""
         known, kept = self.result, stored.turn_result()
-        if self.missed or not known.content_parts:
+        seen = known.content, known.reasoning, len(known.tool_results)
+        if kept.ok or kept.content_parts:
             known.content_parts = kept.content_parts
-            known.reasoning_parts = kept.reasoning_parts or known.reasoning_parts
-            known.tool_results = kept.tool_results or known.tool_results
+        known.reasoning_parts = kept.reasoning_parts or known.reasoning_parts
+        known.tool_results = max(known.tool_results, kept.tool_results, key=len)
         known.errors = kept.errors
         known.outcome = kept.outcome
         known.ws_id = kept.ws_id or known.ws_id
-        self.ended = True
-        told: list[p.OutboundEvent] = [p.ErrorEvent(message=error) for error in kept.errors]
+        was_told, self.ended, self._closed = self.ended, True, True
+        if was_told:
+            return []
+        cut = seen != (known.content, known.reasoning, len(known.tool_results))
+        told: list[p.OutboundEvent] = [p.InfoEvent(message=_MISSED)] if cut or self._gap else []
+        told += [p.ErrorEvent(message=error) for error in kept.errors]
         told.append(p.TurnCompleteEvent())
         for one in told:
             one.ws_id, one.correlation_id = known.ws_id, known.correlation_id
         return told
+
+    def questions(self) -> list[str]:
+        """What waits for an answer in the workstream, and how to give one: a sentence for each."""
+        return [
+            f"A question waits for an answer: may {_tools(asked)} run? Answer it with"
+            f' approve("{asked.request_id}", ws_id="{asked.ws_id}"), or as it is asked, in'
+            " on_event (the id is the correlation_id of the approval_request)."
+            for asked in self._questions.values()
+        ]
+
+    def _note_question(self, event: ev.Event) -> None:
+        match event:
+            case ev.ApprovalAsked():
+                self._questions[event.request_id] = event
+            case ev.ApprovalAnswered():
+                self._questions.pop(event.request_id, None)
+            case ev.TurnEnded():
+                cid, asked = event.correlation_id, self._questions
+                self._questions = {r: q for r, q in asked.items() if q.correlation_id != cid}
 
     def _check(self, event: ev.Event) -> None:
         """Ids follow each other without a hole; a hole is something that was missed."""
@@ -85,13 +124,13 @@ class TurnReader:
             case ev.StepStarted() | ev.StreamReset():
                 self._forget_step()
             case ev.Content():
-                known.content_parts.append(event.text)
+                self._say(event.text)
             case ev.Reasoning():
                 known.reasoning_parts.append(event.text)
             case ev.StepFinished():
-                if "".join(known.content_parts[self._before :]) != event.text:
+                if self._said() != event.text:
                     self._forget_step()
-                    known.content_parts.append(event.text)
+                    self._say(event.text)
                 self._before = len(known.content_parts)
             case ev.ToolFinished():
                 known.tool_results.append((event.name, event.output))
@@ -104,5 +143,22 @@ class TurnReader:
                     known.errors.append(why)
                 self.ended = True
 
+    def _say(self, text: str) -> None:
+        parts = self.result.content_parts
+        if text and self._before and len(parts) == self._before:
+            parts.append(STEP_BREAK)
+        if text:
+            parts.append(text)
+
+    def _said(self) -> str:
+        """What this step has said so far."""
+        said = "".join(self.result.content_parts[self._before :])
+        return said.removeprefix(STEP_BREAK) if self._before else said
+
     def _forget_step(self) -> None:
         del self.result.content_parts[self._before :]
+
+
+def _tools(asked: ev.ApprovalAsked) -> str:
+    items = [item for item in asked.items if item.needs_approval] or asked.items
+    return " and ".join(dict.fromkeys(item.name for item in items)) or "its tools"

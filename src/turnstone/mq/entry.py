@@ -24,16 +24,27 @@ CORRELATION_MAX = 256
 #: What a node or workstream may be called, where it decides where a message goes.
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-#: Types that belong to one node; any node answers the others (contract, section 3.4).
-ROUTED = frozenset({"send", "command", "create_workstream", "close_workstream"})
+#: Types that belong to the owner of their workstream, and those that may name a node; any node
+#: answers the others (contract, section 3.4). One that makes a workstream does not name it.
+TO_WORKSTREAM = frozenset({"send", "command", "close_workstream"})
+TO_NODE = TO_WORKSTREAM | {"create_workstream"}
 
 _MARK = b"\x01"
+
+#: Bytes of a message too large to be decoded in which it may still say whose it is: what is at
+#: its beginning, of plain fields without escapes. The same patterns are in `scripts/prelude.lua`.
+_HEAD_MAX = 4_096
+_HEAD = re.compile(rb"[ \t\r\n]*\{")
+_FIELD = re.compile(
+    rb'[ \t\r\n]*"([\]-~ !#-\[]*)"[ \t\r\n]*:[ \t\r\n]*'
+    rb'(?:"([\]-~ !#-\[]*)"|[A-Za-z0-9.+-]+)[ \t\r\n]*,'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`raw` is the message; the rest is empty where it is missing or unusable. `readable`: it
-    is a JSON object, and its id is missing or good, so that it may be given one."""
+    is a JSON object, not too large, and its id is missing or good, so that it may be given one."""
 
     raw: bytes
     correlation_id: str = ""
@@ -53,18 +64,19 @@ def envelope(correlation_id: str, raw: bytes) -> bytes:
 def read(entry: bytes) -> Entry:
     """What the entry says about its way. Raises nothing, whatever is in it."""
     given, raw = _split(entry)
-    message = _object(raw)
+    large = len(raw) > MESSAGE_MAX
+    message = _beginning(raw) if large else _object(raw)
     if message is None:
         return Entry(raw, given)
-    routed = message.get("type") in ROUTED if isinstance(message.get("type"), str) else False
+    kind = message.get("type") if isinstance(message.get("type"), str) else ""
     own = message.get("correlation_id")
     good = own is None or (isinstance(own, str) and len(own.encode()) <= CORRELATION_MAX)
     return Entry(
         raw,
         given or (own if isinstance(own, str) and good else ""),
-        _name(message.get("ws_id")) if routed else "",
-        _name(message.get("target_node")) if routed else "",
-        readable=good,
+        _name(message.get("ws_id")) if kind in TO_WORKSTREAM else "",
+        _name(message.get("target_node")) if kind in TO_NODE else "",
+        readable=good and not large,
     )
 
 
@@ -83,14 +95,26 @@ def _split(entry: bytes) -> tuple[str, bytes]:
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:
-    if len(raw) > MESSAGE_MAX:
-        return None
     try:
         message = json.loads(raw.decode())
         check_text(raw, message)
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _beginning(raw: bytes) -> dict[str, Any]:
+    """The flat string fields at the beginning of an object that is too large to be decoded.
+
+    Everything before them is flat too, so they are fields of the object itself.
+    """
+    head, found = raw[:_HEAD_MAX], {}
+    place = _HEAD.match(head)
+    while place and (place := _FIELD.match(head, place.end())):
+        key, value = place.groups()
+        if value is not None:
+            found[key.decode()] = value.decode()
+    return found
 
 
 def _name(value: object) -> str:

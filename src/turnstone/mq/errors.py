@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from turnstone.core.errors import TurnstoneError
+from turnstone.core.errors import ConfigurationError, TurnstoneError
 
 
 class QueueUnavailable(TurnstoneError):
@@ -12,6 +12,36 @@ class QueueUnavailable(TurnstoneError):
 
     code: ClassVar[str] = "queue_unavailable"
     status: ClassVar[int] = 503
+
+
+class QueueBroken(TurnstoneError):
+    """Redis answers, and cannot do what it was asked for: a name of the queue is used for
+    something else there, or a step is wrong. Asking again changes nothing by itself."""
+
+    code: ClassVar[str] = "queue_broken"
+    status: ClassVar[int] = 500
+
+
+class QueueRefuses(QueueUnavailable):
+    """Redis answers, and refuses this until somebody changes it (it is full, its user may not);
+    other steps may go on."""
+
+
+class AnotherWorker(ConfigurationError):
+    """Another process takes work for this server, or under this node's name.
+
+    `server_id`: whose work is meant; `holder`: the incarnation that takes it.
+    """
+
+    code: ClassVar[str] = "another_worker"
+    status: ClassVar[int] = 409
+
+    def __init__(self, server_id: str, holder: str) -> None:
+        node = holder.rpartition("|")[0]
+        super().__init__(
+            f"Another worker takes work for the server {server_id} already, as node {node}.",
+            hint="One is enough: stop that one, or do not start this one.",
+        )
 
 
 class LeaseOver(TurnstoneError):

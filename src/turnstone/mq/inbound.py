@@ -54,6 +54,11 @@ class InboundMessage:
         return made(known, data)
 
     @classmethod
+    def types(cls) -> list[str]:
+        """The types that there are."""
+        return list(cls._types)
+
+    @classmethod
     def of_type(cls, kind: object) -> _Type | None:
         """The class of this type of message."""
         return cls._types.get(kind) if isinstance(kind, str) else None

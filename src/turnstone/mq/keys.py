@@ -25,12 +25,23 @@ P:x:ps:<node>|<boot>      list            claimed shared work of one process inc
 P:x:pd:<node>|<boot>      list            the same for directed work
 P:x:alive                 zset            member <node>|<boot>, score the end of its lease in
                                           seconds of Redis' own clock; every process, at each beat
+P:x:seat:<node>           hash            the one process that takes work under this node's name, or
+                                          for the server that calls itself so: i incarnation;
+                                          workers; its lease
 P:x:cid:<cid>             hash            one message: s state (queued claimed accepted done dead),
                                           n node, i incarnation, u its lease's end, e epoch,
                                           fx fence, tries, ws workstream, r result, f ending;
                                           workers write, all read; CID_TTL
 P:x:inflight:<node>       hash            cid → lane and message, accepted and not finished;
                                           workers; until it is done
+P:x:seen                  zset            every node that has beaten, was seen with a heartbeat of
+                                          0.2, owns a workstream or was sent work by a node; score
+                                          when that was last; all nodes; 30 days after that
+P:x:strays                zset            nodes that never were, to whom somebody has sent work;
+                                          score when that was found; all nodes; until it is told
+P:x:search                hash            the nodes' common look through the keys, for the two above:
+                                          cursor, at when its last step was, began when this round
+                                          did, whole when the last whole one did; all nodes; none
 P:x:epoch:<ws>            string          raised by every change of a workstream's owner; workers;
                                           none, and CID_TTL once nobody owns it
 P:x:ev:<ws>               stream          events of a workstream, ids are the events' own;
@@ -116,11 +127,26 @@ class Keys:
     def alive(self) -> str:
         return f"{self.prefix}:x:alive"
 
+    def seat(self, node_id: str) -> str:
+        return f"{self.prefix}:x:seat:{node_id}"
+
     def message(self, correlation_id: str) -> str:
         return f"{self.prefix}:x:cid:{correlation_id}"
 
     def inflight(self, node_id: str) -> str:
         return f"{self.prefix}:x:inflight:{node_id}"
+
+    @property
+    def seen(self) -> str:
+        return f"{self.prefix}:x:seen"
+
+    @property
+    def strays(self) -> str:
+        return f"{self.prefix}:x:strays"
+
+    @property
+    def search(self) -> str:
+        return f"{self.prefix}:x:search"
 
     def epoch(self, ws_id: str) -> str:
         return f"{self.prefix}:x:epoch:{ws_id}"

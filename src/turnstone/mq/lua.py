@@ -13,6 +13,9 @@ from importlib.resources import files
 #: Scripts that add to Redis, and so must be refused where it is full; see `prelude.lua`.
 _ALONE = frozenset({"own", "disown", "emit", "respond"})
 
+#: Other files that a script needs before it, behind the prelude.
+_NEEDS = {"reap": ("strays",)}
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -26,6 +29,7 @@ def script(name: str) -> Script:
     folder = files("turnstone.mq").joinpath("scripts")
     source = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
     if name not in _ALONE:
-        source = folder.joinpath("prelude.lua").read_text(encoding="utf-8") + source
+        for part in reversed(("prelude", *_NEEDS.get(name, ()))):
+            source = folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") + source
     # SHA-1 is how Redis names scripts, and protects nothing.
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

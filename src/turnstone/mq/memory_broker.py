@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from turnstone.core.clock import Clock, SystemClock
 from turnstone.core.events import EventId
+from turnstone.mq import entry as entries
 from turnstone.mq.keys import EVENTS_MAX, Keys
 
 
@@ -60,7 +62,10 @@ class MemoryBroker:
         self.records: dict[str, Record] = {}
         self.inflight: dict[str, dict[str, bytes]] = {}
         self.leases: dict[str, float] = {}
+        self.seats: dict[str, str] = {}  # incarnation
         self.heartbeats: dict[str, tuple[float, bytes]] = {}
+        self.seen: dict[str, float] = {}  # when that was last
+        self.strays: dict[str, float] = {}
         self.owners: dict[str, str] = {}
         self.epochs: dict[str, int] = {}
         self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
@@ -76,13 +81,38 @@ class MemoryBroker:
     def push(self, name: str, entry: bytes) -> None:
         """To the tail; the waiter that has waited longest is served at once, as Redis does."""
         self.list(name).append(entry)
+        self.serve(name)
+
+    def unshift(self, name: str, entry: bytes) -> None:
+        """To the head; otherwise as `push`."""
+        self.list(name).appendleft(entry)
+        self.serve(name)
+
+    def insert(self, name: str, entry: bytes, after: bytes, within: int) -> None:
+        """Behind another entry, if that is so near the head; otherwise as `unshift`."""
+        head = list(islice(self.list(name), within))
+        if after in head:
+            self.list(name).insert(head.index(after) + 1, entry)
+        else:
+            self.unshift(name, entry)
+
+    def serve(self, name: str) -> None:
+        """Give those that wait for a list what is in it."""
         waiting = self._waiters.setdefault(name, deque())
-        while waiting and self.lists[name]:
+        while waiting and self.length(name):
             waiter = waiting.popleft()
             self.push(waiter.target, self.lists[name].popleft())
             # It may have been cancelled just now: then what it waited for is there all the same.
             if not waiter.served.done():
                 waiter.served.set_result(None)
+
+    def named(self, entry: bytes) -> bytes:
+        """The entry with an id of its own, if its message came without one."""
+        found = entries.read(entry)
+        if not found.anonymous:
+            return entry
+        self.anonymous += 1
+        return entries.envelope(f"anon:{self.anonymous}", found.raw)
 
     def list(self, name: str) -> deque[bytes]:
         return self.lists.setdefault(name, deque())
@@ -143,6 +173,10 @@ class MemoryBroker:
             return False
         events.append((event_id, envelope))
         return True
+
+    def note(self, node_id: str) -> None:
+        """A node is there, or somebody knew it."""
+        self.seen[node_id] = self.clock.now()
 
     def alive(self, incarnation: str) -> float | None:
         """The end of its lease, if that is still to come."""

@@ -20,22 +20,24 @@ class Reaping:
         self._grace, self._lost_after = grace, lost_after
         self._now = self._broker.clock.now()
         self._moved = 0
+        self.nodes: dict[str, bool] = {}  # that had a lease when this began: whether they live
 
     def run(self) -> int:
-        living = {self._node_id}
+        self.nodes = {self._node_id: True}
         over: list[tuple[str, str, float]] = []
         last: dict[str, float] = {}
         for member, ends in sorted(self._broker.leases.items(), key=lambda one: (one[1], one[0])):
             node = member.rpartition("|")[0]
             mine = node != self._node_id or member == self._incarnation
             if ends > self._now and mine:
-                living.add(node)
+                self.nodes[node] = True
             else:
                 over.append((member, node, ends))
                 last[node] = max(last.get(node, 0.0), ends)
+                self.nodes.setdefault(node, False)
         for member, node, ends in over:
             if self._drained(member, node):
-                older = node in living or ends < last[node]
+                older = self.nodes[node] or ends < last[node]
                 if older or self._settled(node, ends):
                     del self._broker.leases[member]
             if self._moved >= SLICE:

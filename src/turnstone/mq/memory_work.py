@@ -1,8 +1,9 @@
 """The steps of the queue in this process: the twin of `RedisWork`, script for script.
 
 Each method is the script of the same name over a `MemoryBroker`; nothing in one of them waits,
-so each is as atomic as a script. `reap` is in `memory_reap`. Differences are faults, and the
-contract suite looks for them.
+so each is as atomic as a script. Where `claim` puts an entry is said in `memory_route`; `reap` is
+in `memory_reap` and `memory_strays`. Differences are faults, and the contract suite looks for
+them.
 """
 
 from __future__ import annotations
@@ -13,23 +14,27 @@ from collections.abc import Sequence
 
 from turnstone.core.events import EventId
 from turnstone.mq import entry as entries
-from turnstone.mq.entry import Entry
-from turnstone.mq.errors import LeaseOver
+from turnstone.mq import memory_strays as strays
+from turnstone.mq.errors import AnotherWorker, LeaseOver
 from turnstone.mq.keys import NODE_TTL
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import bury, tell
 from turnstone.mq.memory_reap import Reaping
-from turnstone.mq.taken import claimed, inflight, unfinished
+from turnstone.mq.memory_route import place_of, unstage
+from turnstone.mq.taken import claimed, inflight, seats, unfinished
 from turnstone.mq.work import (
     GRACE,
     LEASE,
     LOST_AFTER,
     MAX_TRIES,
     SLICE,
+    UNKNOWN_AFTER,
     Admission,
     Admitted,
     Claimed,
     Lane,
+    Rival,
+    Seat,
     Standing,
     Unfinished,
 )
@@ -47,7 +52,9 @@ class MemoryWork:
         lease: float = LEASE,
         grace: float = GRACE,
         lost_after: float = LOST_AFTER,
+        unknown_after: float = UNKNOWN_AFTER,
         max_tries: int = MAX_TRIES,
+        seat: Seat | None = None,
     ) -> None:
         self.node_id = node_id
         self.boot = boot or secrets.token_hex(4)
@@ -56,44 +63,65 @@ class MemoryWork:
         self._grace, self._lost_after = grace, lost_after
         self.incarnation = f"{node_id}|{self.boot}"
         self._lease, self._max_tries = lease, max_tries
+        self._unknown_after = unknown_after
+        self._seat, self._seats = seat or Seat(""), seats(node_id, seat)
         self._lists = {
             "shared": self.keys.processing_shared(self.incarnation),
             "directed": self.keys.processing_directed(self.incarnation),
         }
 
     async def beat(self, metadata: dict[str, object]) -> bool:
+        rival = await self.rival()
+        if rival is not None:
+            raise AnotherWorker(self._seat.server_id, rival.incarnation)
         held = self.broker.alive(self.incarnation) is not None
         now = self.broker.clock.now()
+        for name in self._seats:
+            self.broker.seats[name] = self.incarnation
         self.broker.leases[self.incarnation] = now + self._lease
+        self.broker.note(self.node_id)
         until = now + max(NODE_TTL, round(self._lease))
         self.broker.heartbeats[self.node_id] = (until, json.dumps(metadata).encode())
         return held
 
+    async def rival(self) -> Rival | None:
+        for name in self._seats:
+            holder = self.broker.seats.get(name, "")
+            ends = self.broker.alive(holder)
+            dead = holder.rpartition("|")[2] in self._seat.dead
+            if ends is not None and holder != self.incarnation and not dead:
+                return Rival(holder, ends)
+        return None
+
     async def pull_directed(self, wait: float) -> bool:
-        target = self._lists["directed"]
-        if self.broker.take(self.keys.directed_stage(self.node_id), target):
+        staged, inbound = self.keys.directed_stage(self.node_id), self.keys.inbound_of(self.node_id)
+        if self._take_directed(staged, inbound):
             return True
-        return await self.broker.wait(self.keys.inbound_of(self.node_id), target, wait)
+        if wait <= 0 or not await self.broker.wait(inbound, staged, wait):
+            return False
+        return self._take_directed(staged, inbound)
 
     async def pull_shared(self, wait: float) -> bool:
         return await self.broker.wait(self.keys.inbound, self.keys.stage, wait)
 
     async def claim(self, free: int) -> list[Claimed]:
-        if self.broker.alive(self.incarnation) is None:
-            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+        self._need_lease()
         taken: list[Claimed] = []
         stage = self.broker.list(self.keys.stage)
         for _ in range(SLICE):
             if len(taken) >= free or not stage:
                 break
             entry = stage.popleft()
-            place = self._place(entry)
+            place = place_of(self.broker, self.node_id, entry)
             if place is None:
-                entry = self._named(entry)
+                entry = self.broker.named(entry)
                 taken.append(claimed("shared", entry))
                 place = self._lists["shared"]
             self.broker.push(place, entry)
         return taken
+
+    async def unstage(self) -> int:
+        return unstage(self.broker)
 
     async def directed(self) -> list[Claimed]:
         return self._held("directed")
@@ -118,10 +146,11 @@ class MemoryWork:
         record.epoch += 1
         record.state, record.node, record.ws_id = "claimed", self.node_id, claimed.ws_id
         record.incarnation, record.until = self.incarnation, ends
-        record.fx = record.fx or bind
-        return Admitted("run", record.epoch, record.tries)
+        bound, record.fx = record.fx, record.fx or bind
+        return Admitted("run", record.epoch, record.tries, bound)
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
+        self._need_lease()
         record = self.broker.records.get(claimed.correlation_id)
         if record is None:
             record = Record("claimed", self.node_id, epoch=epoch, fx=True)
@@ -134,11 +163,23 @@ class MemoryWork:
         self._remove(claimed)
         return True
 
+    async def give_back(self, claimed: Claimed, epoch: int, after: bytes = b"") -> bool:
+        record = self.broker.records.get(claimed.correlation_id, Record())
+        if not self._mine(record, epoch, "claimed") or not self._remove(claimed):
+            return False
+        record.state, record.node, record.fx = "queued", "", False
+        record.tries -= 1
+        own = claimed.entry != claimed.raw
+        name = (self.keys.inbound, self.keys.stage)[own]
+        self.broker.insert(name, claimed.entry, after, SLICE)
+        return True
+
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
         if not self._remove(claimed):
             return False
         own = claimed.entry != claimed.raw
         places = (self.keys.inbound_of(node_id), self.keys.directed_stage(node_id))
+        self.broker.note(node_id)
         self.broker.push(places[own], claimed.entry)
         return True
 
@@ -167,6 +208,7 @@ class MemoryWork:
             self._inflight.pop(correlation_id, None)
             return "done" if record.state == "done" else "dead"
         if record.state == "queued" or record.node != self.node_id:
+            self._inflight.pop(correlation_id, None)
             return "other"
         if record.epoch != epoch:
             return "retry"
@@ -176,6 +218,7 @@ class MemoryWork:
         return "ok"
 
     async def fence(self, correlation_id: str, epoch: int) -> bool:
+        self._need_lease()
         record = self.broker.records.get(correlation_id)
         if record is None or not self._mine(record, epoch, "accepted"):
             return False
@@ -213,10 +256,13 @@ class MemoryWork:
         ]
 
     async def reap(self) -> int:
+        if self.broker.alive(self.incarnation) is None:
+            return 0
         reaping = Reaping(
             self.broker, self.node_id, self.incarnation, self._grace, self._lost_after
         )
-        return reaping.run()
+        moved = reaping.run()
+        return moved + strays.answer(self.broker, self._unknown_after, SLICE - moved, reaping.nodes)
 
     async def own(self, ws_id: str, epoch: int) -> int:
         known = self.broker.epochs.get(ws_id, 0)
@@ -285,6 +331,14 @@ class MemoryWork:
         if self.broker.alive(self.incarnation) is not None:
             self.broker.leases[self.incarnation] = self.broker.clock.now()
 
+    def _need_lease(self) -> None:
+        if self.broker.alive(self.incarnation) is None:
+            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+
+    def _take_directed(self, *sources: str) -> bool:
+        self._need_lease()
+        return any(self.broker.take(source, self._lists["directed"]) for source in sources)
+
     @property
     def _inflight(self) -> dict[str, bytes]:
         return self.broker.inflight.setdefault(self.node_id, {})
@@ -302,44 +356,8 @@ class MemoryWork:
     def _held(self, lane: Lane) -> list[Claimed]:
         held = self.broker.list(self._lists[lane])
         for i, entry in zip(range(SLICE), list(held), strict=False):
-            held[i] = self._named(entry)
+            held[i] = self.broker.named(entry)
         return [claimed(lane, entry) for entry in list(held)[:SLICE]]
-
-    def _named(self, entry: bytes) -> bytes:
-        """The entry with an id of its own, if its message came without one."""
-        found = entries.read(entry)
-        if not found.anonymous:
-            return entry
-        self.broker.anonymous += 1
-        return entries.envelope(f"anon:{self.broker.anonymous}", found.raw)
-
-    def _place(self, entry: bytes) -> str | None:
-        """The list that an entry of staging belongs to; None if it is ours to take."""
-        found = entries.read(entry)
-        node = self._destination(found)
-        record = self.broker.records.get(found.correlation_id, Record())
-        if record.state == "claimed" and record.fx and record.node != self.node_id:
-            return self.keys.directed_stage(record.node)
-        if node is None:
-            return None
-        return self.keys.inbound_of(node) if entry == found.raw else self.keys.directed_stage(node)
-
-    def _destination(self, found: Entry) -> str | None:
-        owner = self.broker.owners.get(found.ws_id)
-        if owner is not None:
-            return owner
-        if found.target_node:
-            return found.target_node if self._known(found.target_node) else None
-        if found.ws_id:
-            self.broker.owners[found.ws_id] = self.node_id
-            self.broker.epochs[found.ws_id] = self.broker.epochs.get(found.ws_id, 0) + 1
-            return self.node_id
-        return None
-
-    def _known(self, node: str) -> bool:
-        until, _ = self.broker.heartbeats.get(node, (0.0, b""))
-        there = until > self.broker.clock.now()
-        return there or node == self.node_id or bool(self.broker.inflight.get(node))
 
     def _ended(self, claimed: Claimed, record: Record) -> Admitted | None:
         """The answer for a message that needs no run any more."""

@@ -89,6 +89,9 @@ __all__ = [
 ]
 
 
+_TYPES = ", ".join(InboundMessage.types())
+
+
 def parse(raw: bytes) -> InboundMessage:
     """The message of bytes that anybody may have written, with every field checked.
 
@@ -97,8 +100,12 @@ def parse(raw: bytes) -> InboundMessage:
     """
     data = _decoded(raw)
     known = InboundMessage.of_type(data.get("type"))
+    if data.get("type") is None:
+        raise MalformedMessage(f"The message has no type; there are {_TYPES}.")
     if known is None:
-        raise MalformedMessage(f"There is no message of type {_shown(data.get('type'))}.")
+        raise MalformedMessage(
+            f"There is no message of type {_shown(data.get('type'))}; there are {_TYPES}."
+        )
     for f in fields(known):
         if f.name in data and f.name in _CHECKS:
             _CHECKS[f.name](f.name, data[f.name])

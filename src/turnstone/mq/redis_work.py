@@ -7,6 +7,7 @@ asked for: the worker's loop does both. The scripts are in `scripts/`, the names
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -17,25 +18,36 @@ from turnstone.mq import entry as entries
 from turnstone.mq import keys as limits
 from turnstone.mq.check import check
 from turnstone.mq.connection import PATIENCE, RedisAddress, asking
-from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
-from turnstone.mq.taken import claimed, inflight, unfinished
+from turnstone.mq.taken import batched, claimed, inflight, log_dead, seats, unfinished
 from turnstone.mq.work import (
     GRACE,
     LEASE,
     LOST_AFTER,
     MAX_TRIES,
     SLICE,
+    UNKNOWN_AFTER,
     Admitted,
     Claimed,
     Lane,
+    Rival,
+    Seat,
     Standing,
     Unfinished,
 )
 
+log = logging.getLogger(__name__)
+
 #: Keys that one SCAN looks at.
 _SCAN = 100
+
+#: Keys among which one step looks for lists of nodes that never were (a step each 24th of their
+#: grace, for all nodes together), and the beginnings of the names that it wants to see:
+#: `inbound:`, `node:`, `ws:` and `x:dstage:`. It sees few others.
+_LOOK = 2_000
+_LOOK_FOR = ":[inwx][nos:][bd:]*"
 
 
 class RedisWork:
@@ -51,15 +63,20 @@ class RedisWork:
         lease: float = LEASE,
         grace: float = GRACE,
         lost_after: float = LOST_AFTER,
+        unknown_after: float = UNKNOWN_AFTER,
         max_tries: int = MAX_TRIES,
+        seat: Seat | None = None,
     ) -> None:
         self.node_id = node_id
         self.boot = boot or secrets.token_hex(4)
         self.keys = Keys(prefix)
         self._address = address
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
-        self._max_tries = max_tries
+        self._unknown_after, self._max_tries = unknown_after, max_tries
         self._me = f"{node_id}|{self.boot}"
+        self._seat = seat or Seat("")
+        self._dead = " ".join(self._seat.dead)
+        self._seats = [self.keys.seat(name) for name in seats(node_id, seat)]
         # Any: the commands of the driver are not typed.
         self._steps: Any = address.client()
         self._lanes: dict[Lane, Any] = {
@@ -88,15 +105,30 @@ class RedisWork:
         return work
 
     async def beat(self, metadata: dict[str, object]) -> bool:
-        keys = [self.keys.alive, self.keys.node(self.node_id)]
+        keys = [self.keys.alive, self.keys.node(self.node_id), *self._seats]
         ttl = max(limits.NODE_TTL, round(self._lease))
-        return bool(await self._run("beat", keys, self._me, self._lease, ttl, json.dumps(metadata)))
+        values = (self._me, self._lease, ttl, json.dumps(metadata), self._dead)
+        held: int | bytes = await self._run("beat", keys, *values)
+        if isinstance(held, bytes):
+            raise AnotherWorker(self._seat.server_id, held.decode())
+        return bool(held)
+
+    async def rival(self) -> Rival | None:
+        if not self._seats:
+            return None
+        found = await self._run("rival", self._seats, self._me, self._dead)
+        return None if found is None else Rival(found[0].decode(), float(found[1]))
 
     async def pull_directed(self, wait: float) -> bool:
-        target = self._lists["directed"]
-        if await self._run("take", [self.keys.directed_stage(self.node_id), target]):
+        staged, inbound = self.keys.directed_stage(self.node_id), self.keys.inbound_of(self.node_id)
+        keys = [staged, inbound, self._lists["directed"]]
+        if self._leased(await self._run("pull", keys, self._me)):
             return True
-        return await self._pull("directed", self.keys.inbound_of(self.node_id), target, wait)
+        # A blocking command asks for no lease: so it moves into the node's list, and not into
+        # that of a process which may have lost its seat meanwhile.
+        if wait <= 0 or not await self._pull("directed", inbound, staged, wait):
+            return False
+        return bool(self._leased(await self._run("pull", keys, self._me)))
 
     async def pull_shared(self, wait: float) -> bool:
         return await self._pull("shared", self.keys.inbound, self.keys.stage, wait)
@@ -104,9 +136,11 @@ class RedisWork:
     async def claim(self, free: int) -> list[Claimed]:
         keys = [self.keys.stage, self._lists["shared"]]
         taken = await self._run("claim", keys, self._me, self.node_id, free, SLICE)
-        if taken is None:
-            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
-        return [claimed("shared", entry) for entry in taken]
+        return [claimed("shared", entry) for entry in self._leased(taken)]
+
+    async def unstage(self) -> int:
+        keys = [self.keys.stage, self.keys.inbound]
+        return int(await self._run("unstage", keys, SLICE))
 
     async def directed(self) -> list[Claimed]:
         return await self._held("directed")
@@ -115,7 +149,7 @@ class RedisWork:
         return [*await self._held("directed"), *await self._held("shared")]
 
     async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
-        admission, epoch, tries = await self._run(
+        admission, epoch, tries, *bound = await self._run(
             "admit",
             [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)],
             self._me,
@@ -127,7 +161,7 @@ class RedisWork:
             self._max_tries,
             *_RECORD,
         )
-        return Admitted(admission.decode(), int(epoch), int(tries))
+        return Admitted(admission.decode(), int(epoch), int(tries), bound == [1])
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
         keys = [
@@ -137,12 +171,19 @@ class RedisWork:
         ]
         held = inflight(claimed.lane, claimed.ws_id, claimed.entry)
         values = (claimed.entry, claimed.correlation_id, epoch, held, limits.CID_TTL)
-        return bool(await self._run("accept", keys, self.node_id, *values))
+        accepted = await self._run("accept", keys, self._me, self.node_id, *values)
+        return bool(self._leased(accepted))
+
+    async def give_back(self, claimed: Claimed, epoch: int, after: bytes = b"") -> bool:
+        record = self.keys.message(claimed.correlation_id)
+        keys = [self._lists[claimed.lane], record, self.keys.inbound, self.keys.stage]
+        values = (claimed.entry, epoch, after, SLICE)
+        return bool(await self._run("giveback", keys, self.node_id, *values))
 
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
         places = [self.keys.inbound_of(node_id), self.keys.directed_stage(node_id)]
         keys = [self._lists[claimed.lane], *places]
-        return bool(await self._run("forward", keys, claimed.entry))
+        return bool(await self._run("forward", keys, claimed.entry, node_id))
 
     async def bury(self, claimed: Claimed, reason: str) -> None:
         keys = [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)]
@@ -159,7 +200,8 @@ class RedisWork:
 
     async def fence(self, correlation_id: str, epoch: int) -> bool:
         keys = [self.keys.message(correlation_id)]
-        return bool(await self._run("fence", keys, self.node_id, epoch, limits.CID_TTL))
+        values = (self._me, self.node_id, epoch, limits.CID_TTL)
+        return bool(self._leased(await self._run("fence", keys, *values)))
 
     async def done(
         self,
@@ -185,7 +227,24 @@ class RedisWork:
     async def reap(self) -> int:
         keys = [self.keys.alive, self.keys.stage]
         times = (self._grace, self._lost_after)
-        return int(await self._run("reap", keys, self._me, self.node_id, SLICE, *times, *_RECORD))
+        look = (self.keys.pattern(self.keys.prefix) + _LOOK_FOR, _LOOK, self._unknown_after)
+        values = (self.node_id, SLICE, *times, *_RECORD, *look)
+        moved, returned, buried = await self._run("reap", keys, self._me, *values)
+        self._tell(returned, buried)
+        return int(moved)
+
+    def _tell(self, returned: Sequence[Any], buried: Sequence[bytes]) -> None:
+        """In the log, of what was reaped: names and counts, ids and reasons, in turn."""
+        for name, count in batched(returned):
+            level = logging.INFO if name.decode() == self.node_id else logging.WARNING
+            log.log(
+                level,
+                "a process of node %s is gone: messages it had, returned or given up: %d",
+                name.decode(errors="replace"),
+                count,
+            )
+        for cid, reason in batched(buried):
+            log_dead(cid.decode(errors="replace"), reason.decode(errors="replace"))
 
     async def own(self, ws_id: str, epoch: int) -> int:
         keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
@@ -265,7 +324,7 @@ class RedisWork:
         if wait <= 0:
             return bool(await self._run("take", [source, target]))
         try:
-            async with asking(self._address, wait + PATIENCE):
+            async with asking(self._address, wait + PATIENCE, f"BLMOVE {source} {target}"):
                 moved = await self._lanes[lane].execute_command(
                     "BLMOVE", source, target, "LEFT", "RIGHT", wait
                 )
@@ -277,6 +336,12 @@ class RedisWork:
             raise
         return moved is not None
 
+    def _leased(self, found: Any) -> Any:
+        """What a script returned that does nothing for a process without a lease."""
+        if found is None:
+            raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
+        return found
+
     async def _held(self, lane: Lane) -> list[Claimed]:
         found = await self._run("held", [self._lists[lane]], SLICE)
         return [claimed(lane, entry) for entry in found]
@@ -285,14 +350,15 @@ class RedisWork:
         """Run a script; one that Redis forgot (a restart, SCRIPT FLUSH) is sent again."""
         wanted = script(name)
         arguments = (len(keys), *keys, self.keys.prefix, *values)
-        async with asking(self._address):
+        async with asking(self._address, what=f"the step {name} on {', '.join(keys)}"):
             try:
                 return await self._steps.execute_command("EVALSHA", wanted.sha, *arguments)
             except exceptions.NoScriptError:
                 return await self._steps.execute_command("EVAL", wanted.source, *arguments)
 
     async def _ask(self, *command: Any) -> Any:
-        async with asking(self._address):
+        what = " ".join(str(part) for part in command[:2])
+        async with asking(self._address, what=what):
             return await self._steps.execute_command(*command)
 
     async def _disconnect(self) -> None:

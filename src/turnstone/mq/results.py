@@ -5,6 +5,7 @@ Data only; nothing here waits or asks anybody.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -12,6 +13,9 @@ import msgspec
 #: Characters of each tool's output that are kept with a stored result. Readers who follow the
 #: events get all of it; who comes later gets enough to see what happened.
 OUTPUT_KEPT = 10_000
+
+#: What stands between the texts of two steps in an answer: a blank line.
+STEP_BREAK = "\n\n"
 
 #: Endings of a turn that leave its message without an answer, in words: these are errors to
 #: whoever sent it.
@@ -23,7 +27,8 @@ class TurnResult:
     """The answer to one message (contract, section 3.8).
 
     `errors` says what went wrong: the turn failed, or the message could not be delivered.
-    `timed_out`: the caller stopped waiting; the turn itself may still be running.
+    `timed_out`: the caller stopped waiting; the turn itself may still be running, and the text
+    may be cut.
     `outcome` is the ending's own word (`done`, `failed`, `cancelled`, `dead`, …).
     """
 
@@ -38,7 +43,7 @@ class TurnResult:
 
     @property
     def content(self) -> str:
-        """The whole text of the answer, over all steps of the turn."""
+        """The text of the answer, over all steps of the turn, with a blank line between them."""
         return "".join(self.content_parts)
 
     @property
@@ -51,8 +56,8 @@ class TurnResult:
 
 
 class StoredResult(msgspec.Struct, kw_only=True):
-    """The JSON that is kept under a correlation id. For a dead letter: `outcome` is `dead`,
-    and `error` says why."""
+    """The JSON that is kept under a correlation id. `content` and `reasoning` have one text for
+    each step that said something. For a dead letter: `outcome` is `dead`, and `error` says why."""
 
     correlation_id: str = ""
     ws_id: str = ""
@@ -75,12 +80,20 @@ class StoredResult(msgspec.Struct, kw_only=True):
         return TurnResult(
             correlation_id=self.correlation_id,
             ws_id=self.ws_id,
-            content_parts=list(self.content),
+            content_parts=_parts(self.content),
             reasoning_parts=list(self.reasoning),
             tool_results=list(self.tool_results),
             errors=[*self.errors, *([self.error] if self.error else [])],
             outcome=self.outcome,
         )
+
+
+def _parts(steps: Iterable[str]) -> list[str]:
+    """Parts that joined are the text of all steps."""
+    parts: list[str] = []
+    for text in filter(None, steps):
+        parts += [STEP_BREAK, text] if parts else [text]
+    return parts
 
 
 _encoder = msgspec.json.Encoder()

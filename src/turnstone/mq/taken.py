@@ -1,10 +1,34 @@
-"""How the content of our lists becomes what a worker sees, in both implementations. Pure."""
+"""How the content of our lists becomes what a worker sees, in both implementations.
+
+It asks nobody, and keeps nothing.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from turnstone.mq import entry as entries
 from turnstone.mq.protocol import problem_of
-from turnstone.mq.work import Claimed, Lane, Unfinished
+from turnstone.mq.work import Claimed, Lane, Seat, Unfinished
+
+log = logging.getLogger(__name__)
+
+
+def log_dead(correlation_id: str, reason: str) -> None:
+    """One line for a message that will not be run."""
+    log.warning("message %s is a dead letter: %s", correlation_id or "without an id", reason)
+
+
+def batched(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """What a script returned one after the other, in pairs."""
+    return zip(values[::2], values[1::2], strict=True)
+
+
+def seats(node_id: str, seat: Seat | None) -> list[str]:
+    """The names that one process alone may work for: its node's, and its server's."""
+    return sorted({node_id, seat.server_id}) if seat is not None else []
 
 
 def claimed(lane: Lane, entry: bytes) -> Claimed:

@@ -27,6 +27,10 @@ GRACE = 15.0
 #: whoever asked is told. As long as a client of 0.2 waits by default.
 LOST_AFTER = 600.0
 
+#: Seconds for which work that was pushed into the list of a node that never was waits for that
+#: node to start, before its sender is told. Nodes that were ever seen are waited for without end.
+UNKNOWN_AFTER = 120.0
+
 #: How often a message is tried before it goes to the dead letters.
 MAX_TRIES = 5
 
@@ -73,6 +77,28 @@ class Admitted:
     admission: Admission
     epoch: int = 0
     tries: int = 0
+    bound: bool = False  # with "run": an earlier try was bound to this node, and may have effects
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What one process alone may have: the queue's work for one server.
+
+    `server_id` is the server's own name for itself, whatever URL it is reached by. `dead`: boots
+    of processes that are surely gone, for this one holds their lock (`lock.hold`): the end of
+    their lease need not be waited for.
+    """
+
+    server_id: str
+    dead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another process that has the seat: its incarnation, and when its lease ends (Redis' clock)."""
+
+    incarnation: str
+    ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +131,17 @@ class Work(Protocol):
         """Renew the lease and the node's heartbeat key. Called every lease/3.
 
         False: there was no lease any more (or none yet), so that others may have taken what
-        was held here: sweep."""
+        was held here: sweep. Takes the process's seat with the lease, and for as long; raises
+        AnotherWorker, and renews nothing, while a living process has that."""
+
+    async def rival(self) -> Rival | None:
+        """The living process that has this one's seat; None if it is free, or this one's."""
 
     async def pull_directed(self, wait: float) -> bool:
         """Move one message of this node's list to its processing list; False after `wait` s.
 
-        Cancelled, or cut off, it may still have moved one: that is in the list, for `directed`."""
+        Cancelled, or cut off, it may still have moved one: that is there, for `directed`, or in
+        the node's staging, for the next pull of any process of the node. Raises LeaseOver."""
 
     async def pull_shared(self, wait: float) -> bool:
         """Move one message of the shared list to staging (this wakes one node only)."""
@@ -120,6 +151,10 @@ class Work(Protocol):
 
         What has a workstream goes to the directed list of its owner, also when that is this
         node: a workstream without one gets this node as its owner. Raises LeaseOver."""
+
+    async def unstage(self) -> int:
+        """This node has no more room: what waits in staging goes back to the head of the shared
+        list, where an idle node sees it at once. How many."""
 
     async def directed(self) -> list[Claimed]:
         """What is in this process's directed processing list, from its head. Handle the head
@@ -135,7 +170,13 @@ class Work(Protocol):
         `bind`: no other node may ever run it (for a worker that cannot call `fence` later)."""
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
-        """The message is in the journal: take it out of Redis' lists. False: no longer ours."""
+        """The message is in the journal: take it out of Redis' lists. False: no longer ours.
+        Raises LeaseOver."""
+
+    async def give_back(self, claimed: Claimed, epoch: int, after: bytes = b"") -> bool:
+        """This node has no room for a shared message, and has done nothing with it: back to the
+        head of the list that it came from, or behind the entry `after`, if that is still there;
+        bound to nobody, and the try is not counted. False: no longer ours."""
 
     async def forward(self, claimed: Claimed, node_id: str) -> bool:
         """Hand it to another node's directed list. False: the entry was not here any more."""
@@ -150,7 +191,8 @@ class Work(Protocol):
 
     async def fence(self, correlation_id: str, epoch: int) -> bool:
         """Before its first side effect: True for at most one node, ever (for that one again,
-        when it resumes). False also where the record was lost: `stand` makes it again."""
+        when it resumes). False also where the record was lost: `stand` makes it again. Raises
+        LeaseOver."""
 
     async def done(
         self,
@@ -175,8 +217,10 @@ class Work(Protocol):
     async def reap(self) -> int:
         """Return what processes whose lease is over had taken; a slice at a time; how many.
 
-        Own older incarnations count as over: the lock on the node's id proves it. Before the
-        lanes start, call it until it returns 0."""
+        Also answers, and counts, messages in the lists of nodes that never were. It looks for
+        such lists a step at a time, so one may be found only after many calls.
+        Own older incarnations count as over: their seat is this one's now. Does nothing while
+        this process has no lease. Before the lanes start, call it until it returns 0."""
 
     async def own(self, ws_id: str, epoch: int) -> int:
         """Tell the cluster that this node owns a workstream. Never lowers an epoch: where the

@@ -16,35 +16,25 @@ from typing import Any
 
 from turnstone import __version__
 from turnstone.core import events as ev
-from turnstone.core.errors import NodeUnavailable, UnknownWorkstream
+from turnstone.core.errors import NodeUnavailable
 from turnstone.core.host import Host, WorkstreamInfo
 from turnstone.mq import protocol as p
 from turnstone.mq.approvals import Approvals
-from turnstone.mq.errors import LeaseOver, QueueUnavailable
+from turnstone.mq.errors import AnotherWorker, QueueBroken, QueueUnavailable
 from turnstone.mq.pump import NodeEvents, Pumps
 from turnstone.mq.work import LEASE, Unfinished, Work
 from turnstone.mq.worker_hands import NODE_PAUSE, TARGET_WAIT, Hands
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_jobs import Jobs
+from turnstone.mq.worker_lanes import Lanes
 from turnstone.mq.worker_link import Link
-from turnstone.mq.worker_make import Job
+from turnstone.mq.worker_room import RETRY, Room
 from turnstone.mq.worker_turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 
 #: Turns of the shared list that a node runs at once, if nobody says otherwise.
 SLOTS = 8
-
-#: Seconds of one blocking pull. Longer ones save little, and outlive a room that has gone.
-PULL_WAIT = 5.0
-
-#: Messages that are on their way into the journal at once, and those in the journal that wait
-#: for their turn: beyond either, the directed list is left alone. The first is well below the
-#: slice of a processing list that is looked at (`work.SLICE`).
-HANDS = 64
-BACKLOG = 1_000
-
-#: Seconds in which a node that has a question shows it; it is a part of the snapshot.
-_QUESTION_WAIT = 5.0
 
 #: Slices that one beat reaps: enough for any crash, and no end for a flood.
 _REAPS = 50
@@ -64,7 +54,7 @@ class Worker:
     turns, 0 for no limit. `auto_approve`: whether that wish of a sender is passed on. With
     `in_process` the node asks `fence` before effects; otherwise a message is bound to this node
     when it is taken. `metadata` is shown of the node in its heartbeat. `beat_every` is a third of
-    the lease of `work`.
+    the lease of `work`. `retry`: seconds after which a full node tries a message more.
     """
 
     def __init__(
@@ -79,6 +69,7 @@ class Worker:
         metadata: dict[str, object] | None = None,
         beat_every: float = LEASE / 3,
         target_wait: float = TARGET_WAIT,
+        retry: float = RETRY,
     ) -> None:
         self.node_id = work.node_id
         self.ready = asyncio.Event()
@@ -87,7 +78,10 @@ class Worker:
         self._metadata = {"started": time.time(), **(metadata or {})}
         self._link = Link(work.node_id)
         self._turns = Turns()
-        self._jobs = Jobs(host, work, self._link, self._turns, auto_approve=auto_approve)
+        self._space = Room(work, self._link, self._turns.changed, retry)
+        self._jobs = Jobs(
+            host, work, self._link, self._turns, self._space, auto_approve=auto_approve
+        )
         self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
         self._jobs.pumps = self._pumps
         self._approvals = Approvals(host, work, self._link, approval_timeout)
@@ -100,9 +94,11 @@ class Worker:
             bind=not in_process,
             target_wait=target_wait,
         )
-        self._claiming = asyncio.Lock()
+        self._lanes = Lanes(work, self._link, self._hands, self._turns, self._space, slots)
         self._beaten = float("-inf")
         self._beats = 0
+        self._rival: AnotherWorker | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self._leased = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -110,12 +106,17 @@ class Worker:
         self._left = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `aclose` or cancellation; once."""
+        """Work until `aclose` or cancellation; once. Raises AnotherWorker if that has the seat
+        before this one has begun; a worker that loses it later waits until it is free."""
         try:
             if not self._closing:
                 async with asyncio.TaskGroup() as self._group:
                     self._spawn(self._beating())
                     self._spawn(self._working())
+        except BaseExceptionGroup:
+            if self._rival is None:
+                raise
+            raise self._rival from None
         finally:
             try:
                 await self._work.aclose()
@@ -188,6 +189,7 @@ class Worker:
                 self._approvals.over(event.request_id)
             case ev.TurnEnded():
                 self._approvals.forget(event.ws_id)
+                self._turns.over(event.correlation_id)
                 if turn is not None:
                     await self._jobs.end(turn)
             case ev.WsClosed():
@@ -213,8 +215,8 @@ class Worker:
         await self._reap()
         await self._take_stock()
         self.ready.set()
-        self._spawn(self._directed_lane())
-        self._spawn(self._shared_lane())
+        self._spawn(self._lanes.directed())
+        self._spawn(self._lanes.shared(self._until_node_answers))
         self._spawn(self._approvals.run())
         self._spawn(NodeEvents(self._host, self._work, self._link, on_event=self._node_event).run())
 
@@ -226,7 +228,10 @@ class Worker:
             self._beats += 1
             try:
                 kept = await self._work.beat(self._shown())
-            except QueueUnavailable as error:
+            except (AnotherWorker, QueueUnavailable, QueueBroken) as error:
+                if isinstance(error, AnotherWorker) and not self._leased.is_set():
+                    self._rival = error
+                    raise
                 self._link.lost(error)
                 await self._link.pause()
                 continue
@@ -235,8 +240,8 @@ class Worker:
             self._leased.set()
             if not kept:
                 log.info("node %s has a new lease", self.node_id)
-            if self.ready.is_set():
-                self._spawn(self._tidy())
+            if self.ready.is_set() and (self._tidying is None or self._tidying.done()):
+                self._tidying = self._spawn(self._tidy())
             if await self._link.went_down(self._beat_every):
                 await self._link.pause()
 
@@ -247,7 +252,8 @@ class Worker:
             "boot": self._work.boot,
             "beats": self._beats,
             "slots": self._slots,
-            "free": self._free,
+            "free": self._lanes.free,
+            "full": self._space.full,
         }
 
     async def _tidy(self) -> None:
@@ -255,7 +261,8 @@ class Worker:
         await self._reap()
         for claimed in await self._link.insist(self._work.sweep):
             self._hands.take(claimed)
-        await self._claim()
+        self._space.look()
+        await self._lanes.claim()
 
     async def _reap(self) -> None:
         for _ in range(_REAPS):
@@ -276,7 +283,9 @@ class Worker:
             if info.state not in {"idle", "error"} or info.queued:
                 await self._pumps.watch(info.id)
             if info.state == "attention":
-                await self._find_question(info.id)
+                question = await self._approvals.find(info.id)
+                if question is not None:  # Redis has its event already
+                    await self.saw(question)
 
     async def _go_on(self, left: Unfinished) -> None:
         """With a message that an earlier process of this node had accepted."""
@@ -291,17 +300,6 @@ class Worker:
             await self._hands.carry(job)
         except Exception:  # a mistake of ours with one must not keep the worker from all others
             log.exception("message %s could not be gone on with", left.correlation_id)
-
-    async def _find_question(self, ws_id: str) -> None:
-        """The question that waits since before this process; Redis has its event already."""
-        try:
-            async with asyncio.timeout(_QUESTION_WAIT):
-                async for event in self._host.follow(ws_id):
-                    if isinstance(event, ev.ApprovalAsked):
-                        await self.saw(event)
-                        return
-        except (TimeoutError, UnknownWorkstream):
-            log.info("the question of workstream %s was answered meanwhile", ws_id)
 
     async def _until_node_answers(self) -> list[WorkstreamInfo]:
         while True:
@@ -324,66 +322,7 @@ class Worker:
                     return False
                 await self._jobs.maker.own(event.ws_id)
             case ev.WsClosed():
-                self._jobs.maker.epochs.pop(event.ws_id, None)
+                self._space.freed()
+                self._jobs.maker.forget(event.ws_id)
                 await self._link.insist(lambda: self._work.disown(event.ws_id))
         return True
-
-    # Taking.
-
-    @property
-    def _free(self) -> int:
-        """Slots for shared work. A workstream with an open turn has one, whoever sent it."""
-        return max(0, self._slots - len(self._turns.busy) - self._hands.taking)
-
-    async def _directed_lane(self) -> None:
-        while True:
-            while len(self._hands) >= HANDS or len(self._turns) >= BACKLOG:
-                await self._room()
-            for claimed in await self._link.insist(self._work.directed):
-                self._hands.take(claimed)
-            await self._link.insist(lambda: self._work.pull_directed(PULL_WAIT))
-
-    async def _shared_lane(self) -> None:
-        while True:
-            if not self._hands.node_up.is_set():
-                await self._until_node_answers()
-            while not self._free:
-                await self._room()
-            if await self._claim():
-                continue
-            pull = asyncio.create_task(self._link.insist(lambda: self._work.pull_shared(PULL_WAIT)))
-            await self._while_free(pull)
-
-    async def _claim(self) -> int:
-        """Take what waits in staging, as far as there is room; how many."""
-        async with self._claiming:
-            if not self._free:
-                return 0
-            try:
-                taken = await self._link.insist(lambda: self._work.claim(self._free))
-            except LeaseOver as error:
-                self._link.lost(QueueUnavailable(str(error)))
-                return 0
-            for claimed in taken:
-                self._hands.take(claimed)
-            return len(taken)
-
-    async def _while_free(self, pull: asyncio.Task[bool]) -> None:
-        """Wait for a pull, but do not take a message from others once there is no room."""
-        room = asyncio.create_task(self._full())
-        try:
-            await asyncio.wait({pull, room}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pull.cancel()
-            room.cancel()
-            await asyncio.gather(pull, room, return_exceptions=True)
-
-    async def _full(self) -> None:
-        """Wait until there is no free slot."""
-        while self._free:
-            await self._room()
-
-    async def _room(self) -> None:
-        """Wait until something has begun or ended."""
-        self._turns.changed.clear()
-        await self._turns.changed.wait()

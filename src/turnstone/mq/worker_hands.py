@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.mq import protocol as p
+from turnstone.mq.taken import log_dead
 from turnstone.mq.work import Claimed, Work
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_link import Link
-from turnstone.mq.worker_make import Job
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class Hands:
         self.taking = 0
         self.node_up = asyncio.Event()
         self.node_up.set()
-        self._hands: dict[bytes, Claimed] = {}
+        self._hands: dict[bytes, int] = {}  # entry, and its place in the line of all
+        self._taken = 0
         self._lines: dict[str, _Line] = {}
 
     def __len__(self) -> int:
@@ -79,16 +81,17 @@ class Hands:
         """Have a message in hand, if it is not already."""
         if claimed.entry in self._hands:
             return
-        self._hands[claimed.entry] = claimed
+        self._taken += 1
+        self._hands[claimed.entry] = self._taken
         self.taking += claimed.lane == "shared"
         self._changed.set()
         self._spawn(self._hold(claimed))
 
     async def _hold(self, claimed: Claimed) -> None:
         try:
-            if claimed.problem:
+            if claimed.problem and not claimed.ws_id:
                 await self._bury(claimed, claimed.problem)
-            elif claimed.target_node not in {"", self._work.node_id}:
+            elif not claimed.problem and claimed.target_node not in {"", self._work.node_id}:
                 await self._pass_on(claimed, claimed.target_node)
             elif claimed.ws_id:
                 await self._in_line(claimed)
@@ -109,7 +112,11 @@ class Hands:
         line.users += 1
         try:
             async with line.lock:
-                await self._at_owner(claimed)
+                if claimed.problem:
+                    await self._jobs.let_go(claimed.ws_id)
+                    await self._bury(claimed, claimed.problem)
+                else:
+                    await self._at_owner(claimed)
         finally:
             line.users -= 1
             if not line.users:
@@ -142,6 +149,7 @@ class Hands:
 
     async def _bury(self, claimed: Claimed, why: str) -> None:
         await self._link.insist(lambda: self._work.bury(claimed, why))
+        log_dead(claimed.correlation_id, why)
 
     async def _admit(self, claimed: Claimed) -> None:
         while True:
@@ -151,7 +159,11 @@ class Hands:
             if admitted.admission not in {"held", "lapsed"}:
                 break
             await asyncio.sleep(_HELD_PAUSE)
-        if admitted.admission == "run":
+        if admitted.admission == "dead":
+            log_dead(claimed.correlation_id, f"tried {admitted.tries} times, or given up before")
+        if admitted.admission in {"done", "dead"}:
+            await self._jobs.let_go(claimed.ws_id)
+        elif admitted.admission == "run":
             job = Job(
                 message=p.parse(claimed.raw),
                 correlation_id=claimed.correlation_id,
@@ -160,6 +172,8 @@ class Hands:
                 raw=claimed.raw,
                 claimed=claimed,
                 tries=admitted.tries,
+                bound=admitted.bound,
+                place=self._hands[claimed.entry],
             )
             await self.carry(job)
 

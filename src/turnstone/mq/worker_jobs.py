@@ -13,15 +13,22 @@ from functools import partial
 import msgspec
 
 from turnstone.core import events as ev
-from turnstone.core.errors import NodeUnavailable, TurnstoneError, UnknownWorkstream
+from turnstone.core.errors import (
+    NodeUnavailable,
+    TooManyWorkstreams,
+    TurnstoneError,
+    UnknownWorkstream,
+)
 from turnstone.core.host import Host, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.pump import Pumps
 from turnstone.mq.results import StoredResult
 from turnstone.mq.work import Work
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
-from turnstone.mq.worker_make import Job, Maker
+from turnstone.mq.worker_make import Maker
+from turnstone.mq.worker_room import Room
 from turnstone.mq.worker_turns import Turn, Turns
 
 log = logging.getLogger(__name__)
@@ -41,11 +48,12 @@ class Jobs:
     """Does jobs on one node."""
 
     def __init__(
-        self, host: Host, work: Work, link: Link, turns: Turns, *, auto_approve: bool
+        self, host: Host, work: Work, link: Link, turns: Turns, room: Room, *, auto_approve: bool
     ) -> None:
         self._host, self._work, self._link, self._turns = host, work, link, turns
+        self._room = room
         self._auto_approve = auto_approve
-        self.maker = Maker(host, work, link, auto_approve=auto_approve)
+        self.maker = Maker(host, work, link, room, auto_approve=auto_approve)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
 
     async def do(self, job: Job) -> None:
@@ -69,16 +77,16 @@ class Jobs:
                     await self.refuse(job, f"A message of type {message.type!r} does nothing.")
         except NodeUnavailable:
             raise
-        except UnknownWorkstream as error:
-            ws_id = str(getattr(message, "ws_id", ""))
-            await self._link.insist(lambda: self._work.disown(ws_id))
-            await self.refuse(job, str(error))
+        except TooManyWorkstreams as error:
+            if not await self._room.refused(job):
+                await self.refuse(job, str(error))
         except TurnstoneError as error:
             await self.refuse(job, str(error))
 
     async def refuse(self, job: Job, why: str) -> None:
         """Tell the sender that this will not be done, and that it was all."""
         ws_id = str(getattr(job.message, "ws_id", ""))
+        await self.let_go(ws_id)
         ack = p.AckEvent(ws_id=ws_id, correlation_id=job.correlation_id, status="error", detail=why)
         told = [ack, *wire.refusal(why, job.correlation_id, ws_id)]
         if ws_id:
@@ -86,9 +94,30 @@ class Jobs:
             await self._publish("global", error)
         await self._finish(job, ws_id, told, StoredResult(outcome="refused", errors=[why]))
 
+    async def let_go(self, ws_id: str) -> None:
+        """Take back that this node owns a workstream, if the node has none of that name.
+
+        A message makes its taker the owner of what it names, before anybody looks whether it is
+        there; so this belongs to every end of a message that has made nothing.
+        """
+        if not ws_id:
+            return
+        try:
+            there = await self._has(ws_id)
+        except NodeUnavailable:
+            log.warning("the owner of workstream %s is left: the node does not answer", ws_id)
+            return
+        if not there:
+            await self._link.insist(lambda: self._work.disown(ws_id))
+
+    async def _has(self, ws_id: str) -> bool:
+        return any(info.id == ws_id for info in await self._host.list())
+
     async def _send(self, job: Job, message: p.SendMessage) -> None:
         fresh = not message.ws_id or job.asks_for_new
-        ws_id = await self.maker.make(job, message) if fresh else message.ws_id
+        ws_id = message.ws_id
+        if fresh:
+            ws_id = await self.maker.make(job, message)
         turn = Turn(job.correlation_id, job.epoch, job.lane, job.raw, ws_id, message.message)
         self._turns.add(turn)
         try:
@@ -99,8 +128,6 @@ class Jobs:
 
     async def _start(self, job: Job, message: p.SendMessage, turn: Turn, *, fresh: bool) -> None:
         ws_id = turn.ws_id
-        if job.claimed is None:
-            await self._recall(turn)
         await self.pumps.watch(ws_id, fresh=fresh)
         knows = job.asks_for_new or job.proposed_ws_id
         if fresh and job.claimed is not None and not knows:
@@ -117,7 +144,7 @@ class Jobs:
             )
         )
         if not await self._accept(job):
-            log.warning("message %s is another node's now", job.correlation_id)
+            await self._say_who_has_it(turn)
             self._turns.supersede(turn)
             return
         if not accepted.duplicate:
@@ -126,9 +153,25 @@ class Jobs:
                 info = p.InfoEvent(ws_id=ws_id, correlation_id=job.correlation_id)
                 info.message = _NOT_HONOURED
                 await self._publish(ws_id, info)
+        if accepted.duplicate:
+            await self._recall(turn)
         turn.settled.set()
         if accepted.duplicate:
             await self._resumed(turn)
+
+    async def _say_who_has_it(self, turn: Turn) -> None:
+        """In the log, of a message that this try may not have."""
+        standing = await self._link.insist(
+            lambda: self._work.stand(turn.correlation_id, turn.epoch, turn.raw, turn.lane)
+        )
+        if standing == "retry":
+            log.info(
+                "message %s came more than once: a later copy goes on here", turn.correlation_id
+            )
+        elif standing in {"done", "dead"}:
+            log.info("message %s has ended already", turn.correlation_id)
+        else:
+            log.warning("message %s is another node's now", turn.correlation_id)
 
     async def _recall(self, turn: Turn) -> None:
         """What an earlier process has told of the turn already."""
@@ -180,10 +223,11 @@ class Jobs:
         except UnknownWorkstream:
             if job.tries == 1 and job.claimed is not None:
                 raise  # at a later try it is closed because of the first
+            await self.let_go(message.ws_id)
         await self._finish(job, message.ws_id, [self._ok(job, message.ws_id)])
 
     async def _command(self, job: Job, message: p.CommandMessage) -> None:
-        if message.ws_id not in {info.id for info in await self._host.list()}:
+        if not await self._has(message.ws_id):
             raise UnknownWorkstream(f"There is no workstream {message.ws_id} on this node.")
         name = message.command.strip().split(maxsplit=1)[0] if message.command.strip() else ""
         shown = name if name.startswith(_COMMAND) else message.command[:40]

@@ -1,5 +1,8 @@
 """Whether Redis answers: one log line an outage, and everybody waits for the same return.
 
+A step that an answering Redis refuses (it is full, or a name is used otherwise) waits by itself,
+and holds no other up; that too is one line when it begins and one when it is over.
+
 Never asks Redis itself: the worker's beat does, at growing, jittered pauses while it is away.
 """
 
@@ -9,9 +12,18 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TypeVar
 
-from turnstone.mq.errors import QueueUnavailable
+from turnstone.core.errors import TurnstoneError
+from turnstone.mq.errors import (
+    AnotherWorker,
+    LeaseOver,
+    QueueBroken,
+    QueueRefuses,
+    QueueUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +33,14 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Refusal:
+    """One that was logged: the steps that wait for its end, and when it was heard last."""
+
+    waiting: int = 0
+    heard: float = 0.0
 
 
 class Link:
@@ -33,15 +53,19 @@ class Link:
         self._down = asyncio.Event()
         self._pause = FIRST_PAUSE
         self._found = 0.0
+        self._lost: TurnstoneError | None = None
+        self._refusals: dict[str, _Refusal] = {}
 
     @property
     def up(self) -> bool:
         return self._up.is_set()
 
-    def lost(self, error: QueueUnavailable) -> None:
-        """Redis did not answer somebody."""
-        if not self.up:
+    def lost(self, error: TurnstoneError) -> None:
+        """Redis did not answer somebody, or lets this process do nothing."""
+        seated = isinstance(error, AnotherWorker)  # which tells more than what else may be wrong
+        if self._lost is not None and (seated <= isinstance(self._lost, AnotherWorker)):
             return
+        self._lost = error
         log.warning("worker %s waits for its queue: %s", self._name, error)
         if asyncio.get_running_loop().time() - self._found > LONGEST_PAUSE:
             self._pause = FIRST_PAUSE
@@ -50,16 +74,18 @@ class Link:
 
     def found(self) -> None:
         """Redis answers (again)."""
+        self._look_at_refusals()
         if self.up:
             return
         log.warning("worker %s has its queue again", self._name)
+        self._lost = None
         self._found = asyncio.get_running_loop().time()
         self._down.clear()
         self._up.set()
 
     async def pause(self) -> None:
         """Before the next attempt to reach Redis."""
-        await asyncio.sleep(random.uniform(self._pause / 2, self._pause))  # noqa: S311 - no secret
+        await asyncio.sleep(_drawn(self._pause))
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     async def went_down(self, timeout: float) -> bool:
@@ -75,14 +101,49 @@ class Link:
         """The result of a step of the queue, which is asked again until Redis answers.
 
         Every step may be: what was asked twice happens once. A first failure is tried again at
-        once, for it may be that of a connection from before an outage.
+        once, for it may be that of a connection from before an outage. What Redis refuses is
+        asked again at growing pauses, for somebody may mend that.
         """
-        tried = False
-        while True:
-            await self._up.wait()
-            try:
-                return await step()
-            except QueueUnavailable as error:
-                if tried:
+        tried, pause = False, FIRST_PAUSE
+        with ExitStack() as over:
+            while True:
+                await self._up.wait()
+                try:
+                    return await step()
+                except (QueueRefuses, QueueBroken) as error:
+                    over.close()
+                    over.callback(self._refused(error))
+                    await asyncio.sleep(_drawn(pause))
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                except LeaseOver as error:  # every step waits for the next beat
                     self.lost(error)
-                tried = not tried
+                except QueueUnavailable as error:
+                    if tried:
+                        self.lost(error)
+                    tried = not tried
+
+    def _refused(self, error: TurnstoneError) -> Callable[[], None]:
+        """Note that a step waits because of this, until what is returned is called."""
+        if str(error) not in self._refusals:
+            level = logging.ERROR if isinstance(error, QueueBroken) else logging.WARNING
+            log.log(level, "worker %s waits with a step: %s", self._name, error)
+        refusal = self._refusals.setdefault(str(error), _Refusal())
+        refusal.waiting += 1
+        refusal.heard = asyncio.get_running_loop().time()
+
+        def over() -> None:
+            refusal.waiting -= 1
+
+        return over
+
+    def _look_at_refusals(self) -> None:
+        """Those that nobody has heard for a while are over: one that comes and goes is one."""
+        before = asyncio.get_running_loop().time() - LONGEST_PAUSE
+        for text, refusal in list(self._refusals.items()):
+            if not refusal.waiting and refusal.heard < before:
+                log.warning("worker %s goes on; this is over: %s", self._name, text)
+                del self._refusals[text]
+
+
+def _drawn(pause: float) -> float:
+    return random.uniform(pause / 2, pause)  # noqa: S311 - no secret

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import re
-from dataclasses import dataclass
 from functools import partial
 
+from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.mq import protocol as p
-from turnstone.mq.work import Claimed, Lane, Work
+from turnstone.mq.work import Work
+from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_room import Room
 
 #: Seconds for which the turn of a new workstream waits for somebody who listens: a client of 0.2
 #: subscribes only when it is told the workstream's id, and misses what was said before.
@@ -25,63 +25,47 @@ _LISTENER_LOOK = 0.01
 #: Names that are tried for a new workstream, until one is free. A second is hardly ever needed.
 _ATTEMPTS = 8
 
-#: The form of a workstream's id (contract, section 0.1).
-_WS_ID = re.compile(r"[0-9a-f]{8}")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One message that this node is to carry to its end. `claimed` is None for one that an
-    earlier process of the node had accepted."""
-
-    message: p.InboundMessage
-    correlation_id: str
-    epoch: int
-    lane: Lane
-    raw: bytes
-    claimed: Claimed | None = None
-    tries: int = 1
-
-    @property
-    def asks_for_new(self) -> bool:
-        """It names a workstream that is to be made, if it is not there."""
-        return json.loads(self.raw).get("create") is True
-
-    @property
-    def proposed_ws_id(self) -> str:
-        """What our own clients would like the workstream to be called that this one makes. Its
-        way through the queue is that of a message without a workstream."""
-        proposed = json.loads(self.raw).get("new_ws_id")
-        return proposed if isinstance(proposed, str) and _WS_ID.fullmatch(proposed) else ""
-
 
 class Maker:
     """Makes workstreams on one node, and says that they are here. `epochs`: of those it said."""
 
-    def __init__(self, host: Host, work: Work, link: Link, *, auto_approve: bool) -> None:
-        self._host, self._work, self._link = host, work, link
+    def __init__(
+        self, host: Host, work: Work, link: Link, room: Room, *, auto_approve: bool
+    ) -> None:
+        self._host, self._work, self._link, self._room = host, work, link, room
         self._auto_approve = auto_approve
-        self._announced: set[str] = set()
+        self._announced: dict[str, int] = {}  # and the refusals before it was asked for
         self.epochs: dict[str, int] = {}
 
     def announces(self, ws_id: str) -> bool:
         """Whether this workstream, just made, is announced here, with the message that made it."""
-        announced = ws_id in self._announced
-        self._announced.discard(ws_id)
-        return announced
+        refusals = self._announced.pop(ws_id, None)
+        if refusals is not None:
+            self._room.made(refusals)
+        return refusals is not None
+
+    def forget(self, ws_id: str) -> None:
+        """A workstream was closed."""
+        self._announced.pop(ws_id, None)
+        self.epochs.pop(ws_id, None)
 
     async def make(self, job: Job, message: p.SendMessage | p.CreateWorkstreamMessage) -> str:
         """The workstream that this message makes, told to everybody; the same one each time."""
         wanted = await self._new_id(job)
-        self._announced.add(wanted)
-        made = await self._host.create(
-            CreateWorkstream(
-                ws_id=wanted,
-                name=message.name,
-                auto_approve=message.auto_approve and self._auto_approve,
-                auto_approve_tools=message.auto_approve_tools if self._auto_approve else [],
-            )
+        request = CreateWorkstream(
+            ws_id=wanted,
+            name=message.name,
+            auto_approve=message.auto_approve and self._auto_approve,
+            auto_approve_tools=message.auto_approve_tools if self._auto_approve else [],
         )
+        self._announced[wanted] = self._room.refusals
+        try:
+            made = await self._host.create(request)
+        except NodeUnavailable:
+            raise  # it may have been made
+        except TurnstoneError:
+            self._announced.pop(wanted, None)
+            raise
         await self.own(made.id)
         if job.claimed is not None:
             told = p.WorkstreamCreatedEvent(

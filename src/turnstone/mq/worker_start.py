@@ -6,21 +6,23 @@ Sees to it that a node has one worker. It runs nothing itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from turnstone.core.config import Settings
-from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import Host
 from turnstone.mq.connection import RedisAddress
-from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.errors import AnotherWorker, QueueUnavailable
+from turnstone.mq.lock import Hold
 from turnstone.mq.redis_work import RedisWork
-from turnstone.mq.work import LEASE, Work
+from turnstone.mq.work import Seat, Work
 from turnstone.mq.worker import Worker
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a turn's first effect waits for the worker of its node to be there.
 FENCE_WAIT = 10.0
 
-#: Seconds in which another worker, if it lives, beats; and between two looks.
-_WATCH = LEASE / 3 + 1
+#: Seconds between two looks at whether another worker lives.
 _LOOK = 0.25
 
 
@@ -69,20 +71,16 @@ async def start_worker(
     node_id: str,
     server_url: str = "",
     in_process: bool = True,
-    same_lock: str = "",
+    held: Hold | None = None,
 ) -> Worker:
     """A worker that has seen its Redis, ready to `run`.
 
-    `same_lock` names the lock that the caller holds for the node: an earlier worker that held
-    it too is dead. Raises QueueUnavailable where Redis does not answer or refuses, and
-    ConfigurationError for one that cannot keep a queue, or where the node has a worker already.
+    `held`: the lock that the caller holds for the node; an earlier worker that held it is dead.
+    Raises QueueUnavailable where Redis does not answer or refuses,
+    ConfigurationError for one that cannot keep a queue, and AnotherWorker where the node has one.
     """
-    work = await RedisWork.open(redis_address(settings), node_id, prefix=settings.redis.prefix)
-    try:
-        await refuse_second(work, server_url, same_lock)
-    except BaseException:
-        await work.aclose()
-        raise
+    address, prefix = redis_address(settings), settings.redis.prefix
+    work = await open_alone(address, node_id, prefix, node_id, held)
     return Worker(
         host,
         work,
@@ -90,34 +88,38 @@ async def start_worker(
         approval_timeout=settings.bridge.approval_timeout,
         auto_approve=settings.queue.auto_approve,
         in_process=in_process,
-        metadata={"server_url": server_url, "lock": same_lock},
+        metadata={"server_url": server_url},
     )
 
 
-async def refuse_second(work: Work, server_url: str, lock: str) -> None:
-    """Raises ConfigurationError if another worker beats for this node, or for this server."""
-    seen = await _others(work, server_url, lock)
-    if not seen:
-        return
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _WATCH
-    while loop.time() < deadline:
+async def open_alone(
+    address: RedisAddress, node_id: str, prefix: str, server_id: str, held: Hold | None
+) -> RedisWork:
+    """The queue for a process that is the only one that works for this server. Raises as
+    `start_worker`."""
+    seat = Seat(server_id, held.dead if held is not None else ())
+    boot = held.boot if held is not None else ""
+    work = await RedisWork.open(address, node_id, prefix=prefix, boot=boot, seat=seat)
+    try:
+        await refuse_second(work, server_id)
+    except BaseException:
+        await work.aclose()
+        raise
+    return work
+
+
+async def refuse_second(work: Work, server_id: str) -> None:
+    """Raises AnotherWorker if another lives that has this one's seat: it renews its lease. One
+    that is gone does not; the end of that is waited for, which is a lease at most."""
+    first = found = await work.rival()
+    if first is not None:
+        log.info(
+            "Another worker was registered for server %s. Waiting to see whether it still runs: "
+            "at most one lease.",
+            server_id,
+        )
+    while found is not None and found == first:
         await asyncio.sleep(_LOOK)
-        now = await _others(work, server_url, lock)
-        alive = next((node for node in seen if now.get(node, seen[node]) != seen[node]), None)
-        if alive is not None:
-            raise ConfigurationError(
-                f"Another worker takes work for {server_url or f'node {work.node_id}'} already,"
-                f" as node {alive}.",
-                hint="One is enough: stop that one, or do not start this one.",
-            )
-
-
-async def _others(work: Work, server_url: str, lock: str) -> dict[object, object]:
-    """Workers that may live and have this node or server: how often each has beaten."""
-    return {
-        node["node_id"]: (node.get("boot"), node.get("beats"))
-        for node in await work.nodes()
-        if node["node_id"] == work.node_id or (server_url and node.get("server_url") == server_url)
-        if node.get("boot") != work.boot and not (lock and node.get("lock") == lock)
-    }
+        found = await work.rival()
+    if found is not None:
+        raise AnotherWorker(server_id, found.incarnation)

@@ -13,6 +13,10 @@ from turnstone.core import events as ev
 from turnstone.mq.results import OUTPUT_KEPT, UNANSWERED, StoredResult
 from turnstone.mq.work import Lane
 
+#: Turns that are remembered as another's while this node has not ended them. Such a turn runs for
+#: a moment, or waits behind one: there are never so many at once.
+_SUPERSEDED = 10_000
+
 
 @dataclass
 class Turn:
@@ -30,26 +34,31 @@ class Turn:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     ours: bool = True
     ended: ev.TurnEnded | None = None
-    _result: StoredResult = field(default_factory=StoredResult)
+    _said: dict[ev.EventId, tuple[str, str]] = field(default_factory=dict)
+    _tools: dict[ev.EventId, tuple[str, str]] = field(default_factory=dict)
 
     def collect(self, event: ev.Event) -> None:
-        """Take in an event of this turn."""
-        kept = self._result
+        """Take in an event of this turn. It may come twice, and out of its order: what happens
+        now, while what happened before is being recalled."""
         match event:
             case ev.StepFinished():
-                if event.text:
-                    kept.content.append(event.text)
-                if event.reasoning:
-                    kept.reasoning.append(event.reasoning)
+                self._said[ev.EventId.parse(event.id)] = event.text, event.reasoning
             case ev.ToolFinished():
-                kept.tool_results.append((event.name, event.output[:OUTPUT_KEPT]))
+                output = event.output[:OUTPUT_KEPT]
+                self._tools[ev.EventId.parse(event.id)] = event.name, output
             case ev.TurnEnded():
                 self.ended = event
 
     def result(self) -> StoredResult:
         """What is kept of it, once it has ended."""
-        kept, ending = self._result, self.ended
-        kept.correlation_id, kept.ws_id = self.correlation_id, self.ws_id
+        said, ending = [self._said[place] for place in sorted(self._said)], self.ended
+        kept = StoredResult(
+            correlation_id=self.correlation_id,
+            ws_id=self.ws_id,
+            content=[text for text, _ in said if text],
+            reasoning=[reasoning for _, reasoning in said if reasoning],
+            tool_results=[self._tools[place] for place in sorted(self._tools)],
+        )
         if ending is not None:
             kept.outcome = ending.outcome
             if ending.text and ending.text not in kept.content:
@@ -65,7 +74,7 @@ class Turns:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self._open: dict[str, Turn] = {}
-        self._superseded: set[str] = set()
+        self._superseded: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -74,7 +83,7 @@ class Turns:
         return iter(list(self._open.values()))
 
     def add(self, turn: Turn) -> None:
-        self._superseded.discard(turn.correlation_id)
+        self._superseded.pop(turn.correlation_id, None)
         self._open[turn.correlation_id] = turn
         self.changed.set()
 
@@ -93,13 +102,20 @@ class Turns:
         self.changed.set()
 
     def supersede(self, turn: Turn) -> None:
-        """Another node has it: this one may have no effects for it any more."""
+        """Another has it: this turn may have no effects for it any more."""
         turn.ours = False
-        self._superseded.add(turn.correlation_id)
+        if self._open.get(turn.correlation_id, turn) is turn:  # and not a later copy, here
+            self._superseded[turn.correlation_id] = None
+            if len(self._superseded) > _SUPERSEDED:
+                del self._superseded[next(iter(self._superseded))]
         self.drop(turn)
 
     def superseded(self, correlation_id: str) -> bool:
         return correlation_id in self._superseded
+
+    def over(self, correlation_id: str) -> None:
+        """The node has ended it: it will ask for no effects any more."""
+        self._superseded.pop(correlation_id, None)
 
     def of(self, ws_id: str) -> list[Turn]:
         return [turn for turn in self._open.values() if turn.ws_id == ws_id]

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oturn.events import ev_approval_request, ev_choice_request
 from oturn.model import UserContent
@@ -23,6 +23,7 @@ from oturn.questions import Publish, Question, new_future, new_id
 from oturn.tools.emitter import Emitter
 from oturn.tools.precheck import STATUS_DENY, STATUS_NEEDS_APPROVAL, ToolPrecheckResult
 from oturn.tools.schema import problems
+from oturn.tools.threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -84,13 +85,18 @@ class BaseTool(ABC):
     (sync, from any thread), `event_loop`. A sync one runs in a thread.
     """
 
-    @property
-    @abstractmethod
-    def name(self) -> str: ...
+    if TYPE_CHECKING:  # tools give plain class attributes, which no checker allows for a property
+        name: str
+        description: str
+    else:
 
-    @property
-    @abstractmethod
-    def description(self) -> str: ...
+        @property
+        @abstractmethod
+        def name(self) -> str: ...
+
+        @property
+        @abstractmethod
+        def description(self) -> str: ...
 
     @property
     @abstractmethod
@@ -256,7 +262,9 @@ class BaseTool(ABC):
             if inspect.iscoroutinefunction(cls.execute):
                 value = await cls.execute(**given)
             else:
-                value = await asyncio.to_thread(cls.execute, **given)
+                value = await in_thread(str(cls.name), cls.execute, given)
+                if inspect.isawaitable(value):  # a coroutine function under a plain decorator
+                    value = await value
         except ToolExecutionError as problem:
             return ToolResult(
                 STATUS_FAILURE,
@@ -265,7 +273,7 @@ class BaseTool(ABC):
                 problem.metadata,
                 problem.needs_user_input,
             )
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             return ToolResult(STATUS_FAILURE, error=str(problem) or type(problem).__name__)
         return value if isinstance(value, ToolResult) else ToolResult(STATUS_SUCCESS, value)
 

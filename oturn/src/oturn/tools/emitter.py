@@ -1,12 +1,21 @@
-"""Lets a tool publish events from any thread, in order, and all before it counts as finished."""
+"""Lets a tool publish events from any thread, in order, and all before it counts as finished.
+
+A tool in a thread that says more than can be taken is slowed down; nothing of it is lost. What
+is said after the tool has finished, or was given up, is dropped.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
 from oturn.questions import Publish
+
+#: Events of a thread that may wait; it waits itself with more.
+ROOM = 1_000
 
 
 class Emitter:
@@ -15,7 +24,12 @@ class Emitter:
     def __init__(self, publish: Publish | None) -> None:
         self._publish = publish
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self._loop_thread = threading.get_ident()
+        self._events: deque[Any] = deque()
+        self._arrived = asyncio.Event()
+        self._has_room = threading.Event()
+        self._has_room.set()
+        self._over = False
         self._pump: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -30,14 +44,15 @@ class Emitter:
     ) -> None:
         assert self._pump is not None
         if kind is None:
-            # Behind whatever the tool emitted last, which goes the same way.
-            self._loop.call_soon(self._events.put_nowait, _END)
+            self._events.append(_END)  # behind whatever the tool emitted last
+            self._arrived.set()
         else:
             self._pump.cancel()
         try:
             await asyncio.wait({self._pump})
         finally:
             self._pump.cancel()
+            self._close()
         if kind is None:
             self._pump.result()  # what the publisher raised
 
@@ -46,15 +61,39 @@ class Emitter:
             await self._publish(event)
 
     def emit(self, event: Any) -> None:
-        """Publish soon; from any thread. Without effect once the loop is gone."""
+        """Publish soon; from any thread. Without effect once the tool is over."""
+        if threading.get_ident() != self._loop_thread:
+            self._has_room.wait()
+        if self._over:
+            return
+        self._events.append(event)
+        if len(self._events) >= ROOM:
+            self._has_room.clear()
+        if self._arrived.is_set():
+            return
         try:
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+            self._loop.call_soon_threadsafe(self._arrived.set)
         except RuntimeError:
-            return  # the loop was closed under a thread that had been given up
+            self._close()  # the loop was closed under a thread that had been given up
 
     async def _pump_events(self) -> None:
-        while (event := await self._events.get()) is not _END:
-            await self.publish(event)
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()  # before looking: what arrives from here on sets it again
+                while self._events:
+                    event = self._events.popleft()
+                    if event is _END:
+                        return
+                    await self.publish(event)
+                    if len(self._events) < ROOM:
+                        self._has_room.set()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._over = True
+        self._has_room.set()
 
 
 _END = object()

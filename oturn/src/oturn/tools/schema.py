@@ -3,7 +3,8 @@
 The part of JSON Schema that tools use: type, enum, const, properties, required,
 additionalProperties, items, the limits of numbers, lengths and counts, pattern, anyOf, oneOf,
 allOf, and `$ref` into the same schema. Keywords that are not known here allow everything: a
-check that is missing is made up by the tool's own.
+check that is missing is made up by the tool's own. One thing is taken more lightly than there:
+null for a property that is not required counts as leaving it out.
 """
 
 from __future__ import annotations
@@ -113,10 +114,13 @@ def _check_object(
 ) -> Iterator[str]:
     known = schema.get("properties")
     known = known if isinstance(known, Mapping) else {}
-    for name in schema.get("required") or ():
+    required = schema.get("required") or ()
+    for name in required:
         if name not in value:
             yield f"{_at(_below(path, name))} is missing."
     for name, inner in value.items():
+        if inner is None and name in known and name not in required:
+            continue  # how models leave an argument out
         if name in known:
             yield from _check(inner, known[name], _below(path, name), root, depth + 1)
         elif schema.get("additionalProperties") is False:

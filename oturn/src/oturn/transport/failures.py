@@ -16,6 +16,11 @@ from oturn.errors import ModelError, ModelErrorKind
 #: How much of an error body is quoted: enough for a sentence, not for a web page.
 QUOTED_CHARACTERS = 300
 
+#: How much of a text is looked at for that.
+_LOOKED_AT = 4_000
+#: Error bodies are no deeper: `{"error": {"message": {"detail": [{"msg": …}]}}}`.
+_DEEPEST = 8
+
 #: How servers say that a prompt does not fit: OpenAI, vLLM, llama.cpp, Anthropic, Google, Ollama.
 _TOO_LONG = re.compile(
     r"context[_ ](length|window|size)|maximum context|too many tokens|prompt is too long"
@@ -25,6 +30,17 @@ _TOO_LONG = re.compile(
 )
 #: Codes of error objects that are HTTP statuses.
 _STATUS_CODES = {str(status) for status in range(400, 600)}
+#: What other codes and types of them stand for: OpenAI and Groq, Anthropic, Google.
+_STATUS_NAMES = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "api_error": 500,
+    "unavailable": 503,
+    "overloaded_error": 529,
+}
 _NO_MODEL = re.compile(r"model", re.IGNORECASE)
 
 
@@ -46,10 +62,9 @@ def from_response(
 def from_error_object(problem: object) -> ModelError:
     """The error that an `error` object inside a stream stands for."""
     detail = _words(problem) or "no reason given"
-    code = problem.get("code") if isinstance(problem, Mapping) else None
-    status = int(str(code)) if str(code) in _STATUS_CODES else None
+    status = _status_of(problem)
     kind: ModelErrorKind = "server"
-    if _TOO_LONG.search(f"{detail} {code}"):
+    if _TOO_LONG.search(detail):
         kind = "too_long"
     elif status == 429:
         kind = "rate_limited"
@@ -57,24 +72,39 @@ def from_error_object(problem: object) -> ModelError:
     return ModelError(kind, text, status)
 
 
+def _status_of(problem: object) -> int | None:
+    """The HTTP status that an error object stands for, from its code or type."""
+    if not isinstance(problem, Mapping):
+        return None
+    for key in ("code", "type", "status"):
+        code = problem.get(key)
+        if isinstance(code, int | str) and str(code) in _STATUS_CODES:
+            return int(code)
+        if isinstance(code, str) and code.lower() in _STATUS_NAMES:
+            return _STATUS_NAMES[code.lower()]
+    return None
+
+
 def detail_of(body: str) -> str:
     """The sentence inside an error body of any usual shape; empty when there is none to quote."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        plain = " ".join(body.split())
+        plain = " ".join(body[:_LOOKED_AT].split())
         return "" if plain.startswith("<") else plain[:QUOTED_CHARACTERS]
     return _words(value)
 
 
-def _words(value: object) -> str:
+def _words(value: object, depth: int = 0) -> str:
     if isinstance(value, str):
-        return " ".join(value.split())[:QUOTED_CHARACTERS]
+        return " ".join(value[:_LOOKED_AT].split())[:QUOTED_CHARACTERS]
+    if depth == _DEEPEST:
+        return ""
     if isinstance(value, list) and value:
-        return _words(value[0])
+        return _words(value[0], depth + 1)
     if isinstance(value, Mapping):
         for key in ("error", "message", "detail", "msg"):
-            found = _words(value.get(key))
+            found = _words(value.get(key), depth + 1)
             if found:
                 return _with_code(found, value)
     return ""
@@ -84,7 +114,7 @@ def _with_code(words: str, value: Mapping[str, Any]) -> str:
     """Keep a telling code (`context_length_exceeded`) that the words leave out."""
     code = value.get("code") or value.get("type")
     if isinstance(code, str) and "_" in code and code not in words:
-        return f"{words} ({code})"
+        return f"{words} ({code[:QUOTED_CHARACTERS]})"
     return words
 
 

@@ -1,38 +1,42 @@
 """Talks to OpenAI-compatible servers over httpx2. Decodes nothing itself: see `chat_completions`.
 
-No retries, no fallbacks: one request, one answer, and every failure as a value with one
-sentence that names the URL.
+Asks again where that helps, and only while nothing of the answer has reached the reader: see
+`asking`. Every failure is a value with one sentence that names the URL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
-import ssl
-from collections.abc import AsyncIterator, Mapping
+import random
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 
-from oturn.errors import ConfigError, ModelError, ModelServerError
-from oturn.transport import failures
+from oturn.errors import ModelError, ModelServerError
+from oturn.text_calls import TextCalls
+from oturn.transport import endpoint
+from oturn.transport.asking import Asker, Asking, refusal
 from oturn.transport.base import Failed, ModelInfo, ModelRequest, StreamItem
-from oturn.transport.chat_completions import ChatDecoder, request_body
+from oturn.transport.chat_completions import (
+    MAX_ANSWER_BYTES,
+    ChatDecoder,
+    whole_answer,
+)
+from oturn.transport.endpoint import CONNECT_TIMEOUT
+from oturn.transport.retry import RetryNotice, RetryPolicy
+from oturn.transport.think_tags import ThinkTags
 
 #: Seconds of silence after which a server counts as lost (connecting, or between two chunks).
 DEFAULT_TIMEOUT = 60.0
-#: A server that is there accepts a connection at once; waiting longer only delays the message.
-CONNECT_TIMEOUT = 10.0
-#: How long an idle connection is kept. uvicorn (vLLM and many others) closes after 5 seconds; a
-#: request sent into a connection that is just being closed would be lost.
-KEEPALIVE_SECONDS = 3.0
-#: After `[DONE]`, how long to wait for the end of the body, so that the connection can be reused.
-DRAIN_SECONDS = 0.1
+#: A list of models is not longer.
+MAX_LIST_BYTES = 16 * 1024 * 1024
 
 #: Where servers tell the context window in their list of models: vLLM, OpenRouter, Groq, LM Studio.
 _WINDOW_KEYS = (
@@ -42,14 +46,19 @@ _WINDOW_KEYS = (
     "loaded_context_length",
     "max_context_length",
 )
+_SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class OpenAITransport:
     """A `ModelTransport` for `POST <base_url>/chat/completions`.
 
     `timeout`: seconds of silence that are endured, None for any. `query` is added to every
-    URL. A `client` that is given is used as it is and never closed here. Raises ConfigError
-    for a base URL or key that cannot be sent at all.
+    URL. A `client` that is given is used as it is and never closed here. `think_tags`: see
+    `oturn.transport.think_tags`. `text_tool_calls`: calls that come as text are recognised, see
+    `oturn.text_calls`. `retry`: how often a request is sent; `on_retry` hears of each
+    further one. `debug_request` and `debug_sse` print what is sent and what comes to stderr,
+    without the key. Raises ConfigError for a base URL or key that cannot be sent at all.
     """
 
     def __init__(
@@ -61,69 +70,131 @@ class OpenAITransport:
         client: httpx2.AsyncClient | None = None,
         *,
         query: Mapping[str, str] | None = None,
+        think_tags: ThinkTags = "auto",
+        text_tool_calls: bool = True,
+        retry: RetryPolicy | None = None,
+        on_retry: Callable[[RetryNotice], None] | None = None,
+        debug_request: bool = False,
+        debug_sse: bool = False,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._base = _checked(base_url)
+        self._base = endpoint.checked(base_url)
         self._key = (api_key or "").strip()
-        self._headers = _headers(api_key, extra_headers)
+        self._headers = endpoint.headers(api_key, extra_headers)
         self._query = dict(query or {})
         self._timeout = timeout
         self._client = client
         self._owns_client = client is None
+        self._think_tags = think_tags
+        self._text_tool_calls = text_tool_calls
+        self._debug_request = debug_request
+        self._told = self._tell if debug_sse else None
+        policy = retry or RetryPolicy()
+        self._asker = Asker(self.url, timeout, self._hidden, policy, on_retry, sleep, chance, clock)
 
     @property
     def url(self) -> str:
         """Where requests go, as shown to people: without query and credentials."""
-        return _shown(self._base, "chat/completions")
+        return endpoint.shown(self._base, "chat/completions")
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[StreamItem]:
         try:
-            content = _encoded(request_body(request))
-        except (TypeError, ValueError, RecursionError) as problem:
-            text = f"The request to {self.url} cannot be written as JSON: {problem}"
-            yield Failed(ModelError("refused", text))
+            asking = Asking(self._asker, request, stream=True)
+        except ModelServerError as problem:
+            yield Failed(problem.error)
             return
-        decoder = ChatDecoder()
-        try:
-            async with self._open(content) as response:
-                if not response.is_success:
-                    refusal = await _refusal(response, self.url, request.model)
-                    yield self._told(Failed(refusal))
+        while True:
+            decoder = ChatDecoder(self._think_tags, self._told)
+            calls = TextCalls(request, on=self._text_tool_calls)
+            last: list[StreamItem] = []
+            broken: ModelError | None = None
+            begun = False
+            try:
+                async with self._open(asking) as response:
+                    if response.is_success:
+                        asking.accepted()
+                        whole = endpoint.is_plain_json(response)
+                        feed = decoder.feed_body if whole else decoder.feed
+                        chunks = endpoint.chunks(response)
+                        async for chunk in chunks:
+                            items = feed(chunk)
+                            if decoder.ended:
+                                last = items
+                                await endpoint.drain(chunks)
+                                break
+                            for item in calls.feed_all(items):
+                                begun = True
+                                yield item
+                    else:
+                        broken = await asking.refused(response)
+            except httpx2.HTTPError as problem:
+                broken = asking.broken(problem)
+            for item in calls.feed_all([*last, *decoder.close(broken)]):
+                if type(item) is not Failed:
+                    begun = True
+                    yield item
+                elif begun or not await asking.again(item.error):
+                    yield Failed(self._hidden(item.error))
                     return
-                if _is_plain_json(response):
-                    body = await response.aread()
-                    for item in decoder.feed_whole(body.decode("utf-8", "replace")):
-                        yield self._told(item) if type(item) is Failed else item
-                else:
-                    chunks = response.aiter_bytes()
-                    async for chunk in chunks:
-                        items = decoder.feed(chunk)
-                        if decoder.ended:
-                            await _drain(chunks)
-                        for item in items:
-                            yield self._told(item) if type(item) is Failed else item
-                        if decoder.ended:
-                            return
-        except httpx2.HTTPError as problem:
-            for item in decoder.close(_broken(problem, self.url, self._timeout)):
-                yield item
-            return
-        for item in decoder.close():
-            yield item
+            if begun:
+                return
+
+    async def complete(self, request: ModelRequest) -> dict[str, Any]:
+        """The answer as the server's one JSON object, without streaming.
+
+        Raises ModelServerError when there is none, after the same retries as a stream.
+        """
+        asking = Asking(self._asker, request, stream=False)
+        while True:
+            try:
+                async with self._open(asking) as response:
+                    if response.is_success:
+                        asking.accepted()
+                        answer = whole_answer(await endpoint.read(response, MAX_ANSWER_BYTES))
+                    else:
+                        answer = await asking.refused(response)
+            except httpx2.HTTPError as problem:
+                answer = asking.broken(problem)
+            if not isinstance(answer, ModelError):
+                return answer
+            if not await asking.again(answer):
+                raise ModelServerError(self._hidden(answer))
 
     async def aclose(self) -> None:
         if self._client is not None and self._owns_client:
             await self._client.aclose()
 
-    def _told(self, failed: Failed) -> Failed:
-        return Failed(_without(self._key, failed.error))
-
-    def _open(self, content: bytes) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+    def _open(self, asking: Asking) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+        if self._debug_request:
+            self._tell(self._described(asking))
         if self._client is None:
-            self._client = _new_client(self._base, self._timeout)
-        url = self._base.copy_with(path=_path(self._base, "chat/completions"))
+            self._client = endpoint.new_client(self._base, self._timeout)
+        url = self._base.copy_with(path=endpoint.path(self._base, "chat/completions"))
         return self._client.stream(
-            "POST", url.copy_merge_params(self._query), content=content, headers=self._headers
+            "POST",
+            url.copy_merge_params(self._query),
+            content=asking.content,
+            headers=self._headers,
         )
+
+    def _hidden(self, error: ModelError) -> ModelError:
+        """The error without our key, which servers like to quote when they refuse it."""
+        return _without(self._key, error)
+
+    def _described(self, asking: Asking) -> str:
+        """A request for people: headers and query that may hold secrets by their names only."""
+        lines = [f"POST {self.url}"]
+        for kind, fields in (("header", self._headers), ("query", self._query)):
+            for name, value in fields.items():
+                lines.append(f"{kind} {name}: {'…' if _SECRET.search(name) else value}")
+        lines.append(json.dumps(asking.body, ensure_ascii=False, indent=1))
+        return "\n".join(lines)
+
+    def _tell(self, text: str) -> None:
+        hidden = text.replace(self._key, "[the API key]") if self._key else text
+        sys.stderr.write(f"oturn: {_CONTROL.sub('?', hidden)}\n")
 
 
 async def list_models(
@@ -137,22 +208,25 @@ async def list_models(
     Raises ModelServerError when the server cannot be asked or answers with something else,
     ConfigError for a base URL that is none.
     """
-    base = _checked(base_url)
-    url = base.copy_with(path=_path(base, "models"))
-    shown = _shown(base, "models")
+    base = endpoint.checked(base_url)
+    url = base.copy_with(path=endpoint.path(base, "models"))
+    shown = endpoint.shown(base, "models")
+    headers = endpoint.headers(api_key, extra_headers)
     try:
-        async with _new_client(base, timeout) as client:
-            response = await client.get(url, headers=_headers(api_key, extra_headers))
+        async with (
+            endpoint.new_client(base, timeout) as client,
+            client.stream("GET", url, headers=headers) as response,
+        ):
+            body = await endpoint.read(response, MAX_LIST_BYTES)
             if not response.is_success:
-                refusal = await _refusal(response, shown, "")
-                raise ModelServerError(_without((api_key or "").strip(), refusal))
+                error = refusal(response, body.decode("utf-8", "replace"), shown, "")
+                raise ModelServerError(_without((api_key or "").strip(), error))
     except httpx2.HTTPError as problem:
-        raise ModelServerError(_broken(problem, shown, timeout)) from problem
-    return _models(response.content, shown)
+        raise ModelServerError(endpoint.broken(problem, shown, timeout)) from problem
+    return _models(body, shown)
 
 
 def _without(key: str, error: ModelError) -> ModelError:
-    """The error without our key, which servers like to quote when they refuse it."""
     return replace(error, message=error.message.replace(key, "[the API key]")) if key else error
 
 
@@ -169,119 +243,3 @@ def _models(body: bytes, shown: str) -> list[ModelInfo]:
 def _window(entry: Mapping[str, Any]) -> int | None:
     told = [entry.get(key) for key in _WINDOW_KEYS]
     return next((n for n in told if isinstance(n, int) and n > 0), None)
-
-
-def _checked(base_url: str) -> httpx2.URL:
-    try:
-        url = httpx2.URL(base_url.strip())
-    except (httpx2.InvalidURL, ValueError, TypeError) as problem:
-        raise ConfigError(f"The base URL {base_url!r} is no URL: {problem}") from problem
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(
-            f"The base URL {base_url!r} is no web address: "
-            "write it like http://localhost:8000/v1, with http:// or https://."
-        )
-    return url
-
-
-def _path(base: httpx2.URL, name: str) -> str:
-    return f"{base.path.rstrip('/')}/{name}"
-
-
-def _shown(base: httpx2.URL, name: str) -> str:
-    address = base.copy_with(userinfo=b"", path=_path(base, name), query=None, fragment=None)
-    return str(address)
-
-
-def _headers(api_key: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
-    # No compression: a proxy that compresses also holds back what has not filled its buffer.
-    headers = {"content-type": "application/json", "accept-encoding": "identity"}
-    if api_key and api_key.strip():
-        headers["authorization"] = f"Bearer {api_key.strip()}"
-    headers.update(extra or {})
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            raise ConfigError(
-                f"The header {name!r} (the API key, if it is 'authorization') holds characters "
-                "that cannot be sent: use plain ASCII on one line."
-            )
-    return headers
-
-
-def _new_client(base: httpx2.URL, timeout: float | None) -> httpx2.AsyncClient:
-    connect = CONNECT_TIMEOUT if timeout is None else min(timeout, CONNECT_TIMEOUT)
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(timeout, connect=connect),
-        limits=httpx2.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS),
-        verify=_tls(base.scheme),
-    )
-
-
-@functools.cache
-def _tls(scheme: str) -> ssl.SSLContext:
-    """One for all clients: loading the certificates takes tens of milliseconds, each time.
-
-    For plain http none are loaded; TLS with that context would trust nobody.
-    """
-    if scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx2.create_ssl_context()
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    # A lone surrogate, which JSON text may smuggle in, has no UTF-8: it goes out as "?".
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
-
-
-def _is_plain_json(response: httpx2.Response) -> bool:
-    return str(response.headers.get("content-type", "")).startswith("application/json")
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in chunks:
-                pass
-
-
-async def _refusal(response: httpx2.Response, url: str, model: str) -> ModelError:
-    body = (await response.aread()).decode("utf-8", "replace")
-    if response.is_redirect:
-        target = response.headers.get("location", "elsewhere")
-        text = f"{url} points to {target}: use that address in the base URL."
-        return ModelError("refused", text, response.status_code)
-    return failures.from_response(
-        url, response.status_code, body, model=model, retry_after=_retry_after(response.headers)
-    )
-
-
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
-    told = headers.get("retry-after")
-    if not told:
-        return None
-    try:
-        return max(0.0, float(told))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _broken(problem: httpx2.HTTPError, url: str, timeout: float | None) -> ModelError:
-    why = str(problem) or type(problem).__name__
-    if isinstance(problem, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
-        text = f"Nothing answers at {url} ({why}): start the model server, or check the base URL."
-        return ModelError("unreachable", text)
-    if isinstance(problem, httpx2.TimeoutException):
-        waited = "too long" if timeout is None else f"{timeout:g} s"
-        text = f"{url} sent nothing for {waited}: try again, or allow more time (timeout)."
-        return ModelError("timeout", text)
-    text = f"The connection to {url} broke before the answer was whole ({why}): try again."
-    return ModelError("broken", text)

@@ -403,7 +403,10 @@ _REDIS_ROWS: Final = (
         default="localhost",
         flag="--redis-host",
         programs=_REDIS,
-        meaning="Host of the Redis server.",
+        meaning=(
+            "Host of the Redis server; `--redis-host` by itself makes a server take work from there,"
+            " this key alone does not."
+        ),
     ),
     Setting(
         section="redis",

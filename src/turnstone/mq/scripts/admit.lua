@@ -3,7 +3,7 @@
 -- ARGV 2 incarnation, 3 node, 4 entry, 5 cid, 6 ws, 7 '1' to bind it to this node,
 --      8 tries at most, 9 seconds of the record, 10 dead letters, 11 bytes of a dead letter
 -- Also touches P:x:dead, P:x:dstage:<node>; publishes endings.
--- Returns admission, epoch, tries.
+-- Returns admission, epoch, tries; 1 if an earlier try was bound to this node.
 local me, entry, cid, ws = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ends = lease(ARGV[2])
 if not ends then return {'lapsed', 0, 0} end
@@ -42,4 +42,4 @@ epoch = redis.call('HINCRBY', KEYS[2], 'e', 1)
 redis.call('HSET', KEYS[2], 's', 'claimed', 'n', me, 'i', ARGV[2], 'u', ends, 'ws', ws)
 if ARGV[7] == '1' then redis.call('HSET', KEYS[2], 'fx', '1') end
 redis.call('EXPIRE', KEYS[2], ARGV[9])
-return {'run', epoch, tries}
+return {'run', epoch, tries, r[6] == '1' and 1 or 0}

@@ -1,7 +1,7 @@
 -- The only place that takes from staging: it routes in the order of the list.
 -- KEYS 1 stage, 2 processing list (shared) of this incarnation
 -- ARGV 2 incarnation, 3 node, 4 free slots, 5 entries to look at, at most
--- Also touches P:ws:<ws>, P:x:epoch:<ws>, P:inbound:<node>, P:x:dstage:<node>, P:x:anon; reads
+-- Also touches P:ws:<ws>, P:x:epoch:<ws>, P:x:seen, P:inbound:<node>, P:x:dstage:<node>, P:x:anon; reads
 -- P:node:<node>, P:x:inflight:<node>, P:x:cid:<cid>.
 -- Returns the entries that are this incarnation's now; nil if its lease is over.
 local me = ARGV[3]
@@ -42,10 +42,13 @@ for _ = 1, tonumber(ARGV[5]) do
   local entry = redis.call('LINDEX', KEYS[1], 0)
   if not entry then break end
   local found = read(entry)
-  local node, tied = destination(found), bound(found)
+  local tied = bound(found)
+  local node = not tied and destination(found)
   if tied then
+    seen(tied)
     redis.call('RPUSH', P .. ':x:dstage:' .. tied, entry)
   elseif node then
+    seen(node)
     -- An envelope is a format of ours: never into a list that others read.
     local list = entry == found.raw and ':inbound:' or ':x:dstage:'
     redis.call('RPUSH', P .. list .. node, entry)

@@ -21,13 +21,48 @@ local function lease(incarnation)
   return nil
 end
 
-local ROUTED = {send = true, command = true, create_workstream = true, close_workstream = true}
+-- Another incarnation that lives and has one of the seats KEYS[first...], and the end of its
+-- lease; nil if none. One whose boot is among the dead has none, whatever its lease says.
+local function rival(first, incarnation, dead)
+  for i = first, #KEYS do
+    local holder = redis.call('HGET', KEYS[i], 'i')
+    if holder and holder ~= incarnation then
+      local boot = ' ' .. string.match(holder, '[^|]*$') .. ' '
+      local gone = string.find(' ' .. dead .. ' ', boot, 1, true)
+      local ends = not gone and lease(holder)
+      if ends then return holder, ends end
+    end
+  end
+  return nil
+end
+
+-- Notes that a node is there, or that somebody knew it.
+local function seen(node)
+  redis.call('ZADD', P .. ':x:seen', string.format('%.6f', now()), node)
+end
+
+local TO_WORKSTREAM = {send = true, command = true, close_workstream = true}
+local TO_NODE = {send = true, command = true, close_workstream = true, create_workstream = true}
 
 local function name(value)
   if type(value) == 'string' and #value <= 128 and string.find(value, '^[%w._-]+$') then
     return value
   end
   return ''
+end
+
+-- The flat string fields at the beginning of an object that is too large to be decoded.
+local function beginning(raw)
+  local head, found = string.sub(raw, 1, 4096), {}
+  local at = string.match(head, '^[ \t\r\n]*{()')
+  while at do
+    local key, colon = string.match(head, '^[ \t\r\n]*"([]-~ !#-[]*)"[ \t\r\n]*:()', at)
+    if not key then break end
+    local value, after = string.match(head, '^[ \t\r\n]*"([]-~ !#-[]*)"[ \t\r\n]*,()', colon)
+    if value then found[key] = value end
+    at = after or string.match(head, '^[ \t\r\n]*[%w.+-]+[ \t\r\n]*,()', colon)
+  end
+  return found
 end
 
 -- What a list entry says about its way: the rules of entry.py. Whether the message is whole is
@@ -41,15 +76,18 @@ local function read(entry)
     end
   end
   local found = {raw = raw, cid = given, ws = '', target = '', readable = false}
-  if #raw > 1048576 or not string.find(raw, '^%s*{') then return found end
-  local ok, message = pcall(cjson.decode, raw)
+  if not string.find(raw, '^%s*{') then return found end
+  local large, ok, message = #raw > 1048576, true, nil
+  if large then message = beginning(raw) else ok, message = pcall(cjson.decode, raw) end
   if not ok or type(message) ~= 'table' then return found end
   local own = message.correlation_id
   if own == nil or own == cjson.null then own = '' end
-  found.readable = type(own) == 'string' and #own <= 256
-  if given == '' and found.readable then found.cid = own end
-  if type(message.type) == 'string' and ROUTED[message.type] then
-    found.ws, found.target = name(message.ws_id), name(message.target_node)
+  local good = type(own) == 'string' and #own <= 256
+  found.readable = good and not large
+  if given == '' and good then found.cid = own end
+  if type(message.type) == 'string' then
+    if TO_WORKSTREAM[message.type] then found.ws = name(message.ws_id) end
+    if TO_NODE[message.type] then found.target = name(message.target_node) end
   end
   return found
 end
@@ -71,9 +109,13 @@ local function tell(ws, ending)
   end
 end
 
+-- Correlation id and reason of what this call has buried, of one after the other.
+local buried = {}
+
 -- Dead letter, record and ending of a message that will not be run.
 local function bury(cid, ws, raw, reason, node, limits)
   local t, tries = now(), 0
+  buried[#buried + 1], buried[#buried + 2] = cid, reason
   local ending = cjson.encode({
     cjson.encode({
       type = 'error', ws_id = ws, correlation_id = cid, timestamp = t, message = reason

@@ -8,7 +8,11 @@ if s == 'done' or s == 'dead' then
   redis.call('HDEL', KEYS[2], ARGV[3])
   return s
 end
-if s and (s == 'queued' or r[2] ~= ARGV[2]) then return 'other' end
+if s and (s == 'queued' or r[2] ~= ARGV[2]) then
+  -- The note of it would stay for as long as this node lives.
+  redis.call('HDEL', KEYS[2], ARGV[3])
+  return 'other'
+end
 if s and r[3] ~= ARGV[4] then return 'retry' end
 if not s then
   -- Redis lost the record, and with it whether effects had begun: so it stays on this node.

@@ -1,0 +1,141 @@
+"""What a program gives a client, looked at before anything is sent: each mistake in one sentence.
+
+Also its callbacks: what they raise is logged once, and never ends what they listen to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+from turnstone.api.http_host import HttpHost
+from turnstone.core.errors import ConfigurationError
+from turnstone.mq import protocol as p
+from turnstone.mq.broker import RedisBroker
+from turnstone.mq.client_line import Line
+from turnstone.mq.client_node import NodeLine
+from turnstone.mq.client_queue import QueueLine
+from turnstone.mq.client_wire import encoded
+from turnstone.mq.connection import RedisAddress
+
+log = logging.getLogger(__name__)
+
+#: Seconds that `send_and_wait` waits for an answer, if nobody says otherwise.
+TIMEOUT = 600.0
+
+#: An argument of `RedisBroker`; for a client the wire's own time holds.
+_UNUSED = "response_ttl"
+
+_REDIS = [field.name for field in fields(RedisAddress) if field.name != "by_arguments"]
+
+
+def line_to(
+    broker: object, prefix: str, url: str, token: str | None, redis: dict[str, Any]
+) -> Line:
+    """The way that a client's arguments name. Raises TypeError for those that name none or two."""
+    unknown = sorted(redis.keys() - {*_REDIS, _UNUSED})
+    if unknown:
+        raise TypeError(
+            f"A client has no argument {_listed(unknown)}. For Redis it takes {_listed(_REDIS)};"
+            " for one node url and token."
+        )
+    if isinstance(broker, str):
+        if url:
+            raise TypeError(f"Two nodes are named, {broker} and {url}, and a client talks to one.")
+        return _to_node(broker, token, redis)
+    if broker is not None and not isinstance(broker, RedisBroker):
+        raise TypeError(
+            f"broker must be a RedisBroker or the URL of a node, not {type(broker).__name__}."
+        )
+    if url:
+        if broker is not None:
+            raise TypeError(f"Give a broker or the node {url}, and not both.")
+        return _to_node(url, token, redis)
+    if token:
+        raise TypeError("A token is for a node, and none is named: give its url too.")
+    if broker is None:
+        given = {name: value for name, value in redis.items() if name != _UNUSED}
+        return QueueLine(RedisAddress(**given, by_arguments=True), prefix)
+    if redis:
+        raise TypeError(f"The broker says where Redis is: leave out {_listed(sorted(redis))}.")
+    return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix)
+
+
+def _to_node(url: str, token: str | None, redis: dict[str, Any]) -> Line:
+    if redis:
+        raise TypeError(
+            f"The node {url} is reached over HTTP, and {_listed(sorted(redis))} is for Redis:"
+            " give one or the other."
+        )
+    try:
+        return NodeLine(HttpHost(url, token), url)
+    except ConfigurationError as error:
+        if "://" in url:
+            raise
+        hint = f'{error.hint} If it is where Redis is, say so: host="{url.partition(":")[0]}".'
+        raise ConfigurationError(error.message, hint=hint) from error
+
+
+def message_of(
+    message: str,
+    ws_id: str,
+    name: str,
+    auto_approve: bool,
+    auto_approve_tools: Sequence[str] | None,
+    target_node: str,
+) -> p.SendMessage:
+    """The message on the wire. Raises TypeError and ValueError for one that cannot be sent."""
+    if not isinstance(message, str):
+        raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
+    sent = p.SendMessage(
+        ws_id=ws_id,
+        message=message,
+        auto_approve=auto_approve,
+        auto_approve_tools=list(auto_approve_tools or ()),
+        name=name,
+        target_node=target_node,
+    )
+    encoded(sent)
+    return sent
+
+
+def seconds(timeout: float | None) -> float | None:
+    """The timeout, if one can wait so long. Raises TypeError and ValueError."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"timeout: a number of seconds, or None, and not {type(timeout).__name__}")
+    if not timeout > 0:
+        raise ValueError(
+            f"timeout: it is {timeout}, and must be more than 0 seconds. None waits for ever;"
+            " send() does not wait."
+        )
+    return timeout
+
+
+class Mistakes:
+    """Those of one callback: the first is logged with its traceback, and no other."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    @contextmanager
+    def logged(self, event: p.OutboundEvent) -> Iterator[None]:
+        """Around one call: what it raises ends here."""
+        try:
+            yield
+        except Exception:
+            if not self._told:
+                log.exception(
+                    "a callback raised for an event of type %s; it is called again for the next"
+                    " ones, and what it raises then is not logged",
+                    event.type,
+                )
+            self._told = True
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,57 @@
+"""The ways out of staging, in this process: the twin of the routing in `scripts/claim.lua`, which
+makes a node the owner of a workstream without one, and of `scripts/unstage.lua`."""
+
+from __future__ import annotations
+
+from turnstone.mq import entry as entries
+from turnstone.mq.entry import Entry
+from turnstone.mq.memory_broker import MemoryBroker, Record
+from turnstone.mq.work import SLICE
+
+
+def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
+    """The list that an entry of staging belongs to; None if it is this node's to take."""
+    found = entries.read(entry)
+    record = broker.records.get(found.correlation_id, Record())
+    if record.state == "claimed" and record.fx and record.node != node_id:
+        broker.note(record.node)
+        return broker.keys.directed_stage(record.node)
+    node = _destination(broker, node_id, found)
+    if node is None:
+        return None
+    broker.note(node)
+    own = entry != found.raw
+    return broker.keys.directed_stage(node) if own else broker.keys.inbound_of(node)
+
+
+def unstage(broker: MemoryBroker) -> int:
+    """Return what waits in staging to the head of the shared list; how many."""
+    moved, stage = 0, broker.list(broker.keys.stage)
+    while stage and moved < SLICE:
+        found = entries.read(stage[-1])
+        record = broker.records.get(found.correlation_id, Record())
+        if found.raw != stage[-1] or record.fx:
+            break
+        broker.list(broker.keys.inbound).appendleft(stage.pop())
+        moved += 1
+    broker.serve(broker.keys.inbound)
+    return moved
+
+
+def _destination(broker: MemoryBroker, node_id: str, found: Entry) -> str | None:
+    owner = broker.owners.get(found.ws_id)
+    if owner is not None:
+        return owner
+    if found.target_node:
+        there = found.target_node == node_id or _known(broker, found.target_node)
+        return found.target_node if there else None
+    if found.ws_id:
+        broker.owners[found.ws_id] = node_id
+        broker.epochs[found.ws_id] = broker.epochs.get(found.ws_id, 0) + 1
+        return node_id
+    return None
+
+
+def _known(broker: MemoryBroker, node: str) -> bool:
+    until, _ = broker.heartbeats.get(node, (0.0, b""))
+    return until > broker.clock.now() or bool(broker.inflight.get(node))
