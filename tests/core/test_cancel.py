@@ -234,14 +234,14 @@ async def test_during_a_shutdown_it_ends_once_now_or_in_the_next_process(
     assert [e.correlation_id for e in ended] == ["c1", "c2"]
 
 
-async def test_a_call_of_a_dead_process_is_unknown_even_if_its_turn_is_given_up(
+async def test_a_call_of_a_process_that_is_gone_is_unknown_even_if_its_turn_is_given_up(
     tmp_path: Path,
 ) -> None:
     tool = HeldTool()
     async with busy_with(tmp_path, tool) as (_, ws_id, _):
         pass
     with ModelServer(echo) as model:
-        again = await start_host(tmp_path, model.base_url, tools={"wait": tool}, max_attempts=1)
+        again = await start_host(tmp_path, model.base_url, tools={"wait": tool}, max_attempts=0)
         ended, seen = await until(again, ws_id, ev.TurnEnded, "c1", after=4)
         await again.aclose()
 

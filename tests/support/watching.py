@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 from turnstone.core import events as ev
@@ -64,3 +64,22 @@ async def snapshot(host: LocalHost, ws_id: str) -> list[ev.Event]:
             if event.id != seen[0].id:
                 return seen
             seen.append(event)
+
+
+@asynccontextmanager
+async def in_use(host: Host, ws_id: str) -> AsyncIterator[None]:
+    """With a reader, until it is closed: a workstream in use gives its place to no other."""
+    reads = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in host.follow(ws_id):
+            reads.set()
+
+    reading = asyncio.create_task(read())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await reads.wait()
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
