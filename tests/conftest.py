@@ -7,9 +7,13 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from support.postgres import PostgresServer
 
 #: Rounds of a property at each size. Counts, never seconds: a slow machine is no failure.
 _EXAMPLES = {"default": 50, "ci": 100, "long": 2000}
@@ -65,6 +69,15 @@ def _leave_the_persons_home(home: str) -> None:
         path = os.path.join(home, kind.lower())
         os.mkdir(path, 0o700)
         os.environ[f"XDG_{kind}_HOME"] = path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; each test takes a database of its own there."""
+    from support.postgres import postgres_server
+
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

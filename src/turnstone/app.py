@@ -17,6 +17,7 @@ from turnstone.core.engine import no_fence
 from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
+from turnstone.core.permissions import notice_of
 from turnstone.mq.check import check_node_name
 from turnstone.mq.keys import Keys
 from turnstone.mq.lock import hold
@@ -24,7 +25,7 @@ from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
 from turnstone.server.run import listen, serve_on, url_of
-from turnstone.wiring import build_local_host, find_model
+from turnstone.wiring import build_local_host, find_model, store_name
 
 Say = Callable[[str], None]
 
@@ -121,11 +122,13 @@ def _greeting(
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
         yield f"              {note}"
+    if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+        yield f"  permissions {notice}"
     if takes_queue(settings):
         redis, inbound = settings.redis, Keys(settings.redis.prefix).inbound_of(host.node_id)
         yield f"  queue       Redis at {redis.host}:{redis.port}"
         yield f"  node        {host.node_id}, whose own list is {inbound}"
-    yield f"  store       {settings.store.path}"
+    yield f"  store       {store_name(settings)}"
     if engine.model_name == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"
         yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,11 +29,9 @@ _INTERRUPTED = 130
 _NO_EFFECT_YET = (
     "model.reasoning_effort",
     "session.persona",
-    "session.retention_days",
     "session.compact_max_tokens",
     "session.auto_compact_pct",
     "tools.agent_max_turns",
-    "server.workstream_idle_timeout",
     "bridge.heartbeat_ttl",
 )
 
@@ -62,6 +61,31 @@ def up(flags: Flags) -> None:
     sys.exit(_run(_serve("turnstone up", flags, or_practice=True)))
 
 
+@turnstone.command()
+@options_for("turnstone erase")
+@click.argument("ws_id", metavar="WORKSTREAM")
+@click.option("--force", is_flag=True, help="Stop its turn first, if it works.")
+def erase(flags: Flags, ws_id: str, force: bool) -> None:
+    """Delete a workstream with all its records, for good."""
+    sys.exit(_run(_erase(flags, ws_id, force=force)))
+
+
+@turnstone.command()
+@options_for("turnstone backup")
+@click.argument("file", type=click.Path())
+def backup(flags: Flags, file: str) -> None:
+    """Copy the store into FILE, while it is in use too."""
+    sys.exit(_run(_copy("turnstone backup", flags, file)))
+
+
+@turnstone.command()
+@options_for("turnstone restore")
+@click.argument("file", type=click.Path())
+def restore(flags: Flags, file: str) -> None:
+    """Put a backup into the place of the store, which is moved aside."""
+    sys.exit(_run(_copy("turnstone restore", flags, file)))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone-server")
 @click.version_option(__version__, message="turnstone-server %(version)s")
@@ -89,18 +113,37 @@ async def _bridge(flags: Flags) -> int:
 
 async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
+    from turnstone.core.permissions import notice_of
     from turnstone.wiring import build_local_host, find_model
 
     settings = _settings("turnstone", flags)
     endpoint = await find_model(settings)
     host = await build_local_host(settings, endpoint, "process")
     try:
+        engine = host.engine
+        if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+            click.echo(f"warning: {notice}", err=True)
         where = str(settings.tools.workspace)
         left = await host.left_behind()
         banner = _LEFT_BEHIND.format(count=left) if left else ""
         return await run_chat(host, prompt=prompt, json=as_json, workspace=where, banner=banner)
     finally:
         await host.aclose()
+
+
+async def _copy(program: str, flags: Flags, file: str) -> int:
+    from turnstone.cli import backup
+
+    work = backup.back_up if program == "turnstone backup" else backup.restore
+    _say(await asyncio.to_thread(work, _settings(program, flags), Path(file)))
+    return 0
+
+
+async def _erase(flags: Flags, ws_id: str, *, force: bool) -> int:
+    from turnstone.cli.erase import erase
+
+    _say(await erase(_settings("turnstone erase", flags), ws_id, force=force))
+    return 0
 
 
 async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> int:

@@ -6,8 +6,10 @@ with a setting, a model endpoint, a store or a sandbox is raised here, before an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -15,12 +17,14 @@ from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
 from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.errors import ConfigurationError
+from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
-from turnstone.core.node import lock_process, lock_server
+from turnstone.core.node import NodeLock, lock_process, lock_server
+from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
 from turnstone.core.sandbox import Confinement, Level, Sandbox
 from turnstone.core.sensitive import store_files
-from turnstone.core.store import SqliteStore
-from turnstone.core.tool import SEED_TOOLS, Tool
+from turnstone.core.store import SqliteStore, Store
+from turnstone.core.tool import SEED_TOOLS, Tool, ToolSpec
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -29,6 +33,9 @@ Role: TypeAlias = Literal["server", "process"]
 
 #: Characters of a token, on average, for turning a window into a limit of output.
 _CHARACTERS_PER_TOKEN = 4
+
+#: Where a setting may come from: the later, the more urgent.
+_SOURCES = ("default", "file", "environment", "command line")
 
 
 async def build_local_host(
@@ -39,16 +46,64 @@ async def build_local_host(
     sandbox = await _sandbox(settings, hidden)
     tools = load_tools(sandbox, hidden=hidden)
     _check_names(settings, tools)
+    rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
     engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
+    engine = replace(engine, rules=rules)
     path = settings.store.path
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
         on_failure.callback(lock.release)
-        store = await SqliteStore.open(path)
+        store = await open_store(settings, lock)
         on_failure.push_async_callback(store.aclose)
         host = await LocalHost.start(store, engine, lock)
         on_failure.pop_all()
         return host
+
+
+async def open_store(settings: Settings, lock: NodeLock) -> Store:
+    """The store that the settings name, for the process that holds this id. Raises StoreError."""
+    url = store_url(settings)
+    if not url:
+        return await SqliteStore.open(settings.store.path)
+    from turnstone.core.store.postgres import PostgresStore
+
+    store = await PostgresStore.open(url)
+    try:
+        await store.be_present(lock.node_id)
+    except BaseException:
+        await store.aclose()
+        raise
+    lock.elsewhere = store.lives
+    return store
+
+
+def store_url(settings: Settings) -> str:
+    """Where the PostgreSQL is that keeps everything; empty: it is the file. Never to be shown.
+
+    Raises ConfigurationError where a file was named later, and so more urgently, than it.
+    """
+    url = settings.store.url.reveal()
+    if url and _rank(settings, "store.path") > _rank(settings, "store.url"):
+        raise ConfigurationError(
+            f"The store is named twice: {settings.source('store.path')} says "
+            f"{settings.store.path}, and {settings.source('store.url')} names a PostgreSQL.",
+            hint="For the file, say --store-url '' too; for PostgreSQL, leave --store out.",
+        )
+    return url
+
+
+def store_name(settings: Settings) -> str:
+    """Where everything is kept, as a person may be shown it."""
+    url = store_url(settings)
+    if not url:
+        return str(settings.store.path)
+    from turnstone.core.store.postgres import shown
+
+    return shown(url)
+
+
+def _rank(settings: Settings, name: str) -> int:
+    return _SOURCES.index(settings.source(name).kind)
 
 
 async def find_model(settings: Settings, *, or_practice: bool = False) -> Endpoint:
@@ -119,6 +174,45 @@ def _check_names(settings: Settings, tools: Mapping[str, Tool]) -> None:
         )
 
 
+def read_rules(settings: Settings, tools: Mapping[str, ToolSpec]) -> Rules:
+    """The rules of [policy]. Raises ConfigurationError: a sentence for each that is wrong."""
+    problems: list[str] = []
+    read: dict[str, list[Rule]] = {}
+    for key in ("allow", "ask", "deny"):
+        read[key] = []
+        for text in getattr(settings.policy, key):
+            try:
+                read[key].append(parse(text, tools, _home()))
+            except RuleError as error:
+                problems.append(_wrong_rule(settings, key, text, str(error)))
+    rules = Rules(**{key: tuple(found) for key, found in read.items()})
+    for key, rule, why in idle(rules, tools, _resolved):
+        problems.append(_wrong_rule(settings, key, rule.text, why))
+    if problems:
+        raise ConfigurationError(
+            " ".join(problems), hint='A rule is "tool" or "tool(path)", as "read_file(docs/**)".'
+        )
+    return rules
+
+
+def _wrong_rule(settings: Settings, key: str, text: str, why: str) -> str:
+    place = str(settings.source(f"policy.{key}")).removeprefix("file: ")
+    return f"[policy] {key} has the rule {text!r} ({place}): {why}."
+
+
+def _resolved(path: Parts) -> Parts:
+    return Path(os.path.realpath(Path(*path))).parts
+
+
+def _home() -> Parts | None:
+    """What `~` is in a rule; None if that cannot be told."""
+    try:
+        home = Path("~").expanduser()
+    except RuntimeError:
+        return None
+    return _resolved(home.parts) if home.is_absolute() else None
+
+
 def _engine(
     settings: Settings,
     endpoint: Endpoint,
@@ -142,7 +236,10 @@ def _engine(
         },
         context_window=window,
         max_steps=settings.tools.max_steps,
+        limits=Limits(float(settings.tools.turn_timeout), settings.tools.turn_max_tokens),
         max_workstreams=settings.server.max_workstreams,
+        idle_timeout=settings.server.workstream_idle_timeout * 60.0,
+        retention=settings.session.retention_days * 86_400.0,
         tool_timeout=float(settings.tools.timeout),
         max_output=settings.tools.truncation or window * _CHARACTERS_PER_TOKEN // 2,
         auto_approve=settings.tools.skip_permissions,

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-SYSTEM_PROGRAMS = ("redis-server", "chromium", "rg", "bwrap", "tmux", "git", "curl")
+SYSTEM_PROGRAMS = (
+    "redis-server",
+    "chromium",
+    "rg",
+    "bwrap",
+    "tmux",
+    "git",
+    "curl",
+    "pg_createcluster",
+    "strace",
+)
 OURS = ("python", "ruff", "mypy", "lint-imports", "turnstone")
 
 

@@ -19,6 +19,7 @@ from support.servers import FULL, serving
 from turnstone.api.http_host import HttpHost
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
+from turnstone.core.policy_rules import Rule, Rules
 from turnstone.core.practice import PracticeTransport
 
 
@@ -111,10 +112,22 @@ async def test_always_is_asked_once_for_this_tool(tmp_path: Path) -> None:
     async with local_host(tmp_path, shell) as host:
         async with at_terminal(host) as person:
             await person.says("run: echo first")
-            await person.answers("a")
+            assert "a always every call of bash, in this workstream" in await person.sees(ASKED)
+            person.types("a\r")
             await person.says("run: echo second")
             shown = await person.sees(PROMPT)
             assert "second" in shown and ASKED not in shown
+
+
+async def test_always_is_not_offered_where_it_would_permit_nothing(tmp_path: Path) -> None:
+    found = Rules(ask=(Rule("bash", "bash"),))
+    async with local_host(tmp_path, shell, rules=found) as host:
+        async with at_terminal(host) as person:
+            await person.says("run: echo first")
+            shown = await person.sees(ASKED)
+            assert "y yes" in shown and "always" not in shown
+            person.types("n\r")
+            await person.sees(PROMPT)
 
 
 async def test_keys_struck_before_the_question_do_not_answer_it(tmp_path: Path) -> None:
@@ -175,7 +188,7 @@ async def test_a_second_ctrl_c_leaves_a_turn_that_does_not_stop(tmp_path: Path) 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._host, name)
 
-        async def cancel(self, ws_id: str) -> bool:
+        async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
             await asyncio.get_running_loop().create_future()
             raise AssertionError
 

@@ -14,7 +14,8 @@ import pytest
 from support.processes import run
 from turnstone.cli import print_mode
 from turnstone.core.config.rows import BY_NAME, SETTINGS
-from turnstone.core.config.table import PROGRAMS, UP
+from turnstone.core.config.table import PROGRAMS
+from turnstone.main import turnstone
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,7 +69,8 @@ def test_the_page_of_settings_says_which_programs_are_there() -> None:
         if row.startswith("| `")
         for program in re.findall(r"`(turnstone[ a-z-]*)`", row.split("|")[1])
     }
-    assert rows == {p: p not in {*scripts, UP} for p in PROGRAMS}
+    there = {*scripts, *(f"turnstone {name}" for name in turnstone.commands)}
+    assert rows == {p: p not in there for p in PROGRAMS}
 
 
 def test_settings_without_effect_are_settings_and_those_of_missing_programs_are_among_them() -> (

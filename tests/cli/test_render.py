@@ -245,3 +245,48 @@ def test_where_there_is_no_terminal_a_sentence_stays_on_its_line() -> None:
     paper = io.StringIO()
     Screen(make_console(paper)).line(SENTENCE * 5)
     assert paper.getvalue() == f"{SENTENCE * 5}\n"
+
+
+def printed_by(*pieces: str) -> list[ev.Event]:
+    return [ev.ToolOutput(call_id="c1", text=piece) for piece in pieces]
+
+
+def test_what_a_command_prints_is_shown_while_it_runs_and_not_again() -> None:
+    running = shown(started(), *printed_by("fir", "st\nsec", "ond\nthi"))
+    assert running.splitlines()[1:] == ["    first", "    second"]
+
+    finished = ev.ToolFinished(call_id="c1", name="bash", output="first\nsecond\nthird")
+    whole = shown(started(), *printed_by("first\nsecond\nthird"), finished).splitlines()
+    assert whole[1:] == ["    first", "    second", "  ✓ done", "    third"]
+
+
+def test_a_flood_is_folded_while_it_comes_too() -> None:
+    rows = [f"row {n}" for n in range(1000)]
+    finished = ev.ToolFinished(call_id="c1", name="bash", output="\n".join(rows))
+    lines = shown(started(), *printed_by("\n".join(rows)), finished).splitlines()
+    assert lines[1 : 1 + FOLD_HEAD] == [f"    row {n}" for n in range(FOLD_HEAD)]
+    assert lines[1 + FOLD_HEAD] == "  ✓ done"
+    assert len(lines) == 1 + FOLD_HEAD + 2 + FOLD_TAIL
+
+
+def test_what_a_command_gave_is_shown_whole_where_it_printed_something_else() -> None:
+    finished = ev.ToolFinished(call_id="c1", name="bash", output="another")
+    lines = shown(started(), *printed_by("one\n"), finished).splitlines()
+    assert lines[1:] == ["    one", "  ✓ done", "    another"]
+
+
+@pytest.mark.parametrize("outcome", ["max_steps", "max_time", "max_tokens"])
+def test_a_limit_of_a_turn_is_told_with_its_number(outcome: ev.Outcome) -> None:
+    ended = ev.TurnEnded(outcome=outcome, reason="stopped after 5 s, the time limit of a turn")
+    assert shown(ended) == (
+        "The turn was ended at its limit: stopped after 5 s, the time limit of a turn.\n"
+    )
+
+
+def test_the_ending_of_a_message_without_a_turn_ends_nothing_else() -> None:
+    aside = [
+        ev.TurnEnded(correlation_id="c2", outcome="cancelled", reason="taken back", begun=False),
+        ev.TurnEnded(correlation_id="c3", turn="c1"),
+    ]
+    printed = shown(ev.Content(text="half"), *aside, ev.StepFinished(text="half an answer"))
+    assert printed == "half\nA message that waited was taken back.\n an answer\n"

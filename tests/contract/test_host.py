@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelserver import Plan, Reply, call, calls, hold, text
@@ -20,7 +21,9 @@ from turnstone.api.http_host import HttpHost
 from turnstone.core import events as ev
 from turnstone.core.errors import (
     EmptyMessage,
+    Erased,
     InvalidRequest,
+    OtherArguments,
     TooManyWorkstreams,
     UnknownRequest,
     UnknownWorkstream,
@@ -109,11 +112,74 @@ async def test_a_workspace_that_is_none_is_refused_by_its_name(host: Host) -> No
         await host.create(CreateWorkstream(workspace="/no/such/place"))
 
 
-async def test_a_full_node_says_so(host: Host) -> None:
+async def test_a_node_whose_workstreams_are_all_at_work_says_that_it_is_full(
+    host: Host, model: Told
+) -> None:
+    model.plan = asks_for_bash
     for _ in range(3):
-        await host.create(CreateWorkstream())
+        ws = await host.create(CreateWorkstream())
+        await host.send(SendMessage(ws_id=ws.id, message="go"))
+        await read(host, ws.id, ev.ApprovalAsked, ev.EventId(1))
     with pytest.raises(TooManyWorkstreams, match="3 workstreams"):
         await host.create(CreateWorkstream())
+
+
+async def test_idle_workstreams_make_room_for_new_ones_and_stay_listed(host: Host) -> None:
+    made = [await host.create(CreateWorkstream(name=f"n{n}")) for n in range(5)]
+    listed = await host.list()
+
+    assert [(info.id, info.name, info.state) for info in listed] == [
+        (info.id, info.name, "idle") for info in made
+    ]
+    assert (await host.health()).awake <= 3
+    await said(host, made[0].id)
+
+
+async def test_an_erased_workstream_is_gone_and_its_messages_do_not_run_again(host: Host) -> None:
+    ws, other = await host.create(CreateWorkstream()), await host.create(CreateWorkstream())
+    await host.send(SendMessage(ws_id=ws.id, message="once", correlation_id="c-once"))
+    await read(host, ws.id, ev.TurnEnded, ev.EventId(1))
+
+    await host.erase(ws.id)
+
+    assert [info.id for info in await host.list()] == [other.id]
+    with pytest.raises(UnknownWorkstream):
+        await host.ending(ws.id, "c-once")
+    with pytest.raises(Erased, match="c-once"):
+        await host.send(SendMessage(ws_id=other.id, message="once", correlation_id="c-once"))
+    with pytest.raises(UnknownWorkstream):
+        await host.erase(ws.id)
+
+
+async def test_a_closed_workstream_can_be_erased_too(host: Host) -> None:
+    ws = await host.create(CreateWorkstream())
+    await host.close(ws.id)
+    await host.erase(ws.id)
+    with pytest.raises(UnknownWorkstream):
+        await host.erase(ws.id)
+
+
+async def test_one_that_works_is_erased_only_by_force_and_its_reader_is_told(
+    host: Host, model: Told
+) -> None:
+    model.plan = asks_for_bash
+    ws = await host.create(CreateWorkstream())
+    await host.send(SendMessage(ws_id=ws.id, message="go", correlation_id="c1"))
+    told: list[ev.Event] = []
+    events = host.follow(ws.id, ev.EventId(1))
+    assert isinstance(events, AsyncGenerator)
+    async with aclosing(events), asyncio.timeout(PATIENCE):
+        async for event in events:
+            told.append(event)
+            if isinstance(event, ev.ApprovalAsked):
+                with pytest.raises(WorkstreamBusy, match="at work"):
+                    await host.erase(ws.id)
+                await host.erase(ws.id, force=True)
+
+    assert [e.outcome for e in told if isinstance(e, ev.TurnEnded)] == ["cancelled"]
+    assert isinstance(told[-1], ev.WsClosed)
+    assert told[-1].reason == "erased"
+    assert await host.list() == []
 
 
 async def test_a_message_is_answered_in_order_and_ends_with_its_ending(host: Host) -> None:
@@ -204,6 +270,32 @@ async def test_a_question_is_answered_by_its_id_and_once(host: Host, model: Told
 
     assert isinstance(ended, ev.TurnEnded)
     assert "42" in ended.text
+
+
+async def test_an_answer_for_other_arguments_is_refused_and_a_permission_listed_and_revoked(
+    host: Host, model: Told
+) -> None:
+    model.plan = asks_for_bash
+    ws = await host.create(CreateWorkstream())
+    await host.send(SendMessage(ws_id=ws.id, message="go"))
+    asked = (await read(host, ws.id, ev.ApprovalAsked))[-1]
+    assert isinstance(asked, ev.ApprovalAsked)
+    answer = Answer(ws_id=ws.id, request_id=asked.request_id, approved=True, always=True)
+    with pytest.raises(OtherArguments):
+        await host.approve(msgspec.structs.replace(answer, args_hash="0" * 64))
+
+    await host.approve(msgspec.structs.replace(answer, args_hash=asked.args_hash))
+    await read(host, ws.id, ev.TurnEnded)
+
+    view = await host.policy(ws.id)
+    assert view.ws_id == ws.id
+    assert [grant.text for grant in view.grants] == [i.grant for i in asked.items if i.grant]
+    grants = [ev.Grant(grant.tool, grant.path) for grant in view.grants]
+    assert [await host.revoke(ws.id, grant) for grant in grants] == [True] * len(grants)
+    assert (await host.policy(ws.id)).grants == []
+    assert not await host.revoke(ws.id, ev.Grant("bash"))
+    with pytest.raises(UnknownWorkstream):
+        await host.policy("00000000")
 
 
 async def test_an_answer_without_an_id_goes_to_the_question_that_waits(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from turnstone.core.errors import NotOwner, StoreError, UnknownWorkstream
+from turnstone.core.errors import Erased, NotOwner, StoreError, UnknownWorkstream
 from turnstone.core.events import (
     Event,
     EventId,
@@ -21,15 +21,37 @@ from turnstone.core.events import (
     TurnEnded,
     WsClosed,
     WsCreated,
+    encode,
 )
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
+from turnstone.core.store.schema import MIGRATIONS, SQLITE, statements
+
+#: Opens the same store once more, as another process would.
+Opener = Callable[[], Awaitable[Store]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def another(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+    opened: list[Store] = []
+    url = request.getfixturevalue("postgres").database() if request.param == "postgres" else ""
+
+    async def opener() -> Store:
+        if url:
+            from turnstone.core.store.postgres import PostgresStore
+
+            opened.append(await PostgresStore.open(url))
+        else:
+            opened.append(await SqliteStore.open(tmp_path / "turnstone.db"))
+        return opened[-1]
+
+    yield opener
+    for store in opened:
+        await store.aclose()
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await SqliteStore.open(tmp_path / "turnstone.db")
-    yield opened
-    await opened.aclose()
+async def store(another: Opener) -> Store:
+    return await another()
 
 
 def row(ws_id: str = "aaaa0001", owner: str = "node", created: float = 1.0) -> WorkstreamRow:
@@ -105,11 +127,52 @@ async def test_rows_count_open_turns_and_leave_closed_workstreams_out(store: Sto
     assert both[0].summary == {"n": 2}
     assert [r.ws_id for r in await store.rows()] == ["aaaa0001"]
     assert await store.rows("somebody else") == []
-    assert await store.count("node") == 1
-    assert await store.count("somebody else") == 0
+    assert [r.ws_id for r in await store.working()] == ["aaaa0001"]
     closed = await store.row("aaaa0002")
     assert closed is not None
     assert closed.closed
+
+
+async def test_a_row_knows_when_its_last_record_was_written(store: Store) -> None:
+    await store.create(row(created=5.0), WsCreated(timestamp=5.0))
+    await store.append("aaaa0001", 1, [msgspec.structs.replace(accepted("c1"), timestamp=9.0)])
+    found = await store.row("aaaa0001")
+    assert found is not None
+    assert found.updated == 9.0
+
+
+async def test_the_older_ones_have_nothing_open_and_may_be_closed(store: Store) -> None:
+    for n, created in enumerate((4.0, 3.0, 2.0, 9.0), 1):
+        await store.create(row(f"aaaa000{n}", created=created), WsCreated(timestamp=created))
+    await store.append("aaaa0002", 1, [WsClosed(timestamp=3.5)])
+    await store.append("aaaa0003", 1, [accepted("c1")])
+
+    assert [r.ws_id for r in await store.older(5.0)] == ["aaaa0002", "aaaa0001"]
+    assert [r.ws_id for r in await store.older(4.0)] == ["aaaa0002"]
+
+
+async def test_an_erased_workstream_leaves_nothing_but_a_hash_of_its_messages(
+    store: Store,
+) -> None:
+    await store.create(row(), WsCreated())
+    await store.create(row("aaaa0002", created=2.0), WsCreated())
+    await store.append("aaaa0001", 1, [accepted("c1"), TurnEnded(correlation_id="c1")])
+
+    with pytest.raises(NotOwner):
+        await store.erase("aaaa0001", 2)
+    await store.erase("aaaa0001", 1)
+
+    assert await store.scrub()
+    assert await store.row("aaaa0001") is None
+    assert await store.records("aaaa0001") == []
+    assert await store.ending("aaaa0001", "c1") is None
+    with pytest.raises(UnknownWorkstream):
+        await store.erase("aaaa0001", 1)
+    with pytest.raises(UnknownWorkstream):
+        await store.append("aaaa0001", 1, [accepted("c2")])
+    with pytest.raises(Erased, match="c1"):
+        await store.append("aaaa0002", 1, [accepted("c1")])
+    assert not (await store.append("aaaa0002", 1, [accepted("c2")])).duplicate
 
 
 async def test_a_refused_append_leaves_nothing_behind(store: Store) -> None:
@@ -132,27 +195,81 @@ async def test_unknown_workstreams_are_told(store: Store) -> None:
     assert await store.records("ffffffff") == []
 
 
-async def test_everything_is_there_when_the_store_is_opened_again(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "turnstone.db"
-    first = await SqliteStore.open(path)
+async def test_everything_is_there_when_the_store_is_opened_again(another: Opener) -> None:
+    first = await another()
     await first.create(row(), WsCreated(name="kept"))
+    await first.append("aaaa0001", 1, [accepted("c1")], {"n": 2})
+    before = await first.row("aaaa0001")
     await first.aclose()
     await first.aclose()
 
-    second = await SqliteStore.open(path)
+    second = await another()
     records: list[Event] = list(await second.records("aaaa0001"))
-    await second.aclose()
 
-    assert [EventId.parse(r.id) for r in records] == [EventId(1)]
-    assert path.stat().st_mode & 0o077 == 0
+    assert [EventId.parse(r.id) for r in records] == [EventId(1), EventId(2)]
+    assert await second.row("aaaa0001") == before
+    assert (await second.append("aaaa0001", 1, [accepted("c1")])).duplicate
 
 
-async def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path / "turnstone.db")
+async def test_two_processes_that_accept_one_correlation_id_at_once_accept_it_once(
+    another: Opener,
+) -> None:
+    stores = [await another() for _ in range(3)]
+    for n, store in enumerate(stores):
+        await store.create(row(f"aaaa000{n}", owner=f"node{n}", created=n), WsCreated())
+
+    for round_ in range(20):
+        tries = await asyncio.gather(
+            *(
+                store.append(f"aaaa000{n}", 1, [accepted(f"c{round_}", str(n))])
+                for n, store in enumerate(stores)
+            )
+        )
+        assert sorted(t.duplicate for t in tries) == [False, True, True]
+        assert len({msgspec.json.encode(t.events[0]) for t in tries}) == 1
+
+
+async def test_two_processes_that_acquire_at_once_are_given_epochs_of_their_own(
+    another: Opener,
+) -> None:
+    stores = [await another() for _ in range(3)]
+    await stores[0].create(row(), WsCreated())
+
+    taken = await asyncio.gather(
+        *(store.acquire("aaaa0001", f"node{n}") for n, store in enumerate(stores))
+    )
+    told = await asyncio.gather(
+        *(
+            store.append("aaaa0001", t.epoch, [accepted(t.owner)])
+            for t, store in zip(taken, stores, strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+    assert sorted(t.epoch for t in taken) == [2, 3, 4]
+    assert [isinstance(t, NotOwner) for t in told] == [t.epoch != 4 for t in taken]
+
+
+async def test_any_text_may_be_in_a_correlation_id(store: Store) -> None:
+    await store.create(row(), WsCreated())
+    for strange in ("", "ü 🙂", "'; DROP TABLE record; --", "100 % ?", "x" * 2_000):
+        await store.append("aaaa0001", 1, [accepted(strange)])
+        assert (await store.append("aaaa0001", 1, [accepted(strange)])).duplicate
+
+
+async def test_a_closed_store_says_so(store: Store) -> None:
     await store.aclose()
 
     with pytest.raises(StoreError, match="is closed"):
         await store.rows()
+
+
+async def test_a_new_store_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "turnstone.db"
+    await (await SqliteStore.open(path)).aclose()
+
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
 
 
 async def test_a_file_that_is_no_database_is_named_and_left_as_it_is(tmp_path: Path) -> None:
@@ -202,7 +319,7 @@ async def test_what_was_committed_is_on_the_disk_and_not_only_on_its_way(tmp_pat
     assert store._connection is not None
     settings = await store._call(
         lambda: [
-            store._open_connection().execute(f"PRAGMA {name}").fetchone()[0]
+            store._connected().execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous")
         ]
     )
@@ -217,3 +334,30 @@ async def test_nothing_is_written_behind_the_closing(store: Store) -> None:
 
     with pytest.raises(UnknownWorkstream, match="is closed"):
         await store.append("aaaa0001", 1, [accepted("c1")])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_store_of_an_older_version_is_brought_up_to_date(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "turnstone.db"
+    first = WsCreated(name="old", ws_id="aaaa0001", id="1-0", timestamp=7.5)
+    old = ("aaaa0001", "s" * 12, 1.0, "node", 1, 1, 0, 0, b"{}")
+    with sqlite3.connect(path) as connection:
+        for migration in MIGRATIONS[:version]:
+            for statement in statements(migration, SQLITE):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+        columns = "ws_id, session_id, created, owner, epoch, last_seq, open_turns, closed, summary"
+        connection.execute(f"INSERT INTO workstream ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", old)
+        record = ("aaaa0001", 1, first.type, "", encode(first))
+        connection.execute("INSERT INTO record VALUES (?,?,?,?,?)", record)
+    connection.close()
+
+    store = await SqliteStore.open(path)
+    await store.append("aaaa0001", 1, [accepted("c1")])
+    assert [r.type for r in await store.records("aaaa0001")] == ["ws_created", "message_accepted"]
+    [found] = await store.rows("node")
+    assert found.updated == (7.5 if version == 1 else 0.0)
+    assert found.open_turns == 1
+    await store.aclose()

@@ -179,3 +179,64 @@ async def test_a_few_huge_events_do_not_stay_in_memory_either() -> None:
     assert len(kept) <= 4
     assert not log.covers(EventId(0))
     assert len(await take(log, log._floor, 1)) == 1
+
+
+makes = st.sampled_from(["record", "live", "piece", "flush", "leave", "return"])
+
+
+@given(st.lists(makes, max_size=80), st.integers(3, 40))
+def test_a_reader_that_leaves_and_returns_gets_what_one_that_stayed_got(
+    steps: list[str], capacity: int
+) -> None:
+    """Each id once and in order; what was missed is told, and nothing is missed untold."""
+
+    async def run() -> None:
+        log = a_log(capacity=capacity)
+        stayed: list[Event] = []
+        seen: list[Event] = []
+        snapshots = [EventId(0)]  # places up to which a snapshot told everything
+        seq, place, here = 0, EventId(0), True
+        for step in [*steps, "flush", "return"]:
+            match step:
+                case "record":
+                    seq += 1
+                    log.record(record(seq))
+                case "live":
+                    log.publish(Info(message="i"))
+                case "piece":
+                    log.piece(Content(text="t"))
+                case "flush":
+                    log.flush()
+                case _:
+                    here = step == "return"
+            stayed += await up_to_now(log, id_of(stayed[-1]) if stayed else EventId(0))
+            if here:
+                if log.covers(place):
+                    seen += await up_to_now(log, place)
+                else:
+                    snapshots.append(log.last)
+                place = log.last
+
+        ids = [id_of(e) for e in stayed]
+        assert ids == sorted(set(ids))
+        assert [e for e in stayed if e in seen] == seen
+        missed = [e for e in stayed if e not in seen]
+        assert all(id_of(e) <= snapshots[-1] for e in missed)
+        assert len(missed) >= capacity * (len(snapshots) - 1)  # a snapshot only where one must
+
+    asyncio.run(run())
+
+
+async def up_to_now(log: LiveLog, after: EventId) -> list[Event]:
+    """Everything behind `after` that is there already."""
+    taken: list[Event] = []
+    if after < log.last:
+        async for event in log.read(after):
+            taken.append(event)
+            if id_of(event) == log.last:
+                break
+    return taken
+
+
+def id_of(event: Event) -> EventId:
+    return EventId.parse(event.id)

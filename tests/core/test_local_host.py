@@ -310,35 +310,6 @@ async def test_a_question_survives_a_restart_under_its_id(tmp_path: Path) -> Non
     assert ending(events).outcome == "done"
 
 
-async def test_a_turn_that_ends_its_process_again_and_again_is_given_up(tmp_path: Path) -> None:
-    gate = threading.Event()
-    async with local_node(tmp_path, lambda body: hold(text("never"), gate)) as node:
-        ws = await node.host.create(CreateWorkstream())
-        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
-        async for event in node.host.follow(ws.id, ev.EventId(1)):
-            if isinstance(event, ev.StepStarted):
-                break
-        await node.host.aclose()
-        for _ in range(2):
-            again = await start_host(tmp_path, node.model.base_url)
-            async for event in again.follow(ws.id):
-                if isinstance(event, ev.StreamReset):
-                    break
-            await again.aclose()
-        last = await start_host(tmp_path, node.model.base_url)
-        async with asyncio.timeout(20):
-            async for event in last.follow(ws.id):
-                if isinstance(event, ev.TurnEnded):
-                    break
-        await last.aclose()
-        gate.set()
-
-    assert event.correlation_id == sent.correlation_id
-    assert isinstance(event, ev.TurnEnded)
-    assert event.outcome == "failed"
-    assert "given up" in event.reason
-
-
 async def test_a_workstream_asked_for_by_id_is_made_once(tmp_path: Path) -> None:
     async with local_node(tmp_path, echo) as node:
         asked = CreateWorkstream(ws_id="0a1b2c3d", name="first")

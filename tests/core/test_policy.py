@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from turnstone.core.policy import Grants, decide
+from turnstone.core.policy import Grants, decide, unhonoured
 from turnstone.core.sandbox import Level
 from turnstone.core.tool import PathUse, Prepared, ToolSpec
 
@@ -60,3 +60,24 @@ def test_what_runs_unasked(
 
     assert ruling.verdict == verdict
     assert ruling.rule
+
+
+@pytest.mark.parametrize(
+    ("auto_approve", "tools", "level", "told"),
+    [
+        (True, set(), Level.L0, "Auto-approve is not honoured"),
+        (True, {"bash"}, Level.L0, "Auto-approve is not honoured"),
+        (False, {"bash", "write_file"}, Level.L0, "bash is not honoured"),
+        (False, {"write_file"}, Level.L0, ""),
+        (False, set(), Level.L0, ""),
+        (True, {"bash"}, Level.L2, ""),
+        (True, {"bash"}, Level.L3, ""),
+    ],
+)
+def test_who_permits_what_does_not_hold_is_told(
+    auto_approve: bool, tools: set[str], level: Level, told: str
+) -> None:
+    notice = unhonoured(auto_approve, tools, level)
+
+    assert told in notice
+    assert bool(notice) == bool(told)

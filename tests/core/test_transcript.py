@@ -10,6 +10,8 @@ from turnstone.core.events import (
     CallDecision,
     CallsDecided,
     Event,
+    Grant,
+    GrantRevoked,
     MessageAccepted,
     StepFinished,
     StepStarted,
@@ -99,7 +101,7 @@ def test_what_goes_back_to_a_provider_is_what_the_call_was_read_as(
     assert assistant["tool_calls"][0]["function"]["arguments"] == sent
 
 
-def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> None:
+def test_a_question_waits_until_it_is_answered_and_an_answer_grants_what_it_says() -> None:
     item = ToolItem(
         call_id="a", name="bash", func_name="bash", header="bash: ls", needs_approval=True
     )
@@ -110,7 +112,12 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
         ApprovalAsked(request_id="r1", items=[item], correlation_id="c1"),
     ]
     answer = ApprovalAnswered(
-        request_id="r1", approved=True, always=True, feedback="be quick", correlation_id="c1"
+        request_id="r1",
+        approved=True,
+        always=True,
+        granted=[Grant("bash")],
+        feedback="be quick",
+        correlation_id="c1",
     )
     after = [
         CallsDecided(decisions=[CallDecision(call_id="a", verdict="allow")], correlation_id="c1"),
@@ -127,7 +134,8 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
 
     answered = fold(*asked, answer)
     assert answered.question is None
-    assert answered.granted == {"bash"}
+    assert answered.granted == {Grant("bash")}
+    assert fold(*asked, answer, GrantRevoked(grant=Grant("bash"))).granted == set()
 
     done = fold(*asked, answer, *after)
     assert [m["content"] for m in done.messages[2:]] == ["x", "be quick"]
@@ -136,7 +144,9 @@ def test_a_question_waits_until_it_is_answered_and_always_grants_its_tools() -> 
 
 def test_an_answer_to_another_question_changes_nothing() -> None:
     asked = ApprovalAsked(request_id="r1", correlation_id="c1")
-    stray = ApprovalAnswered(request_id="r0", approved=True, always=True, correlation_id="c1")
+    stray = ApprovalAnswered(
+        request_id="r0", approved=True, granted=[Grant("bash")], correlation_id="c1"
+    )
 
     transcript = fold(said("go"), StepStarted(correlation_id="c1"), asked, stray)
 

@@ -45,6 +45,26 @@ async def test_a_base_url_that_is_none(tmp_path: Path, program: str) -> None:
     assert "http://" in sentence(err)
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_a_rule_that_is_none_is_told_with_its_place(tmp_path: Path, program: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('[policy]\ndeny = ["raed_file(secrets/**)"]\n')
+    with ModelServer(echo) as model:
+        code, _, err = await run(
+            tmp_path,
+            program,
+            "--config",
+            str(file),
+            "--base-url",
+            model.base_url,
+            *arguments(program),
+        )
+
+    assert code == 1
+    assert "'raed_file'" in sentence(err)
+    assert "own.toml:2" in err
+
+
 async def test_a_model_that_the_endpoint_does_not_have(tmp_path: Path) -> None:
     with ModelServer(echo) as model:
         code, _, err = await run(

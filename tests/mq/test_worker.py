@@ -21,6 +21,7 @@ from support.redis import RedisServer, redis_server
 from support.workers import working_node
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream, SendMessage
+from turnstone.core.sandbox import Confinement, Level
 from turnstone.mq import AsyncTurnstoneClient
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.errors import QueueUnavailable
@@ -47,10 +48,16 @@ async def until(condition: Any) -> None:
 
 @asynccontextmanager
 async def node_on(
-    broker: MemoryBroker, folder: Path, plan: Plan, node_id: str = "n1", **options: Any
+    broker: MemoryBroker,
+    folder: Path,
+    plan: Plan,
+    node_id: str = "n1",
+    confinement: Confinement | None = None,
+    **options: Any,
 ) -> AsyncIterator[Node]:
-    """A node that works from the twin in memory."""
-    async with local_node(folder, plan) as node:
+    """A node that works from the twin in memory; it may be told what its machine confines."""
+    engine = {} if confinement is None else {"confinement": confinement}
+    async with local_node(folder, plan, **engine) as node:
         worker = Worker(node.host, MemoryWork(broker, node_id), **options)
         running = asyncio.create_task(worker.run())
         try:
@@ -133,6 +140,20 @@ async def test_auto_approve_is_not_passed_on_where_the_node_does_not_honour_it(
     assert "approval_request" in kinds
     assert any("not honoured" in event.get("message", "") for event in told)
     assert kinds[-1] == "turn_complete"
+
+
+async def test_a_sender_is_told_where_auto_approve_does_not_hold(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    bare = Confinement(Level.L0, "L0 (nothing confines commands)")
+    with broker.subscribe("turnstone:events:0badc0de") as heard:
+        async with node_on(broker, tmp_path, shell, confinement=bare, approval_timeout=0.3):
+            broker.send(message("run: ls", "c1", ws_id="0badc0de", create=True, auto_approve=True))
+            await until(lambda: result_in(broker, "c1") is not None)
+
+    told = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    why = [e for e in told if e["type"] == "info" and "cannot be confined" in e["message"]]
+    assert [event["correlation_id"] for event in why if event["correlation_id"]] == ["c1"]
+    assert "approval_request" in [event["type"] for event in told]
 
 
 async def test_the_channel_of_a_workstream_has_everything_in_its_order(tmp_path: Path) -> None:

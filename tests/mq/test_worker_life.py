@@ -17,6 +17,7 @@ from modelserver import Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, tool_results
 from support.nodes import local_node
 from support.redis import redis_server
+from support.watching import in_use
 from support.workers import working_node
 from turnstone.core.host import CreateWorkstream, Host, SendMessage
 from turnstone.mq import AsyncTurnstoneClient
@@ -114,7 +115,10 @@ async def test_shared_work_goes_past_a_node_that_is_full_and_its_own_is_still_an
             ) as full,
         ):
             first = await client.send_and_wait("first", timeout=PATIENCE)
-            async with working_node(tmp_path / "two", echo, redis.address, "n2") as other:
+            async with (
+                in_use(full.host, first.ws_id),
+                working_node(tmp_path / "two", echo, redis.address, "n2") as other,
+            ):
                 results = await asyncio.gather(
                     *(client.send_and_wait(f"m{n}", timeout=PATIENCE) for n in range(12))
                 )
@@ -124,7 +128,7 @@ async def test_shared_work_goes_past_a_node_that_is_full_and_its_own_is_still_an
     assert all(result.ok for result in results), [r for r in results if not r.ok]
     assert [result.content for result in results] == [f"m{n}" for n in range(12)]
     assert (again.content, direct.ok) == ("again", False)
-    assert "its limit" in " ".join(direct.errors)
+    assert "may hold" in " ".join(direct.errors)
     said = [last_user_text(body) for body in full.model.requests]
     assert said == ["first", "again"]
     assert len(other.model.requests) == 12
@@ -141,8 +145,9 @@ async def test_what_the_only_node_has_no_room_for_waits_until_a_workstream_is_cl
     broker = MemoryBroker()
     async with local_node(tmp_path, echo, max_workstreams=1) as node:
         ws = await node.host.create(CreateWorkstream())
-        async with worker_for(
-            node.host, MemoryWork(broker, "n1"), in_process=in_process, beat_every=0.05
+        async with (
+            in_use(node.host, ws.id),
+            worker_for(node.host, MemoryWork(broker, "n1"), in_process=in_process, beat_every=0.05),
         ):
             broker.send(message("waits", "c1"))
             await until(lambda: b'"full": true' in broker.heartbeats["n1"][1])

@@ -19,10 +19,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "send": {"message": "hello", "ws_id": "WS"},
     "approve": {"ws_id": "WS", "approved": True},
     "cancel": {"ws_id": "WS"},
+    "revoke": {"ws_id": "WS", "tool": "bash"},
     "close": {"ws_id": "ffffffff"},
     "login": {"token": READ},
 }
-QUERIES = {"events": {"ws": "WS"}, "ending": {"ws_id": "WS", "correlation_id": "c"}}
+QUERIES = {
+    "events": {"ws": "WS"},
+    "ending": {"ws_id": "WS", "correlation_id": "c"},
+    "policy": {"ws_id": "WS"},
+}
 
 #: What a caller who may gets. Whatever is not here: 200.
 CARRIED_OUT = {"close": 400, "login_link": 401}
@@ -44,7 +49,7 @@ async def status(client: httpx2.AsyncClient, row: Endpoint, ws_id: str, **header
     query = {k: ws_id if v == "WS" else v for k, v in QUERIES.get(row.name, {}).items()}
     async with client.stream(
         row.method,
-        row.path,
+        row.path.replace("{ws_id}", ws_id),
         params=query,
         json=body if row.method == "POST" else None,
         headers=headers,
@@ -279,9 +284,12 @@ async def test_a_stream_that_is_refused_again_is_refused_slowly(host: LocalHost)
 async def test_with_tokens_switched_off_programs_may_and_foreign_pages_may_not(
     host: LocalHost,
 ) -> None:
-    info = await host.create(CreateWorkstream())
     async with serving(host, auth=Auth(enabled=False)) as node, node.client(None) as peer:
-        found = {row.name: await status(peer, row, info.id) for row in ENDPOINTS if not row.stream}
+        found = {
+            row.name: await status(peer, row, (await host.create(CreateWorkstream())).id)
+            for row in ENDPOINTS
+            if not row.stream
+        }
         foreign = await peer.post(
             "/api/workstreams/new", json={}, headers={"origin": "http://evil.example"}
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from oturn.cancelling import being_cancelled
 from oturn.effects import CallModel, DecideCalls, Effect, RunTool
@@ -24,6 +24,7 @@ from oturn.signals import (
     StepFailed,
     StepFinished,
     StepStarted,
+    StopOutcome,
     ToolFinished,
     ToolStarted,
     TurnStarted,
@@ -87,9 +88,7 @@ class TurnDriver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
-    def cancel(
-        self, reason: str = "cancelled", outcome: Literal["cancelled", "failed"] = "cancelled"
-    ) -> None:
+    def cancel(self, reason: str = "cancelled", outcome: StopOutcome = "cancelled") -> None:
         """Stop the turn: what runs is interrupted, and the turn ends with `outcome`. Idempotent."""
         self._stopping.set()
         self._inbox.put_nowait(Cancelled(reason, outcome))

@@ -154,12 +154,20 @@ class ToolFinished:
     detail: object = field(default=None, compare=False)
 
 
+StopOutcome: TypeAlias = Literal[
+    "cancelled",  # somebody stopped it
+    "failed",  # the host gave it up
+    "max_time",  # the host's limit of time was reached
+    "max_tokens",  # the host's limit of tokens was reached
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The turn was stopped: by somebody, or (outcome `failed`) by the host that gave it up."""
+    """The turn was stopped: by somebody, or by the host, as the outcome says."""
 
     reason: str = "cancelled"
-    outcome: Literal["cancelled", "failed"] = "cancelled"
+    outcome: StopOutcome = "cancelled"
 
 
 Signal: TypeAlias = (

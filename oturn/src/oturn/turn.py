@@ -51,6 +51,8 @@ Outcome: TypeAlias = Literal[
     "done",  # the model gave its answer
     "empty",  # the model answered with nothing at all
     "max_steps",  # the limit of model calls was reached
+    "max_time",  # the host's limit of time was reached
+    "max_tokens",  # the host's limit of tokens was reached
     "needs_input",  # a refused call hands back to the person
     "failed",  # the model could not be asked
     "cancelled",  # somebody stopped it

@@ -14,7 +14,13 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from turnstone.core.events import TurnEnded
-from turnstone.core.host import CreateWorkstream, NodeHealth, WhenBusy, WorkstreamInfo
+from turnstone.core.host import (
+    CreateWorkstream,
+    NodeHealth,
+    PolicyView,
+    WhenBusy,
+    WorkstreamInfo,
+)
 
 Role: TypeAlias = Literal["public", "read", "approve", "full"]
 
@@ -28,9 +34,12 @@ def covers(role: Role, needed: Role) -> bool:
 
 
 class NewReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`notice`: what of the permissions asked for does not hold on this node, and why."""
+
     ws_id: str
     name: str
     workstream: WorkstreamInfo
+    notice: str = ""
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +52,16 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Status `busy` is for senders that asked with `busy: reject`; then nothing was taken."""
+    """Status `busy` is for senders that asked with `busy: reject`; then nothing was taken.
+
+    `notice` as in `NewReply`.
+    """
 
     status: Literal["ok", "busy"] = "ok"
     ws_id: str = ""
     correlation_id: str = ""
     duplicate: bool = False
+    notice: str = ""
 
 
 class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +71,7 @@ class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str | None = None
     always: bool = False
     expired: bool = False
+    args_hash: str = ""
 
 
 class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +81,30 @@ class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):
     answered: bool = True
 
 
+class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the `grants` of `/api/policy`. The tool `*` is the workstream's auto-approve."""
+
+    ws_id: str = ""
+    tool: str = ""
+    path: str = ""
+
+
+class RevokeReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`revoked` is false where there was no such permission."""
+
+    status: Literal["ok"] = "ok"
+    revoked: bool = False
+
+
 class WorkstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     ws_id: str = ""
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Without `correlation_id`: whatever turn is in progress."""
+
+    ws_id: str = ""
+    correlation_id: str = ""
 
 
 class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +114,7 @@ class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`cancelled` is false where no turn ran."""
+    """`cancelled` is false where there was nothing to stop."""
 
     status: Literal["ok"] = "ok"
     cancelled: bool = False
@@ -125,7 +161,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One row. Without `reply` the answer is no JSON: a page, or a stream of events."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     role: Role
     summary: str
@@ -240,6 +276,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=OkReply,
     ),
     Endpoint(
+        name="erase",
+        method="DELETE",
+        path="/api/workstreams/{ws_id}",
+        role="full",
+        summary="Erases a workstream with all its records; `force=true` stops its turn first.",
+        reply=OkReply,
+    ),
+    Endpoint(
         name="send",
         method="POST",
         path="/api/send",
@@ -258,12 +302,29 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=ApproveReply,
     ),
     Endpoint(
+        name="policy",
+        method="GET",
+        path="/api/policy",
+        role="read",
+        summary="What decides about the tool calls of a workstream: `ws_id=`.",
+        reply=PolicyView,
+    ),
+    Endpoint(
+        name="revoke",
+        method="POST",
+        path="/api/policy/revoke",
+        role="approve",
+        summary="Takes a permission of a workstream back.",
+        request=RevokeRequest,
+        reply=RevokeReply,
+    ),
+    Endpoint(
         name="cancel",
         method="POST",
         path="/api/cancel",
         role="approve",
-        summary="Stops the turn in progress.",
-        request=WorkstreamRequest,
+        summary="Stops the turn in progress, or that of the message `correlation_id`.",
+        request=CancelRequest,
         reply=CancelReply,
     ),
 )

@@ -10,6 +10,7 @@ import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -25,12 +26,13 @@ from turnstone.core.errors import (
     UnknownRequest,
     WorkstreamBusy,
 )
-from turnstone.core.events import Event, EventId, TurnEnded
+from turnstone.core.events import Event, EventId, Grant, TurnEnded
 from turnstone.core.host import (
     Accepted,
     Answer,
     CreateWorkstream,
     NodeHealth,
+    PolicyView,
     SendMessage,
     WorkstreamInfo,
 )
@@ -92,7 +94,10 @@ class HttpHost:
         if reply.status == "busy":
             raise WorkstreamBusy("A turn is running; the message was not taken.")
         return Accepted(
-            ws_id=reply.ws_id, correlation_id=reply.correlation_id, duplicate=reply.duplicate
+            ws_id=reply.ws_id,
+            correlation_id=reply.correlation_id,
+            duplicate=reply.duplicate,
+            notice=reply.notice,
         )
 
     async def approve(self, answer: Answer) -> None:
@@ -103,13 +108,22 @@ class HttpHost:
             feedback=answer.feedback,
             always=answer.always,
             expired=answer.expired,
+            args_hash=answer.args_hash,
         )
         reply = await self._call("approve", api.ApproveReply, body)
         if not reply.answered:
             raise UnknownRequest(f"No question waits in workstream {answer.ws_id}.")
 
-    async def cancel(self, ws_id: str) -> bool:
-        body = api.WorkstreamRequest(ws_id=ws_id)
+    async def policy(self, ws_id: str) -> PolicyView:
+        return await self._call("policy", PolicyView, query={"ws_id": ws_id}, again=True)
+
+    async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
+        """`Host.revoke`; the node names who did it, after its token, and not `by`."""
+        body = api.RevokeRequest(ws_id=ws_id, tool=grant.tool, path=grant.path)
+        return (await self._call("revoke", api.RevokeReply, body)).revoked
+
+    async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
+        body = api.CancelRequest(ws_id=ws_id, correlation_id=correlation_id)
         return (await self._call("cancel", api.CancelReply, body)).cancelled
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
@@ -118,6 +132,10 @@ class HttpHost:
 
     async def close(self, ws_id: str) -> None:
         await self._call("close", api.OkReply, api.WorkstreamRequest(ws_id=ws_id))
+
+    async def erase(self, ws_id: str, *, force: bool = False) -> None:
+        query = {"force": "true"} if force else None
+        await self._call("erase", api.OkReply, query=query, ws_id=ws_id)
 
     async def list(self) -> list[WorkstreamInfo]:
         return (await self._call("workstreams", api.WorkstreamsReply)).workstreams
@@ -147,21 +165,28 @@ class HttpHost:
         body: msgspec.Struct | None = None,
         *,
         query: dict[str, str] | None = None,
+        ws_id: str = "",
         again: bool = False,
     ) -> ReplyT:
-        """`again`: the node takes the same request twice for one."""
+        """`ws_id` is for paths that name one. `again`: the node takes the same request twice
+        for one."""
         try:
-            response = await self._request(name, body, query)
+            response = await self._request(name, body, query, ws_id)
         except _Interrupted:
             if not again:
                 raise
-            response = await self._request(name, body, query)
+            response = await self._request(name, body, query, ws_id)
         return _decoded(response, reply, self.base_url)
 
     async def _request(
-        self, name: str, body: msgspec.Struct | None, query: dict[str, str] | None = None
+        self,
+        name: str,
+        body: msgspec.Struct | None,
+        query: dict[str, str] | None = None,
+        ws_id: str = "",
     ) -> httpx2.Response:
         endpoint = api.BY_NAME[name]
+        path = endpoint.path.format(ws_id=quote(ws_id, safe=""))
         _check_text(query or {})
         if body is not None:
             _check_text(msgspec.structs.asdict(body))
@@ -169,7 +194,7 @@ class HttpHost:
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             response = await self._client.request(
-                endpoint.method, endpoint.path, content=content, headers=headers, params=query
+                endpoint.method, path, content=content, headers=headers, params=query
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NodeUnavailable(

@@ -122,8 +122,11 @@ class Approver:
 
 
 def _keys(asked: ev.ApprovalAsked) -> str:
-    tools = ", ".join(dict.fromkeys(i.name for i in asked.items if i.needs_approval))
-    return f"y yes · n no · a always {tools} in this workstream · or say what to do instead"
+    """The keys; `a` only where it would permit something, and then exactly what."""
+    asked_for = (item.grant for item in asked.items if item.needs_approval)
+    grants = " and ".join(dict.fromkeys(grant for grant in asked_for if grant))
+    always = f"a always {grants}, in this workstream · " if grants else ""
+    return f"y yes · n no · {always}or say what to do instead"
 
 
 def _settles(event: ev.Event, request_id: str) -> bool:

@@ -23,6 +23,7 @@ from turnstone.core import events as ev
 #: Events that belong to the turn in progress, and to no message that waits behind it.
 _OF_A_TURN = (
     ev.TurnResumed
+    | ev.TurnLeft
     | ev.StepStarted
     | ev.StepFinished
     | ev.StepFailed

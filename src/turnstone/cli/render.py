@@ -38,6 +38,8 @@ _STATUS: dict[ev.ToolStatus, tuple[str, str]] = {
 _ENDINGS: dict[ev.Outcome, tuple[str, str]] = {
     "empty": ("The model gave no answer", "yellow"),
     "max_steps": ("The turn was ended at its limit", "yellow"),
+    "max_time": ("The turn was ended at its limit", "yellow"),
+    "max_tokens": ("The turn was ended at its limit", "yellow"),
     "needs_input": ("The turn waits for you", "yellow"),
     "failed": ("The turn failed", "red"),
     "cancelled": ("The turn was stopped", "yellow"),
@@ -76,6 +78,8 @@ class Screen:
         self._answers = answers
         self._items: dict[str, ev.ToolItem] = {}
         self._card = ""  # the call whose card was printed last
+        self._shown: list[str] = []  # rows of its output, as they came
+        self._row = ""  # the row that is not whole yet
         self._streamed = ""  # of the step in progress; empty again once it was finished
         self._kind: type[ev.Event] | None = None
         self._at_start = True  # of a line
@@ -100,6 +104,8 @@ class Screen:
                 self._items.update({item.call_id: item for item in event.items})
             case ev.ToolStarted():
                 self._started(event)
+            case ev.ToolOutput() if event.call_id == self._card:
+                self._printed(event)
             case ev.ToolFinished():
                 self._finished(event)
             case ev.TurnEnded():
@@ -167,8 +173,19 @@ class Screen:
 
     def _print_card(self, call_id: str, name: str) -> None:
         self._card = call_id
+        self._shown, self._row = [], ""
         item = self._items.get(call_id)
         self.line(f"▸ {item.header if item else name}", "bold cyan")
+
+    def _printed(self, event: ev.ToolOutput) -> None:
+        """The first rows of what a call prints, as soon as each is whole."""
+        room = FOLD_HEAD - len(self._shown)
+        if not room:
+            return
+        *whole, self._row = (self._row + event.text).split("\n")
+        for row in map(plain, whole[:room]):
+            self._put("    ", _cut(row), "dim")
+            self._shown.append(row)
 
     def _finished(self, event: ev.ToolFinished) -> None:
         if self._card != event.call_id:
@@ -176,10 +193,17 @@ class Screen:
         self._card = ""
         said, style = _STATUS[event.status]
         self.line(said, style, indent="  ")
-        for row in _folded(_rows(event.output), FOLD_HEAD, FOLD_TAIL):
+        rows, shown = _rows(event.output), len(self._shown)
+        if rows[:shown] != self._shown:
+            shown = 0  # what it gave is not what it printed
+        for row in _folded(rows, FOLD_HEAD, FOLD_TAIL)[shown:]:
             self._put("    ", _cut(row), "dim")
 
     def _ended(self, event: ev.TurnEnded) -> None:
+        if not event.begun:
+            self.line("A message that waited was taken back.", "dim")
+        if not event.ends_turn:
+            return
         self._streamed, self._kind = "", None
         self._items.clear()
         if event.outcome in _ENDINGS:

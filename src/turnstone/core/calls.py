@@ -7,26 +7,34 @@ is run is one `Prepared`, and an answer holds for its exact hash. Records nothin
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from oturn import signals as s
 from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import events as ev
-from turnstone.core import policy
+from turnstone.core import permissions, policy
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
+from turnstone.core.policy_rules import Parts
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
+
+log = logging.getLogger(__name__)
 
 #: Characters of a call's output that readers are shown while it runs. What the model is given
 #: in the end is cut by the tool itself, and tells what was left out.
 MAX_SHOWN = 256_000
 
-_UNKNOWN = (
+#: What the model reads of a call with the status `unknown`.
+UNKNOWN = (
     "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
     "run partly or fully. Check what has happened before you repeat it."
 )
+_NOT_SHOWN = "\n[it has printed more, which is not shown while it runs]\n"
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
 
 
@@ -72,8 +80,6 @@ class Calls:
     async def run(self, effect: RunTool) -> s.ToolFinished:
         """Run a call that was allowed, if it still is what was allowed."""
         call = effect.call
-        if effect.resumed and self.effect_class(call.name) in ("effect", "agent"):
-            return s.ToolFinished(call.id, "unknown", _UNKNOWN)
         try:
             prepared = self._prepared.get(call.id) or await self._prepare(call)
         except ToolRefused as refused:
@@ -107,10 +113,12 @@ class Calls:
         transcript = self._journal.transcript
         grants = policy.Grants(
             auto_approve=transcript.auto_approve or self._engine.auto_approve,
-            tools=transcript.granted | self._engine.auto_approve_tools,
+            tools=self._engine.auto_approve_tools,
+            always=transcript.granted,
         )
-        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level)
-        self.items[call.id] = _item(call, prepared, ruling)
+        rules = self._engine.rules.placed(self._context.workspace.parts, _resolved)
+        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level, rules)
+        self.items[call.id] = self._item(call, prepared, ruling)
         if ruling.verdict == "ask":
             return None
         return ev.CallDecision(
@@ -132,6 +140,32 @@ class Calls:
         prepared = await tool.prepare(call.parsed or {}, self._context)
         self._prepared[call.id] = prepared
         return prepared
+
+    def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
+        """The question as it is recorded and shown."""
+        items = [self.items[i] for i in asked.call_ids if i in self.items]
+        return ev.ApprovalAsked(
+            request_id=asked.request_id,
+            items=items,
+            args_hash=permissions.question_hash(items),
+            correlation_id=self._cid,
+        )
+
+    def _item(self, call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
+        return ev.ToolItem(
+            call_id=call.id,
+            name=call.name,
+            func_name=call.name,
+            header=prepared.header,
+            preview=prepared.preview,
+            approval_label=call.name,
+            needs_approval=ruling.verdict == "ask",
+            arguments=_plain(call.parsed),
+            args_hash=prepared.hash,
+            rule=ruling.rule,
+            grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
+            grants=list(ruling.always),
+        )
 
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
@@ -197,15 +231,23 @@ class Calls:
 
         def emit(text: str) -> None:
             nonlocal shown
-            text = text[: max(0, MAX_SHOWN - shown)]
+            if shown > MAX_SHOWN or not text:
+                return
             shown += len(text)
-            if text:
-                self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+            if shown > MAX_SHOWN:
+                text = text[: len(text) - (shown - MAX_SHOWN)] + _NOT_SHOWN
+            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
         try:
             result = await self._engine.tools[call.name].run(prepared, self._context, emit)
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
+        except Exception as error:
+            if prepared.effect == "pure":
+                raise
+            # A tool tells its failures. One that breaks may have done its work before.
+            log.exception("workstream %s: the tool %s broke", self._context.ws_id, call.name)
+            result = ToolResult("unknown", f"{UNKNOWN} ({type(error).__name__}: {error})")
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
@@ -220,7 +262,7 @@ class Calls:
             return s.ToolFinished(call.id, "ok", "Done (before the process was restarted).")
         if happened is False and as_decided:
             return await self._run_now(call, prepared)
-        return s.ToolFinished(call.id, "unknown", _UNKNOWN)
+        return s.ToolFinished(call.id, "unknown", UNKNOWN)
 
     def _decided_hash(self, call_id: str) -> str:
         decision = self._journal.transcript.open_turn().decided.get(call_id)
@@ -229,22 +271,11 @@ class Calls:
 
 def _not_run(call_id: str, why: str, *, started: bool = False) -> s.ToolFinished:
     """A call that cannot be run now; one that was started before may have run all the same."""
-    return s.ToolFinished(call_id, "unknown" if started else "error", _UNKNOWN if started else why)
+    return s.ToolFinished(call_id, "unknown" if started else "error", UNKNOWN if started else why)
 
 
-def _item(call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
-    return ev.ToolItem(
-        call_id=call.id,
-        name=call.name,
-        func_name=call.name,
-        header=prepared.header,
-        preview=prepared.preview,
-        approval_label=call.name,
-        needs_approval=ruling.verdict == "ask",
-        arguments=_plain(call.parsed),
-        args_hash=prepared.hash,
-        rule=ruling.rule,
-    )
+def _resolved(path: Parts) -> Parts:
+    return Path(os.path.realpath(Path(*path))).parts
 
 
 def _plain(arguments: Mapping[str, object] | None) -> dict[str, object]:

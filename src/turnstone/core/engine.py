@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from oturn.transport.base import ModelTransport
 from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
+from turnstone.core.limits import Limits
+from turnstone.core.policy_rules import Rules
 from turnstone.core.sandbox import Confinement
 from turnstone.core.tool import Tool
 
@@ -37,9 +39,13 @@ class Engine:
     instructions: str = ""  # added to the system prompt of every workstream
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
+    rules: Rules = field(default_factory=Rules)  # that no permission overrides, or that are one
     max_steps: int = 100  # model calls of one turn
+    limits: Limits = field(default_factory=Limits)  # of one turn, besides its steps
     max_attempts: int = 3  # attempts that a turn gets when its process dies, the first included
-    max_workstreams: int = 10_000
+    max_workstreams: int = 10_000  # awake at the same time
+    idle_timeout: float = 0.0  # seconds after which an idle workstream is put to sleep; 0: never
+    retention: float = 0.0  # seconds after which an idle workstream is erased; 0: never
     tool_timeout: float = 30.0  # seconds
     max_output: int = 60_000  # characters of one tool result that the model is given
     fence: Fence = no_fence

@@ -60,10 +60,24 @@ class UnknownWorkstream(TurnstoneError):
     status = 404
 
 
+class Erased(TurnstoneError):
+    """The message was accepted once, and its workstream erased since; it is not run again."""
+
+    code = "erased"
+    status = 410
+
+
 class UnknownRequest(TurnstoneError):
     """No question of this id is waiting for an answer."""
 
     code = "unknown_request"
+    status = 409
+
+
+class OtherArguments(TurnstoneError):
+    """The answer was given to something else than what the question asks."""
+
+    code = "other_arguments"
     status = 409
 
 

@@ -24,8 +24,17 @@ ToolStatus: TypeAlias = Literal[
     "ok", "error", "invalid", "denied", "expired", "cancelled", "unknown"
 ]
 EffectClass: TypeAlias = Literal["pure", "idempotent", "effect", "agent"]
-Outcome: TypeAlias = Literal["done", "empty", "max_steps", "needs_input", "failed", "cancelled"]
-StopOutcome: TypeAlias = Literal["cancelled", "failed"]
+Outcome: TypeAlias = Literal[
+    "done",
+    "empty",
+    "max_steps",
+    "max_time",
+    "max_tokens",
+    "needs_input",
+    "failed",
+    "cancelled",
+]
+StopOutcome: TypeAlias = Literal["cancelled", "failed", "max_time", "max_tokens"]
 State: TypeAlias = Literal["idle", "thinking", "running", "attention", "error"]
 
 STATES: tuple[State, ...] = ("idle", "thinking", "running", "attention", "error")
@@ -79,6 +88,13 @@ class ToolCallRecord(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class Grant(msgspec.Struct, frozen=True):
+    """What is permitted for a workstream: a tool inside its workspace, or on exactly one path."""
+
+    tool: str
+    path: str = ""  # absolute, resolved; empty: inside the workspace
+
+
 class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
     """One call as a person is shown it. The fields of the 0.2 wire, and what it lacked."""
 
@@ -93,6 +109,8 @@ class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     args_hash: str = ""  # an answer holds for exactly these arguments
     rule: str = ""  # the rule that decided, or that made the question necessary
+    grant: str = ""  # what an answer with `always` permits from then on; empty: nothing
+    grants: list[Grant] = []  # the same, for programs
 
 
 class CallDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +150,7 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
     sender: str = ""  # who sent it: a token's name, `terminal`, `queue`
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
+    steer: bool = False  # it goes to the turn in progress, and before what is queued
 
 
 class TurnResumed(Event, frozen=True, kw_only=True):
@@ -140,10 +159,19 @@ class TurnResumed(Event, frozen=True, kw_only=True):
     attempt: int = 2
 
 
+class TurnLeft(Event, frozen=True, kw_only=True):
+    """The process that carried the turn out stops, as it was told to: no attempt is used up."""
+
+
 class StepStarted(Event, frozen=True, kw_only=True):
-    """A request to the model is about to be made."""
+    """A request to the model is about to be made.
+
+    `steered`: the correlation ids of messages that the model reads with it, behind the results
+    of the step before. From here on they belong to this turn, and end with it.
+    """
 
     step: int = 1
+    steered: list[str] = []
 
 
 class StepFinished(Event, frozen=True, kw_only=True):
@@ -165,14 +193,21 @@ class StepFailed(Event, frozen=True, kw_only=True):
 
 
 class ApprovalAsked(Event, frozen=True, kw_only=True):
-    """A person is asked. The question waits, across restarts, until its id is answered."""
+    """A person is asked. The question waits, across restarts, until its id is answered.
+
+    `args_hash` stands for all that is asked: that of the one call, or one over those of several.
+    """
 
     request_id: str = ""
     items: list[ToolItem] = []
+    args_hash: str = ""
 
 
 class ApprovalAnswered(Event, frozen=True, kw_only=True):
-    """The answer to one question. The first answer counts; there is no second."""
+    """The answer to one question. The first answer counts; there is no second.
+
+    `granted`: what the answer permits from then on, where it said `always`.
+    """
 
     request_id: str = ""
     approved: bool = False
@@ -180,6 +215,7 @@ class ApprovalAnswered(Event, frozen=True, kw_only=True):
     always: bool = False
     expired: bool = False  # nobody answered in time: not the same as a no
     by: str = ""
+    granted: list[Grant] = []
 
 
 class CallsDecided(Event, frozen=True, kw_only=True):
@@ -208,20 +244,39 @@ class ToolFinished(Event, frozen=True, kw_only=True):
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):
-    """The turn was stopped: by somebody, or (outcome `failed`) by a node that gave it up."""
+    """The turn was stopped: by somebody, or (any other outcome) by the node, for the reason."""
 
     reason: str = "cancelled"
     outcome: StopOutcome = "cancelled"
 
 
 class TurnEnded(Event, frozen=True, kw_only=True):
-    """The last event of its turn, in the same order as its content."""
+    """The last event of its turn, in the same order as its content. One for each message.
+
+    A message that was steered into a turn has its own behind the turn's: with the same outcome
+    and answer, no cost, and in `turn` the correlation id of that turn. A message that was
+    taken back while it waited has one with `begun` false: no turn was ever made of it.
+    """
 
     outcome: Outcome = "done"
     reason: str = ""
     text: str = ""  # the answer: the text of the turn's last step
     steps: int = 0
     usage: Usage | None = None  # summed over the turn's steps
+    turn: str = ""
+    begun: bool = True
+
+    @property
+    def ends_turn(self) -> bool:
+        """It ends a turn, and not only the wait for a message that had none of its own."""
+        return self.begun and not self.turn
+
+
+class GrantRevoked(Event, frozen=True, kw_only=True):
+    """A permission of the workstream was taken back. The tool `*` is its auto-approve."""
+
+    grant: Grant = Grant("")
+    by: str = ""
 
 
 class WsRename(Event, frozen=True, kw_only=True):
@@ -310,8 +365,9 @@ class History(Event, frozen=True, kw_only=True):
     """The conversation so far: the snapshot that a reader starts from.
 
     What the step in progress has streamed already follows it as `reasoning` and `content`,
-    and the question that waits as `approval_asked`. All of them carry one id: the place up to
-    which the snapshot is complete.
+    each call that runs as `tool_started` and what it has printed as `tool_output`, and the
+    question that waits as `approval_asked`. All of them carry one id: the place up to which
+    the snapshot is complete.
     """
 
     messages: list[HistoryMessage] = []
@@ -331,6 +387,7 @@ AnyEvent: TypeAlias = (
     WsCreated
     | MessageAccepted
     | TurnResumed
+    | TurnLeft
     | StepStarted
     | StepFinished
     | StepFailed
@@ -341,6 +398,7 @@ AnyEvent: TypeAlias = (
     | ToolFinished
     | CancelRequested
     | TurnEnded
+    | GrantRevoked
     | WsRename
     | WsClosed
     | Content
@@ -361,6 +419,7 @@ JOURNALED: tuple[type[Event], ...] = (
     WsCreated,
     MessageAccepted,
     TurnResumed,
+    TurnLeft,
     StepStarted,
     StepFinished,
     StepFailed,
@@ -371,6 +430,7 @@ JOURNALED: tuple[type[Event], ...] = (
     ToolFinished,
     CancelRequested,
     TurnEnded,
+    GrantRevoked,
     WsRename,
     WsClosed,
 )

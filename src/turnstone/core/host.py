@@ -12,9 +12,9 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Event, EventId, State, TurnEnded
+from turnstone.core.events import Event, EventId, Grant, State, TurnEnded
 
-WhenBusy: TypeAlias = Literal["queue", "reject"]
+WhenBusy: TypeAlias = Literal["queue", "reject", "steer"]
 
 
 class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,10 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """`correlation_id` is the idempotency key: the same one sent twice is accepted once.
 
+    `busy` says what becomes of it while a turn runs. `queue`: its turn comes after those before
+    it. `reject`: it is not taken. `steer`: the model reads it with the next results of the turn
+    in progress, and it ends with that turn; where no such step comes, it is the next turn.
+
     What it permits (`auto_approve`, `auto_approve_tools`) holds for the workstream from then
     on, as on the 0.2 wire.
     """
@@ -44,15 +48,23 @@ class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The message is in the journal. `duplicate`: it was already, and nothing was added."""
+    """The message is in the journal. `duplicate`: it was already, and nothing was added.
+
+    `notice`: what of the permissions that came with it does not hold on this node, and why.
+    """
 
     ws_id: str
     correlation_id: str
     duplicate: bool = False
+    notice: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a question. Without `request_id` it goes to the oldest one that waits."""
+    """An answer to a question. Without `request_id` it goes to the oldest one that waits.
+
+    With `args_hash` it holds for the question of that hash only. `always` permits what the
+    question names as its `grant`, for the workstream, until it is revoked.
+    """
 
     ws_id: str
     approved: bool = False
@@ -61,6 +73,35 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     expired: bool = False  # not an answer of a person: the time for one is over
     by: str = ""
+    args_hash: str = ""
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """A permission of a workstream, and exactly what it covers in words. The tool `*` is its
+    auto-approve."""
+
+    tool: str
+    path: str = ""
+    text: str = ""
+
+
+class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides about the tool calls of a workstream.
+
+    Rules and `auto_approve…` are the node's; `unasked` are tools that run without a question
+    inside the workspace; `grants` are the workstream's own, and may be revoked. `notice` says
+    what of all that does not hold on this machine.
+    """
+
+    ws_id: str
+    allow: list[str] = []
+    ask: list[str] = []
+    deny: list[str] = []
+    unasked: list[str] = []
+    auto_approve: bool = False
+    auto_approve_tools: list[str] = []
+    grants: list[Granted] = []
+    notice: str = ""
 
 
 class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +129,7 @@ class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
     workstreams: dict[str, int]
     node_id: str = ""
     sandbox: str = ""
+    awake: int = 0  # workstreams in memory; the others sleep in the store
 
 
 class Host(Protocol):
@@ -99,15 +141,28 @@ class Host(Protocol):
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message: when this returns, it is kept, and will be carried to an end.
 
-        Raises UnknownWorkstream, EmptyMessage, WorkstreamBusy (only with busy="reject").
+        Raises UnknownWorkstream, EmptyMessage, InvalidRequest (auto_approve_tools),
+        WorkstreamBusy (only with busy="reject").
         """
 
     async def approve(self, answer: Answer) -> None:
         """Answer a question. Raises UnknownWorkstream; UnknownRequest for a request id that
-        does not wait (any more), and for no id where nothing waits."""
+        does not wait (any more), and for no id where nothing waits; OtherArguments where the
+        answer's `args_hash` is not the question's; InvalidRequest for an expired yes."""
 
-    async def cancel(self, ws_id: str) -> bool:
-        """Stop the turn in progress; False if there is none. Raises UnknownWorkstream."""
+    async def policy(self, ws_id: str) -> PolicyView:
+        """What decides about the tool calls of a workstream. Raises UnknownWorkstream."""
+
+    async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
+        """Take a permission of the workstream back; it holds for no call that is judged from
+        then on. False if it has no such permission. Raises UnknownWorkstream."""
+
+    async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
+        """Stop the turn in progress; or the turn of this message, which may be waiting still.
+
+        False if there is nothing to stop: no turn, or a message that has ended, was never
+        accepted, or is read by the model in another's turn. Raises UnknownWorkstream.
+        """
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         """How the turn of a message ended; None while it has not (or there is no such message).
@@ -117,6 +172,15 @@ class Host(Protocol):
 
     async def close(self, ws_id: str) -> None:
         """End a workstream, stopping its turn. Raises UnknownWorkstream."""
+
+    async def erase(self, ws_id: str, *, force: bool = False) -> None:
+        """Delete a workstream, open or closed, with all its records: nothing of it is left in
+        the store. Its readers get `ws_closed` with the reason `erased`; none of its messages
+        is run again.
+
+        Raises UnknownWorkstream; WorkstreamBusy while it works, unless `force`, which stops its
+        turn first; NotOwner if it belongs to another process that lives.
+        """
 
     async def list(self) -> list[WorkstreamInfo]:
         """All open workstreams, in the order of their creation."""

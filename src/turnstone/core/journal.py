@@ -22,8 +22,9 @@ from turnstone.core.transcript import Transcript
 class Journal:
     """A workstream's log, as its owner holds it. Use on one event loop only.
 
-    `context_window` is the model's, in tokens (0: unknown). `on_record` is called with each
-    record after everything else has been done with it.
+    `context_window` is the model's, in tokens (0: unknown). `place` is the last id that was
+    given out in this process, if the log was held before: ids go on from there. `on_record`
+    is called with each record after everything else has been done with it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Journal:
         clock: Clock,
         *,
         context_window: int = 0,
+        place: EventId | None = None,
         on_record: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.ws_id = row.ws_id
@@ -41,7 +43,7 @@ class Journal:
         self.transcript = Transcript()
         for record in records:
             self.transcript.apply(record)
-        self.live = LiveLog(EventId(row.last_seq), self._stamped)
+        self.live = LiveLog(max(EventId(row.last_seq), place or EventId(0)), self._stamped)
         self._store = store
         self._epoch = row.epoch
         self._clock = clock
@@ -56,7 +58,13 @@ class Journal:
         A caller that is cancelled does not take the write with it: what has reached the disk
         must reach the fold and the readers too.
         """
-        write = asyncio.create_task(self._append([self._timed(e) for e in events]))
+        return await self.append_from(lambda: events)
+
+    async def append_from(self, make: Callable[[], Sequence[Event]]) -> Appended:
+        """The same, for records that depend on those before them: they are made when every
+        write before is done. Where none are made, nothing is written.
+        """
+        write = asyncio.create_task(self._append(make))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         return await asyncio.shield(write)
@@ -78,12 +86,20 @@ class Journal:
             queued=len(self.transcript.waiting),
         )
 
+    @property
+    def writing(self) -> bool:
+        """A write is under way, whether or not whoever asked for it still waits."""
+        return bool(self._writes)
+
     async def settle(self) -> None:
         """Wait for the writes that are under way."""
         await asyncio.gather(*self._writes, return_exceptions=True)
 
-    async def _append(self, events: list[Event]) -> Appended:
+    async def _append(self, make: Callable[[], Sequence[Event]]) -> Appended:
         async with self._writing:
+            events = [self._timed(event) for event in make()]
+            if not events:
+                return Appended([])
             summary = self.transcript.summary
             for event in events:
                 summary = summary.after(event)

@@ -26,6 +26,7 @@ from turnstone.core.events import (
     StepFinished,
     StepStarted,
     StreamReset,
+    ToolFinished,
     ToolOutput,
     TurnEnded,
 )
@@ -40,7 +41,7 @@ MAX_TEXT = 8_000_000
 GATHER = 0.025
 
 #: Events after which the text streamed so far is no longer in progress.
-_ENDS_STREAM = (StepStarted, StepFinished, StepFailed, StreamReset, TurnEnded)
+_ENDS_STREAM = (StepStarted, StepFinished, StepFailed, StreamReset)
 
 
 AnyPiece: TypeAlias = Content | Reasoning | ToolOutput
@@ -75,6 +76,7 @@ class LiveLog:
         self._pending: list[AnyPiece] = []
         self._flusher: asyncio.TimerHandle | None = None
         self._streamed: list[Content | Reasoning] = []
+        self._printed: dict[str, list[ToolOutput]] = {}  # by the calls that run
         self._text = 0  # characters in the ring
 
     def record(self, event: Event) -> None:
@@ -108,6 +110,11 @@ class LiveLog:
         self.flush()
         return list(_joined(self._streamed))
 
+    def printed(self, call_id: str) -> list[Event]:
+        """What a call that runs has printed already, as one event; none if it has not."""
+        self.flush()
+        return list(_joined(self._printed.get(call_id, [])))
+
     def covers(self, after: EventId) -> bool:
         """Whether a reader that has seen `after` can go on from here without a snapshot."""
         return self._floor <= after <= self.last
@@ -131,10 +138,18 @@ class LiveLog:
         self._add(self._stamp(event, next_id), next_id)
 
     def _add(self, event: Event, event_id: EventId) -> None:
-        if isinstance(event, Content | Reasoning):
-            self._streamed.append(event)
-        elif isinstance(event, _ENDS_STREAM):
-            self._streamed.clear()
+        match event:
+            case Content() | Reasoning():
+                self._streamed.append(event)
+            case ToolOutput():
+                self._printed.setdefault(event.call_id, []).append(event)
+            case ToolFinished():
+                self._printed.pop(event.call_id, None)
+            case TurnEnded() if event.ends_turn:
+                self._streamed.clear()
+                self._printed.clear()
+            case _ if isinstance(event, _ENDS_STREAM):
+                self._streamed.clear()
         self._ring.append(event)
         self._text += _size(event)
         self.last = event_id

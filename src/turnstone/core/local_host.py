@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -10,21 +12,31 @@ import msgspec
 from turnstone import __version__
 from turnstone.core import events as ev
 from turnstone.core.engine import Engine
+from turnstone.core.errors import TurnstoneError
 from turnstone.core.host import (
     Accepted,
     Answer,
     CreateWorkstream,
     NodeHealth,
+    PolicyView,
     SendMessage,
     WorkstreamInfo,
 )
 from turnstone.core.livelog import Lagged, LiveLog
+from turnstone.core.manager import WorkstreamManager
 from turnstone.core.node import NodeLock
 from turnstone.core.store import Store
-from turnstone.core.workstream import WorkstreamManager
 
 #: Records that every reader of the node's global stream is told of, besides states.
 _GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsClosed)
+
+#: Seconds between two sweeps: the longest, and as a share of the idle timeout.
+_SWEEP, _SWEEP_SHARE = 300.0, 0.25
+
+#: How a workstream stands that nothing has been told of yet.
+_RESTING = ("idle", "")
+
+log = logging.getLogger(__name__)
 
 
 class LocalHost:
@@ -36,9 +48,10 @@ class LocalHost:
         self._store = store
         self._lock = lock
         self._started = engine.clock.monotonic()
-        self._states: dict[str, tuple[str, str]] = {}
+        self._states: dict[str, tuple[str, str]] = {}  # of those that are not resting
         self._global = LiveLog(ev.EventId(self._milliseconds()), self._stamped)
-        self._manager = WorkstreamManager(store, engine, lock.node_id, self._changed)
+        self._manager = WorkstreamManager(store, engine, lock.node_id, self._changed, lock.lives)
+        self._sweeper: asyncio.Task[None] | None = None
         self._left = False
 
     @classmethod
@@ -51,31 +64,54 @@ class LocalHost:
         if lock.former:
             await host._manager.adopt(lock.former)
         await host._manager.recover(await host._gone() if lock.serves else ())
+        host._sweeper = asyncio.create_task(host._keep_sweeping(), name="sweeper")
         return host
 
     async def left_behind(self) -> int:
         """How many turns of processes that are gone wait for a server to take them up."""
         gone = await self._gone()
-        return sum(row.open_turns for row in await self._store.rows() if row.owner in gone)
+        return sum(row.open_turns for row in await self._store.working() if row.owner in gone)
+
+    async def sweep(self) -> None:
+        """Put to sleep what is idle for long, and erase what is older than it is kept.
+
+        The node does this by itself, now and then. Raises StoreError.
+        """
+        self._manager.put_idle_to_sleep()
+        await self._manager.erase_older()
+        await self._manager.scrub()
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         return await self._manager.create(request)
 
     async def send(self, request: SendMessage) -> Accepted:
-        return await (await self._manager.get(request.ws_id)).send(request)
+        async with self._manager.use(request.ws_id) as workstream:
+            return await workstream.send(request)
 
     async def approve(self, answer: Answer) -> None:
-        await (await self._manager.get(answer.ws_id)).answer(answer)
+        async with self._manager.use(answer.ws_id) as workstream:
+            await workstream.answer(answer)
 
-    async def cancel(self, ws_id: str) -> bool:
-        return (await self._manager.get(ws_id)).cancel()
+    async def policy(self, ws_id: str) -> PolicyView:
+        async with self._manager.use(ws_id) as workstream:
+            return workstream.policy()
+
+    async def revoke(self, ws_id: str, grant: ev.Grant, by: str = "") -> bool:
+        async with self._manager.use(ws_id) as workstream:
+            return await workstream.revoke(grant, by)
+
+    async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
+        async with self._manager.use(ws_id) as workstream:
+            return await workstream.cancel(correlation_id)
 
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
-        await self._manager.get(ws_id)
-        return await self._store.ending(ws_id, correlation_id)
+        return await self._manager.ending(ws_id, correlation_id)
 
     async def close(self, ws_id: str) -> None:
         await self._manager.close(ws_id)
+
+    async def erase(self, ws_id: str, *, force: bool = False) -> None:
+        await self._manager.erase(ws_id, force=force)
 
     async def list(self) -> list[WorkstreamInfo]:
         return await self._manager.list()
@@ -91,12 +127,13 @@ class LocalHost:
             workstreams=counts,
             node_id=self.node_id,
             sandbox=self.engine.confinement.summary,
+            awake=self._manager.awake,
         )
 
     async def follow(self, ws_id: str, after: ev.EventId | None = None) -> AsyncIterator[ev.Event]:
-        workstream = await self._manager.get(ws_id)
-        async for event in workstream.follow(after):
-            yield event
+        async with self._manager.use(ws_id) as workstream:  # a reader keeps it awake
+            async for event in workstream.follow(after):
+                yield event
 
     async def follow_all(self, after: ev.EventId | None = None) -> AsyncIterator[ev.Event]:
         while True:
@@ -116,6 +153,9 @@ class LocalHost:
         if self._left:
             return
         self._left = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._manager.leave()
         await self.engine.model.aclose()
         await self._store.aclose()
@@ -123,9 +163,18 @@ class LocalHost:
 
     async def _gone(self) -> set[str]:
         """Nodes that own open turns in this store, and whose processes have ended."""
-        owners = {row.owner for row in await self._store.rows() if row.open_turns}
+        owners = {row.owner for row in await self._store.working()}
         owners.discard(self.node_id)
-        return {owner for owner in owners if not self._lock.lives(owner)}
+        return {owner for owner in owners if not await self._lock.lives(owner)}
+
+    async def _keep_sweeping(self) -> None:
+        share = self.engine.idle_timeout * _SWEEP_SHARE
+        while True:
+            try:
+                await self.sweep()
+            except TurnstoneError as error:
+                log.error("idle workstreams were not swept: %s", error)
+            await asyncio.sleep(min(_SWEEP, share or _SWEEP))
 
     def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
         """A record was written: tell the global stream what it needs to know of it."""
@@ -134,8 +183,12 @@ class LocalHost:
         if isinstance(event, ev.WsClosed):
             self._states.pop(info.id, None)
             return
-        if self._states.get(info.id) != (info.state, info.activity):
-            self._states[info.id] = (info.state, info.activity)
+        state = (info.state, info.activity)
+        if isinstance(event, ev.WsCreated) or self._states.get(info.id, _RESTING) != state:
+            if state == _RESTING:
+                self._states.pop(info.id, None)
+            else:
+                self._states[info.id] = state
             self._tell(
                 ev.WsState(
                     ws_id=info.id,

@@ -10,14 +10,18 @@ import fcntl
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from turnstone.core.errors import StoreError
 
 #: The file that keeps a server's id, and (with `.lock`) its lock.
 _SERVER = "server"
+
+#: How often it is tried to take a lock that is held, and at which distance in seconds.
+_LOOKS, _LOOK = 20, 0.02
 
 
 class NodeLock:
@@ -27,11 +31,15 @@ class NodeLock:
         self.node_id = node_id
         self.serves = serves  # the server of its store, and not just a process on it
         self.former = ""  # the id that this server had before, if it was given another
+        # For a store that other machines use too: whether a process on any of them lives.
+        self.elsewhere: Callable[[str], Awaitable[bool]] | None = None
         self._store = store
         self._descriptor = descriptor
 
-    def lives(self, node_id: str) -> bool:
+    async def lives(self, node_id: str) -> bool:
         """Whether another process on the same store lives. Raises StoreError."""
+        if self.elsewhere is not None and await self.elsewhere(node_id):
+            return True
         return lives(self._store, node_id)
 
     def release(self) -> None:
@@ -88,7 +96,7 @@ def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
     path = folder / f"{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
     except BlockingIOError:
@@ -103,6 +111,18 @@ def _lock(folder: Path, name: str, node_id: str, store: Path) -> NodeLock:
         os.close(descriptor)
         raise
     return NodeLock(node_id, store, descriptor, serves=name == _SERVER)
+
+
+def _flock(descriptor: int) -> None:
+    """Raises BlockingIOError where another process holds it, and not just for a moment more:
+    one that was killed while it started a command does so through the child that has not yet
+    become that command.
+    """
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_LOOK)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _folder(store: Path) -> Path:

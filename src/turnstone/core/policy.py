@@ -1,8 +1,8 @@
 """What may run unasked, what must be asked, what may not run. Pure: rules in, verdict out.
 
 The only place where that is decided, for every caller: terminal, HTTP, queue, sub-agents.
-Whatever no rule covers is asked. No rule of this version refuses: `deny` is there for the
-rules that people will write, and wins over every permission.
+Whatever nothing permits is asked. A deny rule wins over everything, an ask rule over every
+permission; after them the order of rules and permissions means nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from turnstone.core.events import Grant
+from turnstone.core.policy_rules import Rules
 from turnstone.core.sandbox import Level
-from turnstone.core.tool import Prepared, ToolSpec
+from turnstone.core.tool import PathUse, Prepared, ToolSpec
 
 Judgement: TypeAlias = Literal["allow", "ask", "deny"]
+
+NO_RULES = Rules()
+
+_AUTO_UNCONFINED = "auto-approve holds only where commands are confined"
+_COMMAND_UNCONFINED = "commands cannot be confined on this machine, so each one is asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,14 @@ class Grants:
     """What the person or sender of a workstream has permitted beforehand."""
 
     auto_approve: bool = False  # everything, as far as the one rule for it reaches
-    tools: Set[str] = frozenset()  # these tools
+    tools: Set[str] = frozenset()  # these tools, for the node
+    always: Set[Grant] = frozenset()  # for the workstream
+
+    def permits(self, tool: str, use: PathUse | None) -> bool:
+        """Whether the tool was permitted: in the workspace, or on exactly this path."""
+        if use is not None and not use.inside:
+            return Grant(tool, str(use.path)) in self.always
+        return tool in self.tools or Grant(tool) in self.always
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +44,96 @@ class Ruling:
     verdict: Judgement
     rule: str  # the rule that said so, in words
     reason: str = ""  # for the model, when refused
+    always: tuple[Grant, ...] = ()  # what would make this call run unasked: nothing, or all of it
 
 
-def decide(prepared: Prepared, spec: ToolSpec, grants: Grants, level: Level) -> Ruling:
-    """Judge one prepared call.
+def decide(
+    prepared: Prepared, spec: ToolSpec, grants: Grants, level: Level, rules: Rules = NO_RULES
+) -> Ruling:
+    """Judge one prepared call. `rules` are those of the node, placed in its workspace.
 
     `auto_approve` is honoured where commands are confined (level L2 or better); elsewhere the
     call is asked, as if it had not been given.
     """
-    outside = next((p.path for p in prepared.paths if not p.inside), None)
-    if outside is not None:
-        return Ruling("ask", f"{outside} is outside the workspace, or holds secrets")
-    if spec.auto_approve:
-        return Ruling("allow", f"{spec.name} runs unasked inside the workspace")
+    for rule in rules.deny:
+        if rule.touches(prepared):
+            return Ruling("deny", f"deny {rule.text}", _forbidden(rule.text))
+    for rule in rules.ask:
+        if rule.touches(prepared):
+            return Ruling("ask", f"ask {rule.text}, a rule that no permission overrides")
+    for rule in rules.deny + rules.ask:
+        if prepared.commands and rule.path is not None and rule.names(prepared.tool):
+            return Ruling("ask", f"a command may use what the rule {rule.text} is about")
     if prepared.commands and level < Level.L2:
-        return Ruling("ask", "commands cannot be confined on this machine, so each one is asked")
-    if spec.name in grants.tools:
-        return Ruling("allow", f"{spec.name} was permitted for this workstream")
-    if grants.auto_approve and level >= Level.L2:
-        return Ruling("allow", f"auto-approve, with commands confined at {level.name}")
-    if grants.auto_approve:
-        return Ruling("ask", "auto-approve holds only where commands are confined")
-    return Ruling("ask", f"{spec.name} is asked by default")
+        return Ruling("ask", _COMMAND_UNCONFINED)
+    return _permitted(prepared, spec, grants, level, rules)
+
+
+def _permitted(
+    prepared: Prepared, spec: ToolSpec, grants: Grants, level: Level, rules: Rules
+) -> Ruling:
+    """What nothing forbids runs if each path it uses is permitted, or else the call itself."""
+    by: list[str] = []
+    missing: list[PathUse | None] = []
+    for use in prepared.paths or (None,):
+        rule = _allowing(use, spec, grants, level, rules)
+        if rule:
+            by.append(rule)
+        else:
+            missing.append(use)
+    if not missing:
+        return Ruling("allow", by[0])
+    always = tuple(dict.fromkeys(_grant(spec.name, use) for use in missing))
+    outside = next((use.path for use in missing if use is not None and not use.inside), None)
+    if outside is not None:
+        why = f"{outside} is outside the workspace, or holds secrets"
+    elif grants.auto_approve:
+        why = _AUTO_UNCONFINED
+    else:
+        why = f"{spec.name} is asked by default"
+    return Ruling("ask", why, always=always)
+
+
+def _allowing(
+    use: PathUse | None, spec: ToolSpec, grants: Grants, level: Level, rules: Rules
+) -> str:
+    """Why the tool may use this path (None: why it may run) unasked; empty if it may not."""
+    for rule in rules.allow:
+        if rule.covers(spec.name, use):
+            return f"allow {rule.text}"
+    inside = use is None or use.inside
+    if inside and spec.auto_approve:
+        return f"{spec.name} runs unasked inside the workspace"
+    if grants.permits(spec.name, use):
+        return f"{spec.name} was permitted for this workstream"
+    if inside and grants.auto_approve and level >= Level.L2:
+        return f"auto-approve, with commands confined at {level.name}"
+    return ""
+
+
+def _grant(tool: str, use: PathUse | None) -> Grant:
+    return Grant(tool) if use is None or use.inside else Grant(tool, str(use.path))
+
+
+def _forbidden(rule: str) -> str:
+    return (
+        f"Not run: a rule of this node forbids it ({rule}), whoever asks. Nobody was asked, and"
+        " asking for it again gives the same answer."
+    )
+
+
+def unhonoured(auto_approve: bool, tools: Set[str], level: Level) -> str:
+    """What of a permission given beforehand does not hold here, for whoever gave it; or empty."""
+    if level >= Level.L2:
+        return ""
+    if auto_approve:
+        return (
+            "Auto-approve is not honoured here, since commands cannot be confined on this machine:"
+            " what it would have let run is asked."
+        )
+    if "bash" in tools:
+        return (
+            "The permission for bash is not honoured here, since commands cannot be confined on"
+            " this machine: each command is asked."
+        )
+    return ""

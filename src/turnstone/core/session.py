@@ -6,6 +6,11 @@ decides is elsewhere: how a turn goes on in `oturn.turn`, what may run in `core.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection, Sequence
+
+import msgspec
+
 from oturn import signals as s
 from oturn.agent_stream_state import MessageAssembler
 from oturn.driver import Report, TurnDriver
@@ -13,11 +18,12 @@ from oturn.effects import CallModel, DecideCalls, RunTool
 from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
 from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
-from turnstone.core.calls import Calls
+from turnstone.core.calls import UNKNOWN, Calls
 from turnstone.core.engine import Engine
 from turnstone.core.journal import Journal
 from turnstone.core.prompts import system_prompt
 from turnstone.core.tool import ToolContext
+from turnstone.core.transcript import OpenTurn
 from turnstone.core.turns import state_after, usage_of
 
 
@@ -31,6 +37,9 @@ class Session:
         self._driver: TurnDriver | None = None
         self._cid = ""
         self._calls = Calls(journal, engine, context, "")
+        self._alarm: asyncio.TimerHandle | None = None  # at the end of the turn's time
+        self._here: set[str] = set()  # the calls that the last drive started
+        self._carried = ""  # the message whose turn this process has worked on last
 
     async def run_turn(self, message: ev.MessageAccepted) -> None:
         """Carry this message to its end, from wherever its record stands.
@@ -38,16 +47,27 @@ class Session:
         Raises StoreError and NotOwner: then nothing more was done than is recorded.
         """
         self._start(message)
+        self._here.clear()
         turn = self._journal.transcript.turn
         if turn is None:
             return await self._drive(None)
         state = state_after(turn.records, self._engine.max_steps)
-        # A process that ended while a person was asked did not end because of the turn.
-        attempt = turn.attempts if state.request_id else turn.attempts + 1
+        # A process that was told to stop, or ended while a person was asked, did not end
+        # because of the turn.
+        spared = turn.left or state.request_id
+        attempt = turn.attempts if spared else turn.attempts + 1
         if attempt > self._engine.max_attempts:
             reason = f"given up: its process ended {turn.attempts} times while it ran"
             return await self.give_up(message, reason)
-        await self._drive(state, resumed=ev.TurnResumed(attempt=attempt, correlation_id=self._cid))
+        stop = self._engine.limits.passed(turn.time, turn.usage)
+        if stop is not None:
+            return await self.give_up(message, *stop)
+        # What may have had effects is settled with the first record: no cancel comes between.
+        first = [
+            ev.TurnResumed(attempt=attempt, correlation_id=self._cid),
+            *self._unknown(turn, ("effect", "agent")),
+        ]
+        await self._drive(state_after([*turn.records, *first], self._engine.max_steps), first=first)
 
     async def give_up(
         self, message: ev.MessageAccepted, reason: str, outcome: ev.StopOutcome = "failed"
@@ -56,8 +76,14 @@ class Session:
         self._start(message)
         turn = self._journal.transcript.turn
         records = turn.records if turn is not None else []
-        state = state_after(records, self._engine.max_steps)
-        await self._drive(state, stop=(reason, outcome))
+        first = self._unknown(turn, ("idempotent", "effect", "agent")) if turn is not None else []
+        state = state_after([*records, *first], self._engine.max_steps)
+        await self._drive(state, stop=(reason, outcome), first=first)
+
+    @property
+    def correlation_id(self) -> str:
+        """The message whose turn is being carried out, or was last."""
+        return self._cid
 
     @property
     def running(self) -> bool:
@@ -70,6 +96,15 @@ class Session:
             return False
         self._driver.cancel(reason)
         return True
+
+    async def leave(self) -> None:
+        """Record that the turn, which is stopped, was left because the process was told to.
+
+        Not of a turn that was found and not yet begun with: the process before it died.
+        """
+        turn = self._journal.transcript.turn
+        if turn is not None and turn.message.correlation_id == self._carried:
+            await self._journal.append(ev.TurnLeft(correlation_id=self._carried))
 
     def answered(self, answer: ev.ApprovalAnswered) -> None:
         """An answer is in the journal: whoever waits for it may go on."""
@@ -84,18 +119,53 @@ class Session:
         state: TurnState | None,
         *,
         stop: tuple[str, ev.StopOutcome] | None = None,
-        resumed: ev.TurnResumed | None = None,
+        first: Sequence[ev.Event] = (),
     ) -> None:
+        """`state` is that of the turn with the records `first`, which are kept before all."""
         driver = TurnDriver(self, max_steps=self._engine.max_steps, state=state)
         if stop is not None:
             driver.cancel(*stop)
         self._driver = driver
         try:
-            if resumed is not None:
-                await self._journal.append(resumed)
+            if first:
+                await self._journal.append(*first)
+            self._carried = self._cid
+            self._watch()
             await driver.run()
         finally:
             self._driver = None
+            self._watch()
+
+    def _unknown(self, turn: OpenTurn, classes: Collection[ev.EffectClass]) -> list[ev.Event]:
+        """The results of calls of these classes that a process started which is gone."""
+        return [
+            ev.ToolFinished(
+                call_id=call_id,
+                name=started.name,
+                status="unknown",
+                output=UNKNOWN,
+                correlation_id=self._cid,
+            )
+            for call_id, started in turn.running.items()
+            if call_id not in self._here and self._calls.effect_class(started.name) in classes
+        ]
+
+    def _watch(self) -> None:
+        """Stop the turn that has passed a limit; see to it that one is stopped in time."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        turn, driver = self._journal.transcript.turn, self._driver
+        if turn is None or driver is None:
+            return
+        limits = self._engine.limits
+        stop = limits.passed(turn.time, turn.usage)
+        left = limits.left(turn.time)
+        if stop is not None:
+            driver.cancel(*stop)
+        elif left is not None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(left, driver.cancel, *limits.out_of_time)
 
     # The effect handler: what the driver asks for.
 
@@ -107,9 +177,10 @@ class Session:
             # reader, late or early, it was not said.
             step = self._journal.transcript.open_turn().steps
             self._journal.publish(ev.StreamReset(step=step), self._cid)
-        event = self._event_of(signal)
-        if event is not None:
-            await self._journal.append(event)
+        if isinstance(signal, s.ToolStarted):
+            self._here.add(signal.call_id)
+        await self._journal.append_from(lambda: self._events_of(signal))
+        self._watch()
 
     async def call_model(self, effect: CallModel) -> s.StepFinished | s.StepFailed:
         if effect.resumed:
@@ -150,11 +221,17 @@ class Session:
 
     # Recording: each signal with what people and later processes need beside it.
 
+    def _events_of(self, signal: s.Signal) -> list[ev.Event]:
+        event = self._event_of(signal)
+        return [] if event is None else [event]
+
     def _event_of(self, signal: s.Signal) -> ev.Event | None:
         cid = self._cid
         match signal:
             case s.StepStarted():
-                return ev.StepStarted(step=signal.step, correlation_id=cid)
+                return ev.StepStarted(
+                    step=signal.step, steered=self._steered(signal), correlation_id=cid
+                )
             case s.StepFinished():
                 return _step_finished(
                     signal.message, self._journal.transcript.open_turn().steps, cid
@@ -162,10 +239,7 @@ class Session:
             case s.StepFailed():
                 return ev.StepFailed(error=signal.error, correlation_id=cid)
             case s.ApprovalAsked():
-                items = [self._calls.items[i] for i in signal.call_ids if i in self._calls.items]
-                return ev.ApprovalAsked(
-                    request_id=signal.request_id, items=items, correlation_id=cid
-                )
+                return self._calls.question(signal)
             case s.CallsDecided():
                 decisions = [self._decision_of(d) for d in signal.decisions]
                 return ev.CallsDecided(decisions=decisions, correlation_id=cid)
@@ -185,6 +259,12 @@ class Session:
                     reason=signal.reason, outcome=signal.outcome, correlation_id=cid
                 )
         return None
+
+    def _steered(self, step: s.StepStarted) -> list[str]:
+        """What came for the turn in progress: it is read behind the results of a step."""
+        if step.step == 1:
+            return []
+        return [m.correlation_id for m in self._journal.transcript.waiting if m.steer]
 
     def _decision_of(self, decision: s.Decision) -> ev.CallDecision:
         ruling = self._calls.rulings.get(decision.call_id)
@@ -213,15 +293,14 @@ class Session:
             self._journal.publish(ev.Error(message=ending.reason, code="turn_failed"), self._cid)
         elif self._journal.transcript.last_usage is not None:
             self._journal.publish(self._status(), self._cid)
+        told = ev.TurnEnded(outcome=ending.outcome, reason=ending.reason, text=turn.text)
+        change = msgspec.structs.replace
         await self._journal.append(
-            ev.TurnEnded(
-                outcome=ending.outcome,
-                reason=ending.reason,
-                text=turn.text,
-                steps=turn.steps,
-                usage=turn.usage,
-                correlation_id=self._cid,
-            )
+            change(told, steps=turn.steps, usage=turn.usage, correlation_id=self._cid),
+            *(
+                change(told, turn=self._cid, correlation_id=message.correlation_id)
+                for message in turn.steered
+            ),
         )
 
     def _status(self) -> ev.Status:

@@ -59,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
                 return change(base, state="running", activity=doing)
             case ToolFinished() if event.status in ("ok", "error", "unknown"):
                 return change(base, tool_calls=base.tool_calls + 1)
-            case TurnEnded():
+            case TurnEnded() if event.ends_turn:
                 state: State = "error" if event.outcome == "failed" else "idle"
                 return change(base, state=state, activity="")
         return base

@@ -37,7 +37,9 @@ class PathUse:
 
     path: Path
     access: Access
-    inside: bool  # within the workspace
+    inside: bool  # within the workspace, and not sensitive
+    sensitive: bool = False  # may hold secrets, or something starts by itself from it
+    tree: bool = False  # with everything in it
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):

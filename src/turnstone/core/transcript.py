@@ -20,6 +20,8 @@ from turnstone.core.events import (
     CallsDecided,
     CancelRequested,
     Event,
+    Grant,
+    GrantRevoked,
     HistoryMessage,
     MessageAccepted,
     StepFailed,
@@ -29,12 +31,17 @@ from turnstone.core.events import (
     ToolFinished,
     ToolStarted,
     TurnEnded,
+    TurnLeft,
     TurnResumed,
     Usage,
     WsClosed,
     WsCreated,
 )
+from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
+
+#: How a workstream's auto-approve is named where permissions are listed and taken back.
+EVERY_TOOL = Grant("*")
 
 
 class OpenTurn:
@@ -43,11 +50,15 @@ class OpenTurn:
     def __init__(self, message: MessageAccepted) -> None:
         self.message = message
         self.records: list[Event] = []
+        self.steered: list[MessageAccepted] = []  # that came while it ran, and were taken in
+        self.time = WorkTime()
         self.attempts = 1
+        self.left = False  # by a process that stopped as it was told to
         self.steps = 0
         self.text = ""  # of the last step
         self.usage: Usage | None = None  # summed over the steps
         self.calls: dict[str, ToolCallRecord] = {}  # of the last step, in source order
+        self.running: dict[str, ToolStarted] = {}  # the calls that have no result yet
         self.results: dict[str, ToolFinished] = {}
         self.feedback: list[str] = []  # said with an approval, for the model to read after
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
@@ -62,12 +73,12 @@ class Transcript:
         self.summary = Summary()
         self.closed = False
         self.auto_approve = False
-        self.granted: set[str] = set()  # tools that a person said always to
-        self.waiting: list[MessageAccepted] = []  # accepted, their turns not begun
+        self.granted: set[Grant] = set()  # beforehand, and by answers that said always
+        self.waiting: list[MessageAccepted] = []  # accepted, no turn has them: the next one first
         self.accepted: set[str] = set()  # the correlation ids of all there were
         self.turn: OpenTurn | None = None
         self.question: ApprovalAsked | None = None
-        self.ending: TurnEnded | None = None  # of the last turn
+        self.endings: list[TurnEnded] = []  # of the last turn, and of what was steered into it
         self.answers: dict[str, ApprovalAnswered] = {}
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
@@ -80,12 +91,14 @@ class Transcript:
             case WsCreated():
                 self.created = event
                 self.auto_approve = event.auto_approve
-                self.granted.update(event.auto_approve_tools)
+                self.granted.update(map(Grant, event.auto_approve_tools))
             case MessageAccepted():
-                self.waiting.append(event)
+                self._line_up(event)
                 self.accepted.add(event.correlation_id)
                 self.auto_approve |= event.auto_approve
-                self.granted.update(event.auto_approve_tools)
+                self.granted.update(map(Grant, event.auto_approve_tools))
+            case GrantRevoked():
+                self._revoked(event.grant)
             case WsClosed():
                 self.closed = True
             case ApprovalAnswered():
@@ -108,6 +121,10 @@ class Transcript:
             self._say("user", message.message)
         return self.turn
 
+    def permits(self, grant: Grant) -> bool:
+        """Whether the workstream has this permission, which may then be revoked."""
+        return self.auto_approve if grant == EVERY_TOOL else grant in self.granted
+
     def open_turn(self) -> OpenTurn:
         """The turn in progress, where there must be one. Raises LookupError where there is not."""
         if self.turn is None:
@@ -128,18 +145,33 @@ class Transcript:
         for place, message in enumerate(self.waiting):
             if message.correlation_id == correlation_id:
                 return self.waiting.pop(place)
-        raise LookupError(f"a turn for message {correlation_id}, which was never accepted")
+        raise LookupError(f"a turn for message {correlation_id}, which does not wait for one")
+
+    def _line_up(self, message: MessageAccepted) -> None:
+        """One that steers goes before what is queued; not before its like, nor before the
+        message whose turn is just about to begin."""
+        place = len(self.waiting)
+        if message.steer:
+            first = 0 if self.turn is not None else 1
+            queued = (n for n, m in enumerate(self.waiting) if n >= first and not m.steer)
+            place = next(queued, place)
+        self.waiting.insert(place, message)
 
     def _in_turn(self, event: Event) -> None:
         if not isinstance(event, _OF_A_TURN):
             return
         turn = self.begin(event.correlation_id)
         turn.records.append(event)
+        turn.time = turn.time.after(event)
         match event:
             case TurnResumed():
                 turn.attempts = event.attempt
+                turn.left = False
+            case TurnLeft():
+                turn.left = True
             case StepStarted():
                 self._give_feedback(turn)
+                self._steer(turn, event.steered)
                 turn.steps = event.step
             case StepFinished():
                 self._step_finished(turn, event)
@@ -151,12 +183,15 @@ class Transcript:
                 turn.decided.update({d.call_id: d for d in event.decisions})
             case CancelRequested():
                 self.question = None
+            case ToolStarted():
+                turn.running[event.call_id] = event
             case ToolFinished():
                 self._tool_finished(turn, event)
 
     def _step_finished(self, turn: OpenTurn, event: StepFinished) -> None:
         turn.text = event.text
         turn.calls = {call.id: call for call in event.tool_calls}
+        turn.running = {}
         turn.results = {}
         turn.decided = {}
         if event.usage is not None:
@@ -167,6 +202,7 @@ class Transcript:
 
     def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
         """Results enter the conversation together, in the order in which the model called."""
+        turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
         if turn.results.keys() >= turn.calls.keys():
             for call_id in turn.calls:
@@ -189,21 +225,37 @@ class Transcript:
         if question is None or question.request_id != event.request_id:
             return
         self.question = None
-        if event.approved and event.always:
-            self.granted.update(item.name for item in question.items if item.needs_approval)
+        if event.approved:
+            self.granted.update(event.granted)
         if event.approved and event.feedback and self.turn is not None:
             self.turn.feedback.append(event.feedback)
+
+    def _revoked(self, grant: Grant) -> None:
+        if grant == EVERY_TOOL:
+            self.auto_approve = False
+        self.granted.discard(grant)
 
     def _give_feedback(self, turn: OpenTurn) -> None:
         for feedback in turn.feedback:
             self._say("user", feedback)
         turn.feedback.clear()
 
+    def _steer(self, turn: OpenTurn, correlation_ids: list[str]) -> None:
+        for correlation_id in correlation_ids:
+            message = self._take(correlation_id)
+            turn.steered.append(message)
+            self._say("user", message.message)
+
     def _ended(self, event: TurnEnded) -> None:
-        self.begin(event.correlation_id)
-        self.turn = None
-        self.ending = event
-        self.question = None
+        if event.turn:
+            self.endings.append(event)
+        elif not event.begun:
+            self._take(event.correlation_id)
+        else:
+            self.begin(event.correlation_id)
+            self.turn = None
+            self.endings = [event]
+            self.question = None
 
     def _say(
         self, role: str, text: str, calls: list[ToolCallRecord] | None = None, finish: str = ""
@@ -233,6 +285,7 @@ class Transcript:
 
 _OF_A_TURN = (
     TurnResumed,
+    TurnLeft,
     StepStarted,
     StepFinished,
     StepFailed,

@@ -1,48 +1,42 @@
 """Workstreams: one conversation each, taking messages in order, running one turn at a time.
 
-A workstream accepts, queues, wakes its session and lets readers follow; the manager makes,
-finds, takes up and closes them. Neither knows HTTP, Redis or a terminal, nor decides
-anything about a turn.
+A workstream accepts, queues, wakes its session and lets readers follow. It knows nothing of
+HTTP, Redis or a terminal, and decides nothing about a turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 
 from turnstone.core import events as ev
+from turnstone.core import permissions
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     EmptyMessage,
     InvalidRequest,
     NotOwner,
+    OtherArguments,
     StoreError,
-    TooManyWorkstreams,
-    TurnstoneError,
     UnknownRequest,
     UnknownWorkstream,
     WorkstreamBusy,
 )
-from turnstone.core.host import Accepted, Answer, CreateWorkstream, SendMessage, WorkstreamInfo
+from turnstone.core.host import Accepted, Answer, PolicyView, SendMessage, WorkstreamInfo
 from turnstone.core.journal import Journal
 from turnstone.core.livelog import Lagged
 from turnstone.core.session import Session
-from turnstone.core.store import Store, WorkstreamRow
-from turnstone.core.summary import Summary
-from turnstone.core.tool import SEED_TOOLS, ToolContext
 
 log = logging.getLogger(__name__)
 
 #: Seconds before a turn is tried again that could not be recorded (a full disk, say).
 RETRY = 5.0
 
-#: The form of a workstream's id (contract, section 0.1).
-_WS_ID = re.compile(r"[0-9a-f]{8}")
+_WITHDRAWN = "taken back before its turn began"
 
 
 class Workstream:
@@ -56,6 +50,7 @@ class Workstream:
         self._answering: set[str] = set()
         self._closing = False
         self._close_task: asyncio.Task[None] | None = None
+        self._withdrawing: dict[str, asyncio.Task[bool]] = {}  # by the message taken back
         self._cancelled = ""  # the message whose turn is to be stopped before it begins
         self._sending = 0  # messages on their way into the journal
 
@@ -63,6 +58,23 @@ class Workstream:
     def busy(self) -> bool:
         """A turn is open, or a message waits for one."""
         return self._journal.transcript.turn is not None or bool(self._journal.transcript.waiting)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing runs, waits or is being written: between two awaits it may be let go of, and
+        its journal is all there is to it."""
+        return not (
+            self.busy
+            or self._journal.writing
+            or self._session.running
+            or (self._runner is not None and not self._runner.done())
+            or (self._close_task is not None and not self._close_task.done())
+        )
+
+    def place(self) -> ev.EventId:
+        """The id of its last event, with everything told that was still held back."""
+        self._journal.live.flush()
+        return self._journal.live.last
 
     def info(self) -> WorkstreamInfo:
         return self._journal.info()
@@ -85,6 +97,7 @@ class Workstream:
             raise EmptyMessage("The message is empty.", hint="Send some text.")
         if self._closing:
             raise UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
+        permissions.check_tools(request.auto_approve_tools, self._engine)
         known = request.correlation_id in self._journal.transcript.accepted
         if request.busy == "reject" and not known and (self.busy or self._sending):
             text = "A turn is running; the message was not taken."
@@ -95,6 +108,7 @@ class Workstream:
             sender=request.sender,
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
+            steer=request.busy == "steer",
             correlation_id=request.correlation_id or self._engine.ids.correlation(),
         )
         self._sending += 1
@@ -103,8 +117,16 @@ class Workstream:
         finally:
             self._sending -= 1
         [event] = appended.events
+        notice = permissions.notice_of(
+            request.auto_approve, request.auto_approve_tools, self._engine
+        )
+        if notice and not appended.duplicate:
+            self._journal.publish(ev.Info(message=notice), event.correlation_id)
         return Accepted(
-            ws_id=event.ws_id, correlation_id=event.correlation_id, duplicate=appended.duplicate
+            ws_id=event.ws_id,
+            correlation_id=event.correlation_id,
+            duplicate=appended.duplicate,
+            notice=notice,
         )
 
     async def answer(self, answer: Answer) -> None:
@@ -112,12 +134,16 @@ class Workstream:
         question = self._journal.transcript.question
         request_id = answer.request_id or (question.request_id if question else "")
         if question is None or question.request_id != request_id or request_id in self._answering:
-            raise UnknownRequest(
-                f"No question {request_id} waits in workstream {self._journal.ws_id}."
-                if request_id
-                else f"No question waits in workstream {self._journal.ws_id}.",
-                hint="It may have been answered, or its turn has ended.",
+            raise self._no_question(request_id)
+        if answer.args_hash and answer.args_hash != question.args_hash:
+            raise OtherArguments(
+                f"Question {request_id} asks about other arguments than this answer is for.",
+                hint="Look at the question again: its args_hash is the one to answer with.",
             )
+        if answer.expired and answer.approved:
+            raise InvalidRequest("expired: nobody has answered, so it cannot be approved too.")
+        always = answer.approved and answer.always
+        items = [item for item in question.items if item.needs_approval]
         self._answering.add(request_id)
         try:
             await self._journal.append(
@@ -128,37 +154,97 @@ class Workstream:
                     always=answer.always,
                     expired=answer.expired,
                     by=answer.by,
+                    granted=[grant for item in items for grant in item.grants] if always else [],
                     correlation_id=question.correlation_id,
                 )
             )
         finally:
             self._answering.discard(request_id)
 
-    def cancel(self) -> bool:
-        """Stop the turn in progress, or the one that is just about to begin (`Host.cancel`)."""
-        if self._session.running:
-            return self._session.cancel()
-        if not self.busy:
-            return False
-        self._cancelled = self._next().correlation_id
-        self.wake()
-        return True
+    def _no_question(self, request_id: str) -> UnknownRequest:
+        where = f"in workstream {self._journal.ws_id}"
+        earlier = self._journal.transcript.answers.get(request_id)
+        if earlier is not None:
+            said = "expired" if earlier.expired else "allowed" if earlier.approved else "refused"
+            by = f" by {earlier.by}" if earlier.by and not earlier.expired else ""
+            return UnknownRequest(
+                f"Question {request_id} {where} was answered already: {said}{by}.",
+                hint="The first answer counts; this one changes nothing.",
+            )
+        return UnknownRequest(
+            f"No question {request_id} waits {where}."
+            if request_id
+            else f"No question waits {where}.",
+            hint="It may have been answered, or its turn has ended.",
+        )
 
-    async def close(self) -> None:
+    def policy(self) -> PolicyView:
+        """What decides about its tool calls (`Host.policy`)."""
+        journal = self._journal
+        workspace = Path(journal.transcript.created.workspace or self._engine.workspace)
+        return permissions.view(journal.ws_id, journal.transcript, self._engine, workspace)
+
+    async def revoke(self, grant: ev.Grant, by: str) -> bool:
+        """Take a permission back (`Host.revoke`)."""
+        transcript = self._journal.transcript
+        appended = await self._journal.append_from(
+            lambda: [ev.GrantRevoked(grant=grant, by=by)] if transcript.permits(grant) else []
+        )
+        return bool(appended.events)
+
+    async def cancel(self, correlation_id: str = "") -> bool:
+        """Stop the turn in progress, or the one that is just about to begin; or the turn of
+        this message, wherever it stands (`Host.cancel`)."""
+        if self._session.running:
+            if correlation_id in ("", self._session.correlation_id):
+                return self._session.cancel()
+        elif self.busy and correlation_id in ("", self._next().correlation_id):
+            self._cancelled = self._next().correlation_id
+            self.wake()
+            return True
+        return bool(correlation_id) and await self._withdraw(correlation_id)
+
+    async def _withdraw(self, correlation_id: str) -> bool:
+        """End a message that no turn has. Once it is asked for, none takes the message up."""
+        if self._closing or not self._waits(correlation_id):
+            return False
+        if correlation_id not in self._withdrawing:
+            task = asyncio.create_task(self._take_back(correlation_id))
+            self._withdrawing[correlation_id] = task
+        return await asyncio.shield(self._withdrawing[correlation_id])
+
+    async def _take_back(self, correlation_id: str) -> bool:
+        ending = ev.TurnEnded(
+            outcome="cancelled", reason=_WITHDRAWN, begun=False, correlation_id=correlation_id
+        )
+        try:
+            # A step that begins now may have taken it along before us.
+            appended = await self._journal.append_from(
+                lambda: [ending] if self._waits(correlation_id) else []
+            )
+            return bool(appended.events)
+        finally:
+            del self._withdrawing[correlation_id]
+
+    def _waits(self, correlation_id: str) -> bool:
+        waiting = self._journal.transcript.waiting
+        return any(message.correlation_id == correlation_id for message in waiting)
+
+    async def close(self, reason: str = "closed") -> None:
         """End it for good: the turn is stopped, and what waits is told so. One close at a time:
-        whoever asks again waits for the first."""
+        whoever asks again waits for the first. Nothing is accepted from the call on."""
         if self._close_task is None or self._close_task.done():
-            self._close_task = asyncio.create_task(self._close())
+            self._closing = True
+            self._close_task = asyncio.create_task(self._close(reason))
         await asyncio.shield(self._close_task)
 
-    async def _close(self) -> None:
-        self._closing = True
+    async def _close(self, reason: str) -> None:
         try:
             await self._stop_runner()
             while self.busy:
                 await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
             if not self._journal.transcript.closed:
-                await self._journal.append(ev.WsClosed(reason="closed"))
+                await self._journal.append(ev.WsClosed(reason=reason))
         except BaseException:
             self._closing = False  # it is open still, and must not be left as neither
             raise
@@ -167,6 +253,12 @@ class Workstream:
         """Stop working on it, for the process ends; another takes its turn up later."""
         self._closing = True
         await self._stop_runner()
+        try:
+            await self._session.leave()
+        except StoreError as error:
+            log.error(
+                "workstream %s: an attempt of its turn is counted: %s", self._journal.ws_id, error
+            )
 
     async def follow(self, after: ev.EventId | None) -> AsyncIterator[ev.Event]:
         """The events (`Host.follow`), with a snapshot first wherever it is needed."""
@@ -202,13 +294,18 @@ class Workstream:
             state=transcript.summary.state,
         )
         snapshot: list[ev.Event] = [connected]
+        if notice := permissions.notice(transcript, self._engine):
+            snapshot.append(ev.Info(message=notice))
         if transcript.history or full:
             snapshot.append(ev.History(messages=transcript.readable()))
         snapshot += streamed
+        if transcript.turn is not None:
+            for call_id, started in transcript.turn.running.items():
+                snapshot += [started, *self._journal.live.printed(call_id)]
         if transcript.question is not None:
             snapshot.append(transcript.question)
-        if transcript.turn is None and transcript.ending is not None:
-            snapshot.append(transcript.ending)
+        if transcript.turn is None:
+            snapshot += transcript.endings
         return snapshot
 
     def _at(self, place: ev.EventId, event: ev.Event) -> ev.Event:
@@ -219,8 +316,12 @@ class Workstream:
 
     async def _run(self) -> None:
         while self.busy and not self._closing:
+            message = self._next()
+            if (withdrawal := self._withdrawing.get(message.correlation_id)) is not None:
+                await asyncio.wait({withdrawal})
+                continue
             try:
-                await self._one_turn(self._next())
+                await self._one_turn(message)
             except NotOwner as error:
                 self._stand_still(error)
                 return
@@ -258,173 +359,3 @@ class Workstream:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
         await self._journal.settle()
-
-
-class WorkstreamManager:
-    """The workstreams of one node. `on_change(ws_id, event, info)` is told of every record."""
-
-    def __init__(
-        self,
-        store: Store,
-        engine: Engine,
-        node_id: str,
-        on_change: Callable[[ev.Event, WorkstreamInfo], None],
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._node_id = node_id
-        self._on_change = on_change
-        self._open: dict[str, Workstream] = {}
-        self._opening = asyncio.Lock()
-
-    async def recover(self, others: Iterable[str] = ()) -> None:
-        """Take up every turn that an earlier process of this node left, or one of `others`.
-
-        A workstream that cannot be taken up is logged, and holds the others up in nothing.
-        """
-        mine = {self._node_id, *others}
-        for row in await self._store.rows():
-            if row.open_turns > 0 and row.owner in mine:
-                try:
-                    await self._store.acquire(row.ws_id, self._node_id)
-                    (await self.get(row.ws_id)).wake()
-                except (TurnstoneError, LookupError) as error:
-                    log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
-
-    async def adopt(self, former: str) -> None:
-        """Take over all workstreams of the id that this node had before."""
-        for row in await self._store.rows(former):
-            await self._store.acquire(row.ws_id, self._node_id)
-
-    async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
-        """A new workstream, or the one that has the id asked for (`Host.create`)."""
-        if request.ws_id and not _WS_ID.fullmatch(request.ws_id):
-            raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
-        ws_id = request.ws_id or self._engine.ids.workstream()
-        self._check_tools(request.auto_approve_tools)
-        created = self._new(request, ws_id)
-        async with self._opening:
-            made = not request.ws_id or await self._store.row(ws_id) is None
-            if made:
-                await self._check_room()
-                self._open[ws_id] = await self._stored(created)
-        workstream = await self.get(ws_id)
-        if made:
-            self._on_change(created, workstream.info())
-        return workstream.info()
-
-    def _new(self, request: CreateWorkstream, ws_id: str) -> ev.WsCreated:
-        return ev.WsCreated(
-            ws_id=ws_id,
-            name=request.name or f"ws-{ws_id[:4]}",
-            session_id=self._engine.ids.session(),
-            workspace=str(_workspace(request.workspace, self._engine.workspace)),
-            auto_approve=request.auto_approve,
-            auto_approve_tools=request.auto_approve_tools,
-            timestamp=round(self._engine.clock.now(), 6),
-        )
-
-    def _check_tools(self, names: Sequence[str]) -> None:
-        """A misspelt name would leave a person waiting for what they thought was permitted."""
-        known = self._engine.tools.keys() | SEED_TOOLS
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise InvalidRequest(
-                f"auto_approve_tools: there is no tool {unknown[0]!r}.",
-                hint=f"The tools are {', '.join(sorted(self._engine.tools))}.",
-            )
-
-    async def _check_room(self) -> None:
-        if await self._store.count(self._node_id) >= self._engine.max_workstreams:
-            raise TooManyWorkstreams(
-                f"This node holds {self._engine.max_workstreams} workstreams, its limit.",
-                hint="Close some, or raise [server] max_workstreams.",
-            )
-
-    async def _stored(self, created: ev.WsCreated) -> Workstream:
-        row = WorkstreamRow(
-            ws_id=created.ws_id,
-            session_id=created.session_id,
-            created=created.timestamp,
-            owner=self._node_id,
-            epoch=1,
-            summary=msgspec.to_builtins(Summary().after(created)),
-        )
-        first = await self._store.create(row, created)
-        return self._built(msgspec.structs.replace(row, last_seq=1), [first])
-
-    async def get(self, ws_id: str) -> Workstream:
-        """An open workstream of this node, woken from the store if it sleeps."""
-        found = self._open.get(ws_id)
-        if found is not None:
-            return found
-        async with self._opening:
-            if ws_id not in self._open:
-                row = await self._store.row(ws_id)
-                if row is None or row.closed or row.owner != self._node_id:
-                    raise UnknownWorkstream(
-                        f"There is no workstream {ws_id} on this node.",
-                        hint="List them to see which there are.",
-                    )
-                row = await self._store.acquire(ws_id, self._node_id)
-                self._open[ws_id] = self._built(row, await self._store.records(ws_id))
-            return self._open[ws_id]
-
-    async def list(self) -> list[WorkstreamInfo]:
-        """All of them, in the order of creation; those that sleep are not woken."""
-        return [
-            self._open[row.ws_id].info() if row.ws_id in self._open else self._asleep(row)
-            for row in await self._store.rows(self._node_id)
-        ]
-
-    async def close(self, ws_id: str) -> None:
-        workstream = await self.get(ws_id)
-        await workstream.close()
-        self._open.pop(ws_id, None)
-
-    async def leave(self) -> None:
-        """Stop all work; what is open is taken up by the next process."""
-        await asyncio.gather(*(workstream.leave() for workstream in self._open.values()))
-        self._open.clear()
-
-    def _built(self, row: WorkstreamRow, records: Sequence[ev.Event]) -> Workstream:
-        engine = self._engine
-
-        def recorded(event: ev.Event) -> None:
-            workstream.recorded(event)
-            self._on_change(event, workstream.info())
-
-        journal = Journal(
-            self._store,
-            row,
-            records,
-            engine.clock,
-            context_window=engine.context_window,
-            on_record=recorded,
-        )
-        context = ToolContext(
-            ws_id=row.ws_id,
-            workspace=Path(journal.transcript.created.workspace or engine.workspace),
-            timeout=engine.tool_timeout,
-            max_output=engine.max_output,
-        )
-        workstream = Workstream(journal, Session(journal, engine, context), engine)
-        return workstream
-
-    def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:
-        summary = msgspec.convert(row.summary, Summary)
-        return summary.info(
-            row.ws_id, row.session_id, window=self._engine.context_window, queued=row.open_turns
-        )
-
-
-def _workspace(wanted: str, default: Path) -> Path:
-    if not wanted:
-        return default
-    path = Path(wanted).expanduser()
-    if not path.is_absolute() or not path.is_dir():
-        raise InvalidRequest(
-            f"workspace: {wanted} is not a directory on this node.",
-            hint="Name one that exists, with its whole path.",
-        )
-    return path.resolve()

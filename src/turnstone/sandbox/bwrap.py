@@ -17,6 +17,7 @@ from turnstone.sandbox.cgroup import ProcessGroups
 from turnstone.sandbox.gone import all_gone
 from turnstone.sandbox.identity import Identity, environment_for, identity_for
 from turnstone.sandbox.limits import Limits, shell
+from turnstone.sandbox.orphans import marked
 from turnstone.sandbox.placeholders import content, held
 from turnstone.sandbox.runner import run_group
 from turnstone.sandbox.seccomp import filter_for
@@ -124,6 +125,7 @@ class Bubblewrap:
         yield from ("--cap-drop", "ALL")
         yield "--new-session"  # no keystrokes into our terminal (TIOCSTI)
         yield "--die-with-parent"  # the command ends with us, whatever ends us
+        yield from marked()  # for what the line above leaves, when we end too soon
 
     def _mounts(self, view: View, *, network: bool) -> Iterator[str]:
         yield from ("--ro-bind", "/", "/", "--dev", "/dev")

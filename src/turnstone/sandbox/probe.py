@@ -26,6 +26,7 @@ from turnstone.sandbox.cgroup import find_process_groups
 from turnstone.sandbox.identity import environment_for, identity_for
 from turnstone.sandbox.limits import Limits
 from turnstone.sandbox.none import Unconfined
+from turnstone.sandbox.orphans import end_orphans
 from turnstone.sandbox.runner import run_group
 
 #: The system's own path first: exceptions of AppArmor for user namespaces name this one.
@@ -63,6 +64,7 @@ async def find_sandbox(
         options = await _options(program)
     except OSError as error:
         return Unconfined([f"bubblewrap cannot be started: {error}"], limits)
+    end_orphans()
     groups = find_process_groups() if os.geteuid() == 0 else None
     sandbox = Bubblewrap(
         program,

@@ -167,7 +167,9 @@ async def events_global(node: Node, call: Call[None]) -> EventStream:
 
 async def new(node: Node, call: Call[CreateWorkstream]) -> Response:
     info = await node.host.create(call.body)
-    return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info))
+    asked = call.body.auto_approve or call.body.auto_approve_tools
+    notice = (await node.host.policy(info.id)).notice if asked else ""
+    return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info, notice=notice))
 
 
 async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
@@ -175,6 +177,14 @@ async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
         await node.host.close(call.body.ws_id)
     except UnknownWorkstream as error:
         return refusal(error, status=400)  # and not 404: contract, section 2.3
+    return answer(api.OkReply())
+
+
+async def erase(node: Node, call: Call[None]) -> Response:
+    wanted = call.request.query_params.get("force", "false")
+    if wanted not in ("true", "false"):
+        raise InvalidRequest(f"force: {wanted!r} is neither true nor false.")
+    await node.host.erase(call.request.path_params["ws_id"], force=wanted == "true")
     return answer(api.OkReply())
 
 
@@ -200,6 +210,7 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
             ws_id=accepted.ws_id,
             correlation_id=accepted.correlation_id,
             duplicate=accepted.duplicate,
+            notice=accepted.notice,
         )
     )
 
@@ -213,6 +224,7 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
         always=call.body.always,
         expired=call.body.expired,
         by=call.sender,
+        args_hash=call.body.args_hash,
     )
     try:
         await node.host.approve(given)
@@ -223,8 +235,19 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
     return answer(api.ApproveReply())
 
 
-async def cancel(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
-    return answer(api.CancelReply(cancelled=await node.host.cancel(call.body.ws_id)))
+async def policy(node: Node, call: Call[None]) -> Response:
+    return answer(await node.host.policy(call.request.query_params.get("ws_id", "")))
+
+
+async def revoke(node: Node, call: Call[api.RevokeRequest]) -> Response:
+    grant = ev.Grant(call.body.tool, call.body.path)
+    revoked = await node.host.revoke(call.body.ws_id, grant, by=call.sender)
+    return answer(api.RevokeReply(revoked=revoked))
+
+
+async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
+    stopped = await node.host.cancel(call.body.ws_id, call.body.correlation_id)
+    return answer(api.CancelReply(cancelled=stopped))
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -241,8 +264,11 @@ HANDLERS: Mapping[str, Handler] = {
     "events_global": events_global,
     "new": new,
     "close": close,
+    "erase": erase,
     "send": send,
     "approve": approve,
+    "policy": policy,
+    "revoke": revoke,
     "cancel": cancel,
 }
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: The digest of a file that is not there.
@@ -122,7 +121,11 @@ def replace(root: Path, path: Path, data: bytes, *, expects: str) -> None:
         if _digest(parent, path.name) != expects:
             raise Changed
         old = None if expects == ABSENT else os.lstat(path.name, dir_fd=parent)
-        temporary = f".turnstone-{secrets.token_hex(8)}.tmp"
+        # Always the same name for the same change: what a killed process left of it goes when
+        # it is made after all.
+        temporary = f".turnstone-{digest_of(data + os.fsencode(path.name))[:16]}.tmp"
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=parent)
         descriptor = os.open(temporary, _MAKE, 0o600 if old else 0o666, dir_fd=parent)
         try:
             _fill(descriptor, data, old or os.fstat(parent), keep_mode=old is not None)

@@ -63,8 +63,8 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
             f"{shown(path, context)} belongs to turnstone itself; no tool may use it."
         )
     base = context.workspace
-    inside = path.is_relative_to(base) and not is_sensitive(path, access, base)
-    return PathUse(path, access, inside)
+    sensitive = is_sensitive(path, access, base)
+    return PathUse(path, access, path.is_relative_to(base) and not sensitive, sensitive)
 
 
 def shown(path: Path, context: ToolContext) -> str:

@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Search:
             arguments=msgspec.to_builtins(wanted),
             effect=self.spec.effect,
             header=f"search: {one_line(wanted.query + place)}",
-            paths=(use,),
+            paths=(replace(use, tree=True),),
         )
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:

@@ -36,6 +36,7 @@ _ABOUT: Final = {
     "console": "the dashboard of the cluster",
     "auth": "who may come in",
     "store": "where everything is kept",
+    "policy": "rules for tool calls",
     "sandbox": "how commands are confined",
     "metrics": "figures for Prometheus",
     "queue": "work from the queue",

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from turnstone.core.config.table import BRIDGE, CHAT, CONSOLE, EVAL, SERVER, SIM, UP, Setting
+from turnstone.core.config.table import (
+    BACKUP,
+    BRIDGE,
+    CHAT,
+    CONSOLE,
+    ERASE,
+    EVAL,
+    RESTORE,
+    SERVER,
+    SIM,
+    UP,
+    Setting,
+)
 
 _ENGINE: Final = (CHAT, UP, SERVER)
 _NODE: Final = (UP, SERVER)
+_ASKS_NODE: Final = (UP, ERASE, SERVER)
+_STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, SERVER)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
 _REDIS: Final = (UP, SERVER, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -132,7 +146,7 @@ _SESSION: Final = (
         flag="--session-retention-days",
         metavar="DAYS",
         programs=_ENGINE,
-        meaning="Days after which old sessions are removed at the start; 0 keeps them for ever.",
+        meaning="Days without a record after which a workstream is erased; 0 keeps all for ever.",
     ),
     Setting(
         section="session",
@@ -227,6 +241,34 @@ _TOOLS: Final = (
     ),
     Setting(
         section="tools",
+        key="turn_timeout",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--turn-timeout",
+        metavar="SECONDS",
+        programs=_ENGINE,
+        meaning=(
+            "Seconds of work after which a turn is stopped, the time not counted in which a"
+            " person is asked; 0 is no limit."
+        ),
+    ),
+    Setting(
+        section="tools",
+        key="turn_max_tokens",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--turn-max-tokens",
+        metavar="TOKENS",
+        programs=_ENGINE,
+        meaning=(
+            "Tokens of all its requests together, as the endpoint counts them, at which a turn"
+            " is stopped; 0 is no limit."
+        ),
+    ),
+    Setting(
+        section="tools",
         key="workspace",
         kind="path",
         default=None,
@@ -245,7 +287,7 @@ _SERVER: Final = (
         kind="text",
         default="127.0.0.1",
         flag="--host",
-        programs=_NODE,
+        programs=_ASKS_NODE,
         meaning="Address on which the server listens; any but a loopback address needs a token.",
     ),
     Setting(
@@ -256,7 +298,7 @@ _SERVER: Final = (
         minimum=0,
         maximum=_TOP_PORT,
         flag="--port",
-        programs=_NODE,
+        programs=_ASKS_NODE,
         meaning="Port on which the server listens; 0 takes any free one.",
     ),
     Setting(
@@ -268,7 +310,7 @@ _SERVER: Final = (
         flag="--workstream-idle-timeout",
         metavar="MINUTES",
         programs=_NODE,
-        meaning="Minutes after which an idle workstream is put away; 0 is never.",
+        meaning="Minutes after which an idle workstream leaves memory, to wake when it is needed; 0 is never.",
     ),
     Setting(
         section="server",
@@ -277,7 +319,7 @@ _SERVER: Final = (
         default=10000,
         minimum=1,
         programs=_NODE,
-        meaning="The most workstreams that the node holds.",
+        meaning="The most workstreams that are in memory at a time; the idle ones make room.",
     ),
     Setting(
         section="server",
@@ -493,8 +535,8 @@ _AUTH: Final = (
         kind="secret",
         default="",
         flag="--auth-token",
-        programs=(CHAT, UP, SERVER, BRIDGE, CONSOLE),
-        flag_on=(CHAT, BRIDGE, CONSOLE),
+        programs=(CHAT, UP, ERASE, SERVER, BRIDGE, CONSOLE),
+        flag_on=(CHAT, ERASE, BRIDGE, CONSOLE),
         meaning=(
             "The token that clients show to servers and the console;"
             " servers and the console accept it, with the role full."
@@ -520,8 +562,45 @@ _PLATFORM: Final = (
         derived="$XDG_DATA_HOME/turnstone/turnstone.db, or ~/.local/share/turnstone/turnstone.db",
         flag="--store",
         metavar="FILE",
-        programs=_ENGINE,
+        programs=_STORE,
         meaning="The database in which everything is kept.",
+    ),
+    Setting(
+        section="store",
+        key="url",
+        kind="secret",
+        default="",
+        flag="--store-url",
+        metavar="URL",
+        programs=_STORE,
+        meaning=(
+            "A PostgreSQL database, as postgresql://user@host/name, in which everything is kept"
+            " instead; beside the path of the store is then only what is this node's own."
+        ),
+    ),
+    Setting(
+        section="policy",
+        key="allow",
+        kind="list",
+        default=(),
+        programs=_ENGINE,
+        meaning="Rules for tool calls that run unasked, as read_file(docs/**).",
+    ),
+    Setting(
+        section="policy",
+        key="ask",
+        kind="list",
+        default=(),
+        programs=_ENGINE,
+        meaning="Rules for tool calls that are asked about, whatever was permitted.",
+    ),
+    Setting(
+        section="policy",
+        key="deny",
+        kind="list",
+        default=(),
+        programs=_ENGINE,
+        meaning="Rules for tool calls that never run, whoever allows them.",
     ),
     Setting(
         section="sandbox",

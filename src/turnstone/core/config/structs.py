@@ -88,6 +88,8 @@ class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     skip_permissions: bool
     auto_approve_tools: tuple[str, ...]
     max_steps: int
+    turn_timeout: int  # seconds of work; 0: no limit
+    turn_max_tokens: int  # 0: no limit
     workspace: Path  # absolute
 
 
@@ -139,6 +141,13 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     path: Path  # absolute
+    url: Secret  # empty: everything is in the file
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    allow: tuple[str, ...]
+    ask: tuple[str, ...]
+    deny: tuple[str, ...]
 
 
 class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +176,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console: ConsoleSettings
     auth: AuthSettings
     store: StoreSettings
+    policy: PolicySettings
     sandbox: SandboxSettings
     metrics: MetricsSettings
     queue: QueueSettings

@@ -16,6 +16,9 @@ Kind: TypeAlias = Literal[
 
 CHAT: Final = "turnstone"
 UP: Final = "turnstone up"
+ERASE: Final = "turnstone erase"
+BACKUP: Final = "turnstone backup"
+RESTORE: Final = "turnstone restore"
 SERVER: Final = "turnstone-server"
 BRIDGE: Final = "turnstone-bridge"
 CONSOLE: Final = "turnstone-console"
@@ -23,7 +26,7 @@ SIM: Final = "turnstone-sim"
 EVAL: Final = "turnstone-eval"
 
 #: Every program that reads settings, in the order in which the documentation names them.
-PROGRAMS: Final = (CHAT, UP, SERVER, BRIDGE, CONSOLE, SIM, EVAL)
+PROGRAMS: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, SERVER, BRIDGE, CONSOLE, SIM, EVAL)
 
 #: The variable that names the configuration file; it is no setting.
 CONFIG_VARIABLE: Final = "TURNSTONE_CONFIG"

@@ -139,6 +139,9 @@ def _checked_text(row: Setting, raw: str, resolve: Callable[[str], Path]) -> obj
         case "choice":
             return _chosen(row, raw)
         case "path":
+            if "://" in raw:  # it may hold a password, and is not shown
+                database = "; a PostgreSQL database is named with --store-url"
+                raise WrongValue("a URL", "a path" + database * (row.name == "store.path"))
             try:
                 return resolve(raw)
             except ValueError as error:

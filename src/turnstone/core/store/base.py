@@ -26,6 +26,7 @@ class WorkstreamRow(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int = 0
     open_turns: int = 0  # messages accepted and not ended
     closed: bool = False
+    updated: float = 0.0  # Unix seconds of the last record
     summary: dict[str, Any] = {}  # what lists show: name, state, tokens, …; a fold's, not ours
 
 
@@ -53,6 +54,7 @@ class Store(Protocol):
 
         Raises NotOwner if the row's epoch is another. A `message_accepted` whose correlation
         id was accepted before writes nothing: the first one comes back, as a duplicate.
+        Raises Erased if that first one was erased.
         """
 
     async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
@@ -66,11 +68,28 @@ class Store(Protocol):
     async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
         """Workstreams that are not closed, in the order of their creation."""
 
-    async def count(self, owner: str) -> int:
-        """How many workstreams of this owner are not closed."""
+    async def working(self) -> list[WorkstreamRow]:
+        """Workstreams of every owner with a message that has not ended, by creation."""
+
+    async def older(self, before: float) -> list[WorkstreamRow]:
+        """Workstreams of every owner, closed ones too, that have no message open and no record
+        since `before` (Unix seconds): the oldest first."""
 
     async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
         """Make `owner` the one writer, under a raised epoch. Raises UnknownWorkstream."""
+
+    async def erase(self, ws_id: str, epoch: int) -> None:
+        """Delete a workstream with all its records, whatever its state.
+
+        Of its correlation ids a hash is kept, so that none is accepted again. Raises
+        UnknownWorkstream, and NotOwner if the row's epoch is another.
+        """
+
+    async def scrub(self) -> bool:
+        """Make what was erased unreadable in the store's own files too.
+
+        False: another process was reading; ask again later.
+        """
 
     async def aclose(self) -> None:
         """Finish what is being written, then close. Idempotent."""

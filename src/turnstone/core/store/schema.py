@@ -3,36 +3,111 @@
 workstream  one row each: who owns it, under which epoch, and what lists show
 record      the journals: one envelope a row, in the order of `seq`, never changed
 accepted    every correlation id that was ever accepted, and where it is
+erased      the SHA-256 of every correlation id whose workstream was erased: never run again
+
+`checksum` (NULL in rows that an older version wrote) covers all other columns of its row.
+Here and in `Dialect` is all that SQLite and PostgreSQL are told differently.
 """
 
 from __future__ import annotations
 
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE workstream (
-        ws_id       TEXT PRIMARY KEY,
-        session_id  TEXT NOT NULL,
-        created     REAL NOT NULL,
-        owner       TEXT NOT NULL,
-        epoch       INTEGER NOT NULL,
-        last_seq    INTEGER NOT NULL,
-        open_turns  INTEGER NOT NULL,
-        closed      INTEGER NOT NULL,
-        summary     BLOB NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX workstream_by_owner ON workstream (owner) WHERE closed = 0;
-    CREATE TABLE record (
-        ws_id           TEXT NOT NULL,
-        seq             INTEGER NOT NULL,
-        type            TEXT NOT NULL,
-        correlation_id  TEXT NOT NULL,
-        body            BLOB NOT NULL,
-        PRIMARY KEY (ws_id, seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE accepted (
-        correlation_id  TEXT PRIMARY KEY,
-        ws_id           TEXT NOT NULL,
-        seq             INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    """,
+from typing import NamedTuple
+
+
+class Dialect(NamedTuple):
+    """What one database spells in its own way. `locked`: ends a SELECT whose rows are to be
+    changed, where beginning the transaction does not lock them."""
+
+    name: str
+    real: str
+    integer: str
+    blob: str
+    without_rowid: str
+    locked: str
+
+
+SQLITE = Dialect(
+    name="sqlite",
+    real="REAL",
+    integer="INTEGER",
+    blob="BLOB",
+    without_rowid="WITHOUT ROWID",
+    locked="",
 )
+POSTGRES = Dialect(
+    name="postgres",
+    real="DOUBLE PRECISION",
+    integer="BIGINT",
+    blob="BYTEA",
+    without_rowid="",
+    locked=" FOR UPDATE",
+)
+
+
+class Migration(NamedTuple):
+    """Statements, parted by semicolons: for both, then for SQLite alone."""
+
+    both: str
+    sqlite: str = ""
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        """
+        CREATE TABLE workstream (
+            ws_id       TEXT PRIMARY KEY,
+            session_id  TEXT NOT NULL,
+            created     {real} NOT NULL,
+            owner       TEXT NOT NULL,
+            epoch       {integer} NOT NULL,
+            last_seq    {integer} NOT NULL,
+            open_turns  {integer} NOT NULL,
+            closed      {integer} NOT NULL,
+            summary     {blob} NOT NULL
+        ) {without_rowid};
+        CREATE INDEX workstream_by_owner ON workstream (owner) WHERE closed = 0;
+        CREATE TABLE record (
+            ws_id           TEXT NOT NULL,
+            seq             {integer} NOT NULL,
+            type            TEXT NOT NULL,
+            correlation_id  TEXT NOT NULL,
+            body            {blob} NOT NULL,
+            PRIMARY KEY (ws_id, seq)
+        ) {without_rowid};
+        CREATE TABLE accepted (
+            correlation_id  TEXT PRIMARY KEY,
+            ws_id           TEXT NOT NULL,
+            seq             {integer} NOT NULL
+        ) {without_rowid};
+        """
+    ),
+    Migration(
+        """
+        ALTER TABLE workstream ADD COLUMN updated {real} NOT NULL DEFAULT 0;
+        CREATE TABLE erased (
+            correlation_hash  {blob} PRIMARY KEY
+        ) {without_rowid};
+        """,
+        # No store on PostgreSQL is older than this column.
+        sqlite="""
+        UPDATE workstream SET updated = coalesce(
+            (SELECT json_extract(CAST(r.body AS TEXT), '$.timestamp') FROM record r
+             WHERE r.ws_id = workstream.ws_id AND r.seq = workstream.last_seq),
+            created);
+        """,
+    ),
+    Migration(
+        """
+        ALTER TABLE workstream ADD COLUMN checksum {integer};
+        ALTER TABLE record ADD COLUMN checksum {integer};
+        """
+    ),
+)
+
+
+def statements(migration: Migration, dialect: Dialect) -> list[str]:
+    """What to execute for a migration, in order."""
+    script = migration.both.format(**dialect._asdict())
+    if dialect is SQLITE:
+        script += migration.sqlite
+    return [statement for statement in script.split(";") if statement.strip()]

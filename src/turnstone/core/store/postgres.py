@@ -1,0 +1,288 @@
+"""The store on PostgreSQL: one database for many nodes, on other machines too.
+
+`synchronous_commit = on`; who may write is decided by the epoch in the row, never by a lock.
+A session lock on the node's id says that its process lives, and only that: it goes when the
+connection goes, and comes back with it. The one module that imports psycopg, when it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+from turnstone.core.errors import InvalidRequest, StoreError, TurnstoneError
+from turnstone.core.store.schema import MIGRATIONS, POSTGRES, statements
+from turnstone.core.store.sql_store import InDoubt, SqlStore
+from turnstone.core.store.tables import Connection, Cursor
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+except ImportError as error:
+    raise StoreError(
+        f"A store on PostgreSQL needs psycopg, which cannot be imported ({error}).",
+        hint="Install turnstone[postgres].",
+    ) from error
+
+#: Seconds: to connect, to wait for another process's write, and for a server that is silent.
+_CONNECT, _LOCK, _SILENCE = 5, 10, 20
+
+#: Seconds between two attempts to be present under a node's id.
+_PAUSE = 0.1
+
+#: What each session is told. A transaction that its node has left unfinished must not hold its
+#: locks: the node's next connection waits for them.
+_SESSION = f"""
+SET synchronous_commit = on;
+SET lock_timeout = '{_LOCK}s';
+SET idle_in_transaction_session_timeout = '{_LOCK}s';
+SET client_min_messages = warning;
+"""
+
+#: Where the number of the last migration is kept.
+_VERSION = "CREATE TABLE IF NOT EXISTS turnstone_schema (version BIGINT NOT NULL)"
+
+log = logging.getLogger(__name__)
+
+
+class _Translated:
+    """The connection as the shared statements want it: with `?` for parameters."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.raw = raw
+
+    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Cursor:
+        return self.raw.execute(_translated(sql), parameters)
+
+
+class PostgresStore(SqlStore):
+    """A `Store` in one database. Make it with `await PostgresStore.open(url)`."""
+
+    dialect = POSTGRES
+    errors = (psycopg.Error,)
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"The store {shown(url)}")
+        self._url = url
+        self._connection: _Translated | None = None
+        self._node_id = ""  # whose session lock this process holds
+        self._present = False
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect, and bring the tables up to date.
+
+        Raises StoreError: a server that does not answer or refuses, a database that is not
+        there or may not be written, one that was written by a newer version.
+        """
+        store = cls(url)
+        try:
+            await store._call(store._open)
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    async def be_present(self, node_id: str) -> None:
+        """Hold this node id as long as the store is open. Raises StoreError if another does."""
+        await self._call(self._be_present, node_id)
+
+    async def lives(self, node_id: str) -> bool:
+        """Whether a process with this node id has the store open."""
+        return await self._call(self._lives, node_id)
+
+    # What follows runs on the store's thread.
+
+    def _be_present(self, node_id: str) -> None:
+        self._node_id = node_id
+        # The session of a process that has just ended may take the server a moment to end too.
+        deadline = time.monotonic() + self.settling
+        while not self._present and time.monotonic() < deadline:
+            self._hold(self._connected())
+            if not self._present:
+                time.sleep(_PAUSE)
+        if not self._present:
+            self._node_id = ""
+            raise StoreError(
+                f"{self.name} is used by another process of the node {node_id}.",
+                hint="Stop that one, or give this one an id of its own (--node-id).",
+            )
+
+    def _hold(self, connection: Connection) -> None:
+        sql = "SELECT pg_try_advisory_lock(?)"
+        self._present = connection.execute(sql, (_key(self._node_id),)).fetchone()[0]
+
+    def _lives(self, node_id: str) -> bool:
+        if node_id == self._node_id:
+            return True
+        # Shared, so that two who ask at the same time do not take each other for the owner.
+        connection, key = self._connected(), (_key(node_id),)
+        free: bool = connection.execute("SELECT pg_try_advisory_lock_shared(?)", key).fetchone()[0]
+        if free:
+            connection.execute("SELECT pg_advisory_unlock_shared(?)", key)
+        return not free
+
+    def _open(self) -> None:
+        connection = self._connected()
+        if (encoding := connection.execute("SHOW server_encoding").fetchone()[0]) != "UTF8":
+            raise StoreError(
+                f"{self.name} is encoded in {encoding}, which cannot keep every text.",
+                hint="Make a database with the encoding UTF8.",
+            )
+        if connection.execute("SHOW fsync").fetchone()[0] != "on":
+            log.warning("%s has fsync off: a machine that stops loses what was kept.", self.name)
+        self._migrate()
+
+    def _migrate(self) -> None:
+        with self._transaction() as connection:
+            # One at a time: nodes may start together.
+            connection.execute("SELECT pg_advisory_xact_lock(?)", (_key(""),))
+            connection.execute(_VERSION)
+            found = connection.execute("SELECT version FROM turnstone_schema").fetchone()
+            version = found[0] if found else 0
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self.name} was written by a newer turnstone (schema {version}, "
+                    f"this one knows {len(MIGRATIONS)}).",
+                    hint="Use that version, or name another store with --store-url.",
+                )
+            for migration in MIGRATIONS[version:]:
+                for statement in statements(migration, POSTGRES):
+                    connection.execute(statement)
+            if version != len(MIGRATIONS):
+                connection.execute("DELETE FROM turnstone_schema")
+                connection.execute("INSERT INTO turnstone_schema VALUES (?)", (len(MIGRATIONS),))
+
+    def _connected(self) -> Connection:
+        if self._connection is not None and self._connection.raw.closed:
+            self._drop()
+        if self._connection is None:
+            raw: psycopg.Connection[Any] = psycopg.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=_CONNECT,
+                application_name="turnstone",
+                client_encoding="utf8",
+                keepalives_idle=_SILENCE,
+                keepalives_interval=_SILENCE // 4,
+                keepalives_count=4,
+                tcp_user_timeout=_SILENCE * 1000,
+            )
+            self._connection = _Translated(raw)
+            raw.execute(_SESSION.encode())
+        if self._node_id and not self._present:
+            self._hold(self._connection)
+            if not self._present:
+                log.warning("%s: node %s is not known to live yet.", self.name, self._node_id)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._present = False
+        if connection is not None:
+            connection.raw.close()
+
+    def _lost(self) -> bool:
+        if self._connection is None or not self._connection.raw.closed:
+            return False
+        self._drop()
+        return True
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        connection = self._connected()
+        raw = connection.raw if isinstance(connection, _Translated) else None
+        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield connection
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):  # the server does it itself, if it is gone
+                connection.execute("ROLLBACK")
+            raise
+        try:
+            connection.execute("COMMIT")
+        except psycopg.Error as error:
+            if raw is not None and not raw.closed:
+                raise  # the server has answered: it was not committed
+            self._drop()
+            raise InDoubt(str(error)) from error
+
+    def _make_sure(self) -> None:
+        """Nothing to do: what another session can see is on the server's disk."""
+
+    def _committed(self, ws_id: str, seq: int, epoch: int) -> None:
+        """Nothing to do: the server notices by itself what its log has lost."""
+
+    def _scrub(self) -> bool:
+        """Deleted rows are the server's to wipe; see docs/howto/backup.md."""
+        return True
+
+    def _explained(self, error: Exception) -> TurnstoneError:
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        match error:
+            case psycopg.DataError():
+                return InvalidRequest(f"{self.name} cannot keep this: {first}.")
+            case psycopg.errors.DiskFull():
+                return StoreError(
+                    f"The disk of {_lowered(self.name)} is full; nothing was written.",
+                    hint="Make room, then send again.",
+                )
+            case psycopg.errors.InsufficientPrivilege() | psycopg.errors.ReadOnlySqlTransaction():
+                return StoreError(
+                    f"{self.name} cannot be written ({first}).",
+                    hint="Check the rights of the role, and that the server is no standby.",
+                )
+            case psycopg.errors.LockNotAvailable():
+                return StoreError(
+                    f"{self.name} is locked by another process for more than {_LOCK} s.",
+                    hint="See who holds it in pg_stat_activity.",
+                )
+            case psycopg.OperationalError():
+                return StoreError(
+                    f"{self.name} cannot be reached ({first}).",
+                    hint="It is tried again with whatever is asked next.",
+                )
+        return StoreError(f"{self.name} failed: {first}.")
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            f"{self.name} is damaged ({what}).",
+            hint="It was left as it is: restore a backup with pg_restore.",
+        )
+
+
+@functools.cache
+def _translated(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _key(node_id: str) -> int:
+    """The number of a lock; that of the migrations is the empty id's."""
+    digest = hashlib.sha256(f"turnstone node {node_id}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def shown(url: str) -> str:
+    """Where it is, without user and password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise StoreError(
+            "[store] url is no address of a PostgreSQL database.",
+            hint="It looks like postgresql://user@host/database.",
+        ) from error
+    host = parts.get("host") or "local"
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{host}{port}/{parts.get('dbname') or ''}"
+
+
+def _lowered(name: str) -> str:
+    return name[0].lower() + name[1:]

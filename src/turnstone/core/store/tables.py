@@ -1,0 +1,353 @@
+"""The statements of a store, the same for SQLite and PostgreSQL, on a connection that is given.
+
+Knows no files, servers, threads or transactions: each method is called within one, and leaves
+nothing that a rollback would not undo. Whatever is read is checked against its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from turnstone.core.errors import Erased, NotOwner, StoreError, UnknownWorkstream
+from turnstone.core.events import (
+    AnyEvent,
+    Event,
+    EventId,
+    MessageAccepted,
+    TurnEnded,
+    WsClosed,
+    decode,
+    encode,
+)
+from turnstone.core.store.base import WorkstreamRow
+from turnstone.core.store.schema import Dialect
+
+
+class Cursor(Protocol):
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Connection(Protocol):
+    """Parameters are written `?`, whatever the database is."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Cursor: ...
+
+
+class Damage(Exception):
+    """What was read is not what was written; says where."""
+
+
+class Known(Exception):
+    """The correlation id was accepted before: `first`. The transaction must be rolled back."""
+
+    def __init__(self, first: AnyEvent) -> None:
+        super().__init__(first.correlation_id)
+        self.first = first
+
+
+class Row(NamedTuple):
+    """A row of `workstream` as it is on the disk."""
+
+    ws_id: str
+    session_id: str
+    created: float
+    owner: str
+    epoch: int
+    last_seq: int
+    open_turns: int
+    closed: int
+    updated: float
+    summary: bytes
+
+    @property
+    def checksum(self) -> int:
+        return zlib.crc32(repr(tuple(self)).encode())
+
+    def public(self) -> WorkstreamRow:
+        values = self._asdict() | {
+            "closed": bool(self.closed),
+            "summary": msgspec.json.decode(self.summary),
+        }
+        return WorkstreamRow(**values)
+
+
+_COLUMNS = ", ".join(Row._fields)
+_SELECT = f"SELECT {_COLUMNS}, checksum FROM workstream"
+_RECORD = "r.ws_id, r.seq, r.type, r.correlation_id, r.body, r.checksum"
+
+
+class Tables:
+    def __init__(self, dialect: Dialect) -> None:
+        self._locked = dialect.locked
+
+    # Workstreams.
+
+    def create(self, connection: Connection, row: WorkstreamRow, first: Event) -> Event:
+        """A new row and its first record."""
+        new = Row(
+            ws_id=row.ws_id,
+            session_id=row.session_id,
+            created=float(row.created),
+            owner=row.owner,
+            epoch=row.epoch,
+            last_seq=0,
+            open_turns=0,
+            closed=0,
+            updated=float(row.created),
+            summary=msgspec.json.encode(row.summary),
+        )
+        connection.execute(
+            f"INSERT INTO workstream ({_COLUMNS}, checksum) "
+            f"VALUES ({', '.join('?' * (len(new) + 1))})",
+            (*new, new.checksum),
+        )
+        [event] = self.append(connection, new, [first], None)
+        return event
+
+    def row(self, connection: Connection, ws_id: str, *, locked: bool = False) -> Row | None:
+        """The row; `locked`: nobody else changes it before this transaction ends."""
+        sql = f"{_SELECT} WHERE ws_id = ?{self._locked if locked else ''}"
+        return next(_rows(connection.execute(sql, (ws_id,))), None)
+
+    def owned(self, connection: Connection, ws_id: str, epoch: int) -> Row:
+        """The row, locked. Raises UnknownWorkstream, NotOwner."""
+        row = self.row(connection, ws_id, locked=True)
+        if row is None:
+            raise UnknownWorkstream(f"There is no workstream {ws_id}.")
+        if row.epoch != epoch:
+            raise NotOwner(
+                f"Workstream {ws_id} belongs to another process now (epoch {row.epoch}, "
+                f"ours was {epoch}).",
+                hint="Attach to the process that runs it.",
+            )
+        return row
+
+    def rows(self, connection: Connection, owner: str | None) -> list[WorkstreamRow]:
+        mine, values = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        sql = f"{_SELECT} WHERE closed = 0{mine} ORDER BY created, ws_id"
+        return _public(connection.execute(sql, values))
+
+    def working(self, connection: Connection) -> list[WorkstreamRow]:
+        sql = f"{_SELECT} WHERE closed = 0 AND open_turns > 0 ORDER BY created, ws_id"
+        return _public(connection.execute(sql))
+
+    def older(self, connection: Connection, before: float) -> list[WorkstreamRow]:
+        sql = f"{_SELECT} WHERE open_turns = 0 AND updated < ? ORDER BY updated, ws_id"
+        return _public(connection.execute(sql, (before,)))
+
+    def acquire(self, connection: Connection, ws_id: str, owner: str) -> WorkstreamRow:
+        row = self.row(connection, ws_id, locked=True)
+        if row is None:
+            raise UnknownWorkstream(f"There is no workstream {ws_id}.")
+        taken = row._replace(owner=owner, epoch=row.epoch + 1)
+        self.put(connection, row, taken)
+        return taken.public()
+
+    def put(self, connection: Connection, old: Row, new: Row) -> None:
+        """Change a row that was read `locked`. The epoch is checked once more, by the database
+        itself: nothing is written for an owner that is none any more."""
+        names = [name for name, was, now in zip(Row._fields, old, new, strict=True) if was != now]
+        values = [getattr(new, name) for name in names]
+        changes = ", ".join(f"{name} = ?" for name in [*names, "checksum"])
+        done = connection.execute(
+            f"UPDATE workstream SET {changes} WHERE ws_id = ? AND epoch = ?",
+            (*values, new.checksum, old.ws_id, old.epoch),
+        )
+        if done.rowcount != 1:
+            raise NotOwner(f"Workstream {old.ws_id} was taken over by another process just now.")
+
+    # Journals.
+
+    def append(
+        self,
+        connection: Connection,
+        row: Row,
+        events: Sequence[Event],
+        summary: dict[str, Any] | None,
+    ) -> list[Event]:
+        """Write records behind those of `row`, which is locked. Raises Known and Erased."""
+        if row.closed:
+            raise UnknownWorkstream(f"Workstream {row.ws_id} is closed.")
+        written: list[Event] = [
+            msgspec.structs.replace(event, ws_id=row.ws_id, id=str(EventId(seq)))
+            for seq, event in enumerate(events, row.last_seq + 1)
+        ]
+        for seq, record in enumerate(written, row.last_seq + 1):
+            if isinstance(record, MessageAccepted):
+                self._accept(connection, record, seq)
+        for seq, record in enumerate(written, row.last_seq + 1):
+            values = (row.ws_id, seq, record.type, record.correlation_id, encode(record))
+            connection.execute(
+                "INSERT INTO record (ws_id, seq, type, correlation_id, body, checksum) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (*values, _checksum(*values)),
+            )
+        after = _after(row, written)
+        if summary is not None:
+            after = after._replace(summary=msgspec.json.encode(summary))
+        self.put(connection, row, after)
+        return written
+
+    def take_back(self, connection: Connection, before: Row) -> None:
+        """Undo the append that found the row as `before`, if it was written; nothing may have
+        been written behind it."""
+        row = self.row(connection, before.ws_id, locked=True)
+        if row is None or row.epoch != before.epoch or row == before:
+            return
+        for table in ("record", "accepted"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE ws_id = ? AND seq > ?", (before.ws_id, before.last_seq)
+            )
+        self.put(connection, row, before)
+
+    def _accept(self, connection: Connection, message: MessageAccepted, seq: int) -> None:
+        """Note the correlation id. Another process that is about to note the same is waited
+        for: one of the two finds the other's."""
+        noted = connection.execute(
+            "INSERT INTO accepted (correlation_id, ws_id, seq) VALUES (?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (message.correlation_id, message.ws_id, seq),
+        )
+        if noted.rowcount != 1:
+            raise self._known(connection, message.correlation_id)
+        erased = connection.execute(
+            "SELECT 1 FROM erased WHERE correlation_hash = ?", (_hash(message.correlation_id),)
+        )
+        if erased.fetchone():
+            raise Erased(
+                f"Message {message.correlation_id} was accepted before, and its workstream was "
+                "erased.",
+                hint="It is not run again. Send it under another correlation id if it should be.",
+            )
+
+    def _known(self, connection: Connection, correlation_id: str) -> Exception:
+        found = connection.execute(
+            f"SELECT {_RECORD} FROM accepted a "
+            "JOIN record r ON r.ws_id = a.ws_id AND r.seq = a.seq WHERE a.correlation_id = ?",
+            (correlation_id,),
+        ).fetchone()
+        if found is None:
+            return StoreError(f"Message {correlation_id} is in one write twice.")
+        return Known(_decoded(found))
+
+    def there(self, connection: Connection, records: Sequence[Event]) -> bool:
+        """Whether exactly these records were written. Waits for whoever writes the row."""
+        first, ws_id = EventId.parse(records[0].id).seq, records[0].ws_id
+        self.row(connection, ws_id, locked=True)
+        found = connection.execute(
+            "SELECT body FROM record WHERE ws_id = ? AND seq >= ? ORDER BY seq", (ws_id, first)
+        )
+        return [bytes(body) for (body,) in found.fetchall()] == [encode(r) for r in records]
+
+    def records(self, connection: Connection, ws_id: str, after: int) -> list[AnyEvent]:
+        found = connection.execute(
+            f"SELECT w.last_seq, {_RECORD} FROM workstream w "
+            "LEFT JOIN record r ON r.ws_id = w.ws_id AND r.seq > ? "
+            "WHERE w.ws_id = ? ORDER BY r.seq",
+            (after, ws_id),
+        ).fetchall()
+        kept = [record for _, *record in found if record[0] is not None]
+        last_seq = found[0][0] if found else 0
+        if [seq for _, seq, *_ in kept] != list(range(after + 1, last_seq + 1)):
+            raise Damage(f"the journal of workstream {ws_id} has gaps")
+        return [_decoded(record) for record in kept]
+
+    def ending(self, connection: Connection, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        found = connection.execute(
+            f"SELECT {_RECORD} FROM record r "
+            "WHERE r.ws_id = ? AND r.type = 'turn_ended' AND r.correlation_id = ?",
+            (ws_id, correlation_id),
+        ).fetchone()
+        event = None if found is None else _decoded(found)
+        return event if isinstance(event, TurnEnded) else None
+
+    def erase(self, connection: Connection, ws_id: str, epoch: int) -> None:
+        self.owned(connection, ws_id, epoch)
+        accepted = connection.execute(
+            "SELECT correlation_id FROM record WHERE ws_id = ? AND type = 'message_accepted'",
+            (ws_id,),
+        ).fetchall()
+        for (correlation_id,) in accepted:
+            connection.execute(
+                "INSERT INTO erased (correlation_hash) VALUES (?) ON CONFLICT DO NOTHING",
+                (_hash(correlation_id),),
+            )
+        for (correlation_id,) in accepted:
+            connection.execute("DELETE FROM accepted WHERE correlation_id = ?", (correlation_id,))
+        for table in ("record", "workstream"):
+            connection.execute(f"DELETE FROM {table} WHERE ws_id = ?", (ws_id,))
+
+    # The whole.
+
+    def check(self, connection: Connection) -> None:
+        """Compare what hangs together. Raises Damage. Reads all but the records' bodies."""
+        for _ in _rows(connection.execute(_SELECT)):
+            pass
+        lost = connection.execute(
+            "SELECT a.correlation_id FROM accepted a "
+            "LEFT JOIN record r ON r.ws_id = a.ws_id AND r.seq = a.seq "
+            "WHERE r.correlation_id IS NULL OR r.correlation_id <> a.correlation_id LIMIT 1"
+        ).fetchone()
+        if lost:
+            raise Damage(f"message {lost[0]!r} was accepted and is in no journal")
+
+    def check_all(self, connection: Connection) -> None:
+        """The same, and every record of every journal. Raises Damage."""
+        self.check(connection)
+        for (ws_id,) in connection.execute("SELECT ws_id FROM workstream").fetchall():
+            self.records(connection, ws_id, 0)
+
+
+def _after(row: Row, written: Sequence[Event]) -> Row:
+    opened = sum(isinstance(e, MessageAccepted) for e in written)
+    ended = sum(isinstance(e, TurnEnded) for e in written)
+    return row._replace(
+        last_seq=row.last_seq + len(written),
+        open_turns=row.open_turns + opened - ended,
+        closed=int(any(isinstance(e, WsClosed) for e in written)),
+        updated=float(max([row.updated, *(e.timestamp for e in written)])),
+    )
+
+
+def _rows(cursor: Cursor) -> Iterator[Row]:
+    for *values, checksum in cursor.fetchall():
+        try:
+            row = Row(*values)
+            row.public()
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+            raise Damage(f"the row of workstream {values[0]}: {error}") from error
+        if checksum is not None and checksum != row.checksum:
+            raise Damage(f"the row of workstream {row.ws_id}: its checksum is wrong")
+        yield row
+
+
+def _public(cursor: Cursor) -> list[WorkstreamRow]:
+    return [row.public() for row in _rows(cursor)]
+
+
+def _decoded(found: Iterable[Any]) -> AnyEvent:
+    *values, checksum = found
+    ws_id, seq, *_, body = values
+    where = f"record {seq} of workstream {ws_id}"
+    try:
+        if checksum is not None and checksum != _checksum(*values):
+            raise Damage(f"{where}: its checksum is wrong")
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        raise Damage(f"{where}: {error}") from error
+
+
+def _checksum(ws_id: str, seq: int, kind: str, correlation_id: str, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{ws_id} {seq} {kind} {correlation_id}".encode()))
+
+
+def _hash(correlation_id: str) -> bytes:
+    return hashlib.sha256(correlation_id.encode()).digest()

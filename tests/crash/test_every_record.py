@@ -1,0 +1,73 @@
+"""A node is killed around each of its journal's writes, and at moments of chance, many times.
+
+Over every store. The same is expected as at every system call, of the journal and of a reader
+that resumes at the last id it has seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from support.crashing.campaign import AtInstant, AtRecord, Death, Order
+from support.crashing.harness import Campaign, campaign, size
+
+#: Rounds over all writes, and turns that are killed at moments of chance.
+ROUNDS = {"default": (1, 12), "ci": (2, 30), "long": (5, 120)}
+
+#: Deaths of one turn, at most.
+LIVES = 5
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_store(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """The URL of an empty store; empty for a file."""
+    if request.param == "sqlite":
+        return lambda: ""
+    database: Callable[[], str] = request.getfixturevalue("postgres").database
+    return database
+
+
+@pytest.mark.timeout(900)
+def test_a_kill_around_any_write_of_the_journal_loses_nothing_and_doubles_nothing(
+    new_store: Callable[[], str],
+) -> None:
+    rounds, _ = ROUNDS[size()]
+    died = 0
+    with campaign() as nodes:
+        writes = nodes.expect_no_violation(Order(url=new_store())).writes
+        for number in range(1, writes + 1):
+            for more in range(rounds):
+                for when in ("before", "after"):
+                    deaths: list[Death] = [AtRecord(number, when)]
+                    # The lives after the first die early, while they take the turn up.
+                    deaths += [AtRecord(random.randrange(1, 6), when) for _ in range(more)]
+                    order = Order(deaths=deaths, url=new_store())
+                    died += len(nodes.expect_no_violation(order).died)
+    assert died >= 2 * writes
+
+
+@pytest.mark.timeout(900)
+def test_kills_at_moments_of_chance_lose_nothing_and_double_nothing(
+    new_store: Callable[[], str],
+) -> None:
+    _, turns = ROUNDS[size()]
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    died = 0
+    with campaign() as nodes:
+        seconds = duration(nodes, new_store)
+        for _ in range(turns):
+            deaths = [AtInstant(dice.uniform(0, seconds)) for _ in range(LIVES)]
+            order = Order(deaths=[*deaths], url=new_store())
+            died += len(nodes.expect_no_violation(order).died)
+    print(died, "kills")
+    assert died >= turns // 2
+
+
+def duration(nodes: Campaign, new_store: Callable[[], str]) -> float:
+    """How long a life takes on this machine, at least: where kills should fall."""
+    return min(nodes.expect_no_violation(Order(url=new_store())).seconds for _ in range(3))
