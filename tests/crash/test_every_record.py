@@ -35,7 +35,7 @@ def test_a_kill_around_any_write_of_the_journal_loses_nothing_and_doubles_nothin
     new_store: Callable[[], str],
 ) -> None:
     rounds, _ = ROUNDS[size()]
-    died = 0
+    dice, died = new_dice(), 0
     with campaign() as nodes:
         writes = nodes.expect_no_violation(Order(url=new_store())).writes
         for number in range(1, writes + 1):
@@ -43,9 +43,10 @@ def test_a_kill_around_any_write_of_the_journal_loses_nothing_and_doubles_nothin
                 for when in ("before", "after"):
                     deaths: list[Death] = [AtRecord(number, when)]
                     # The lives after the first die early, while they take the turn up.
-                    deaths += [AtRecord(random.randrange(1, 6), when) for _ in range(more)]
+                    deaths += [AtRecord(dice.randrange(1, 6), when) for _ in range(more)]
                     order = Order(deaths=deaths, url=new_store())
                     died += len(nodes.expect_no_violation(order).died)
+    print(died, "kills")
     assert died >= 2 * writes
 
 
@@ -54,10 +55,7 @@ def test_kills_at_moments_of_chance_lose_nothing_and_double_nothing(
     new_store: Callable[[], str],
 ) -> None:
     _, turns = ROUNDS[size()]
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
-    died = 0
+    dice, died = new_dice(), 0
     with campaign() as nodes:
         seconds = duration(nodes, new_store)
         for _ in range(turns):
@@ -66,6 +64,13 @@ def test_kills_at_moments_of_chance_lose_nothing_and_double_nothing(
             died += len(nodes.expect_no_violation(order).died)
     print(died, "kills")
     assert died >= turns // 2
+
+
+def new_dice() -> random.Random:
+    """Of a seed that is printed, for a failure to be had again."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return random.Random(seed)
 
 
 def duration(nodes: Campaign, new_store: Callable[[], str]) -> float:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from support.crashing.journals import of_the_ids
 from support.crashing.log import SharedLog
 from support.crashing.turn import ANSWER, CID, EFFECTS, FILE, LINES, WRITTEN, faults
 from turnstone.core import events as ev
@@ -20,6 +21,7 @@ def violations(records: Sequence[ev.Event], workspace: Path, log: SharedLog) -> 
     """Nothing, where all is well. `records` is the whole journal."""
     return [
         *log.told("fault"),
+        *of_the_ids(records),
         *_of_the_transcript(records),
         *_of_the_calls(records),
         *_of_the_endings(records),
@@ -53,15 +55,21 @@ def _of_the_calls(records: Sequence[ev.Event]) -> Iterator[str]:
     started = Counter(e.call_id for e in records if isinstance(e, ev.ToolStarted))
     yield from (f"{c} has {finished[c]} results" for c in made if finished[c] != 1)
     yield from (f"{c} was started {n} times" for c, n in started.items() if n > 1)
-    answered: set[str] = set()
+    yield from (
+        f"{e.call_id} has a result, and was never started"
+        for e in records
+        if isinstance(e, ev.ToolFinished) and e.status in ("ok", "unknown")
+        if e.call_id not in started
+    )
+    allowed: set[str] = set()
     asked: dict[str, set[str]] = {}
     for event in records:
         match event:
             case ev.ApprovalAsked():
                 asked[event.request_id] = {i.call_id for i in event.items if i.needs_approval}
-            case ev.ApprovalAnswered():
-                answered |= asked.get(event.request_id, set())
-            case ev.ToolStarted() if event.call_id in LINES and event.call_id not in answered:
+            case ev.ApprovalAnswered() if event.approved:
+                allowed |= asked.get(event.request_id, set())
+            case ev.ToolStarted() if event.call_id in LINES and event.call_id not in allowed:
                 yield f"{event.call_id} was started before anybody had allowed it"
     for calls, times in Counter(frozenset(calls) for calls in asked.values()).items():
         if times > 1:
@@ -101,23 +109,31 @@ def _of_the_files(records: Sequence[ev.Event], workspace: Path) -> Iterator[str]
         yield f"in the workspace are left {sorted(left)}"
 
 
+def of_a_reader(records: Sequence[ev.Event], seen: Sequence[tuple[EventId, str]]) -> Iterator[str]:
+    """Each event behind the last; only a snapshot carries the id of the place it is made at.
+
+    `records` are those that were due: each was seen, or is in a snapshot that was seen.
+    """
+    last, snapshot = EventId(0), EventId(-1)
+    due = [EventId.parse(record.id) for record in records]
+    missed: list[EventId] = []
+    for place, kind in seen:
+        if place < last or (place == last != snapshot and kind not in _SNAPSHOT):
+            yield f"a reader has seen {kind} {place} behind {last}"
+        if kind in _SNAPSHOT:
+            snapshot = place
+        else:
+            missed += [record for record in due if last < record < place]
+        last = place
+    missed += [record for record in due if record > last]
+    if missed:
+        yield f"a reader has missed {', '.join(map(str, missed))}"
+
+
 def _of_the_reader(
     records: Sequence[ev.Event], seen: Sequence[tuple[EventId, str]]
 ) -> Iterator[str]:
-    """Each event behind the last; only a snapshot carries the id of the place it is made at."""
-    last, snapshot = EventId(0), EventId(-1)
-    for place, kind in seen:
-        if kind in _SNAPSHOT:
-            snapshot = place
-        if place < last or (place == last != snapshot):
-            yield f"a reader has seen {kind} {place} behind {last}"
-        last = place
+    yield from of_a_reader(records, seen)
     kinds = Counter(kind for _, kind in seen)
     if kinds["turn_ended"] != 1:
         yield f"a reader has seen {kinds['turn_ended']} endings"
-    if "truncated" not in kinds and "connected" in kinds:
-        first = next(place for place, kind in seen if kind == "connected")
-        due = [EventId.parse(r.id) for r in records if EventId.parse(r.id) > first]
-        missed = set(due) - {place for place, _ in seen}
-        if missed:
-            yield f"a reader has missed {sorted(map(str, missed))}"

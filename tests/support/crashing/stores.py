@@ -99,5 +99,9 @@ class LateStore(SqliteStore):
         return Appended(appended.events[len(late) :], appended.duplicate)
 
 
+class KillingLate(KillingStore, LateStore):
+    pass
+
+
 def _with_id(event: Event, ws_id: str, seq: int) -> Event:
     return msgspec.structs.replace(event, ws_id=ws_id, id=str(EventId(seq)))
