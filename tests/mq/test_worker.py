@@ -15,6 +15,7 @@ import pytest
 
 from modelserver import Plan, Reply, hold
 from modelserver.plans import echo, last_user_text, shell
+from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import Node, local_node
 from support.proxy import proxy_to
 from support.redis import RedisServer, redis_server
@@ -31,19 +32,6 @@ from turnstone.mq.memory_work import MemoryWork
 from turnstone.mq.results import StoredResult
 from turnstone.mq.work import Admitted, Claimed, Lane, Standing
 from turnstone.mq.worker import Worker
-
-PATIENCE = 40.0
-
-
-def message(said: str, cid: str, **fields: Any) -> bytes:
-    """As a client of 0.2 writes it."""
-    return json.dumps({"type": "send", "correlation_id": cid, "message": said} | fields).encode()
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)  # the condition is the state that is waited for
 
 
 @asynccontextmanager
@@ -67,11 +55,6 @@ async def node_on(
         finally:
             await worker.aclose()
             await running
-
-
-def result_in(broker: MemoryBroker, cid: str) -> StoredResult | None:
-    record = broker.records.get(cid)
-    return StoredResult.decode(record.result) if record and record.result else None
 
 
 async def test_the_twin_in_memory_carries_a_message_to_its_end(tmp_path: Path) -> None:

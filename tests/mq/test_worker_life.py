@@ -15,6 +15,7 @@ import pytest
 
 from modelserver import Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, tool_results
+from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import local_node
 from support.redis import redis_server
 from support.watching import in_use
@@ -25,22 +26,8 @@ from turnstone.mq.errors import AnotherWorker
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
 from turnstone.mq.redis_work import RedisWork
-from turnstone.mq.results import StoredResult
 from turnstone.mq.work import Claimed, Seat
 from turnstone.mq.worker import Worker
-
-PATIENCE = 40.0
-
-
-def message(said: str, cid: str, **fields: Any) -> bytes:
-    """As a client of 0.2 writes it."""
-    return json.dumps({"type": "send", "correlation_id": cid, "message": said} | fields).encode()
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)  # the condition is the state that is waited for
 
 
 @asynccontextmanager
@@ -54,11 +41,6 @@ async def worker_for(host: Host, work: MemoryWork, **options: Any) -> AsyncItera
     finally:
         await worker.aclose()
         await running
-
-
-def result_in(broker: MemoryBroker, cid: str) -> StoredResult | None:
-    record = broker.records.get(cid)
-    return StoredResult.decode(record.result) if record and record.result else None
 
 
 def in_stream(broker: MemoryBroker, kind: str) -> bool:

@@ -10,33 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from modelserver.plans import echo
+from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import Node, local_node
 from support.watching import in_use
 from turnstone.core.host import CreateWorkstream
 from turnstone.mq import protocol as p
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
-from turnstone.mq.results import StoredResult
 from turnstone.mq.worker import Worker
 from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_room import Room
 from turnstone.mq.worker_turns import Turn, Turns
 
-PATIENCE = 40.0
-
 #: Seconds that no test waits: what happens before is not because a full node tried again.
 NEVER = 1_000.0
-
-
-def message(said: str, cid: str, **fields: Any) -> bytes:
-    return json.dumps({"type": "send", "correlation_id": cid, "message": said} | fields).encode()
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)  # the condition is the state that is waited for
 
 
 @asynccontextmanager
@@ -58,11 +46,6 @@ async def full_node(
         finally:
             await working.aclose()
             await running
-
-
-def result_in(broker: MemoryBroker, cid: str) -> StoredResult | None:
-    record = broker.records.get(cid)
-    return StoredResult.decode(record.result) if record and record.result else None
 
 
 def tries_of(broker: MemoryBroker, cid: str) -> int:
