@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from turnstone.core.errors import InvalidRequest, StoreError, TurnstoneError
-from turnstone.core.store.schema import MIGRATIONS, POSTGRES, statements
+from turnstone.core.store.schema import MIGRATIONS, POSTGRES, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
 from turnstone.core.store.tables import Connection, Cursor
 
@@ -145,15 +145,8 @@ class PostgresStore(SqlStore):
             connection.execute(_VERSION)
             found = connection.execute("SELECT version FROM turnstone_schema").fetchone()
             version = found[0] if found else 0
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"{self.name} was written by a newer turnstone (schema {version}, "
-                    f"this one knows {len(MIGRATIONS)}).",
-                    hint="Use that version, or name another store with --store-url.",
-                )
-            for migration in MIGRATIONS[version:]:
-                for statement in statements(migration, POSTGRES):
-                    connection.execute(statement)
+            for statement in upgrade(version, POSTGRES, self.name, "--store-url"):
+                connection.execute(statement)
             if version != len(MIGRATIONS):
                 connection.execute("DELETE FROM turnstone_schema")
                 connection.execute("INSERT INTO turnstone_schema VALUES (?)", (len(MIGRATIONS),))

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from turnstone.core.errors import StoreError
+
 
 class Dialect(NamedTuple):
     """What one database spells in its own way. `locked`: ends a SELECT whose rows are to be
@@ -111,3 +113,17 @@ def statements(migration: Migration, dialect: Dialect) -> list[str]:
     if dialect is SQLITE:
         script += migration.sqlite
     return [statement for statement in script.split(";") if statement.strip()]
+
+
+def upgrade(version: int, dialect: Dialect, store: str, option: str) -> list[str]:
+    """What to execute to bring tables of this version up to date, in order.
+
+    Raises StoreError for those of a newer version; `option` is how another store is named.
+    """
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{store} was written by a newer turnstone (schema {version}, "
+            f"this one knows {len(MIGRATIONS)}).",
+            hint=f"Use that version, or name another store with {option}.",
+        )
+    return [one for migration in MIGRATIONS[version:] for one in statements(migration, dialect)]

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 
 from turnstone.core.errors import StoreError
 from turnstone.core.store.mark import Mark, MarkFile, last_backup
-from turnstone.core.store.schema import MIGRATIONS, SQLITE, statements
+from turnstone.core.store.schema import MIGRATIONS, SQLITE, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
 from turnstone.core.store.tables import Damage, Tables
 
@@ -231,15 +231,8 @@ def migrate(transaction: contextlib.AbstractContextManager[sqlite3.Connection], 
     """Bring the tables up to date. Raises StoreError for those of a newer version."""
     with transaction as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{name} was written by a newer turnstone (schema {version}, "
-                f"this one knows {len(MIGRATIONS)}).",
-                hint="Use that version, or name another store with --store.",
-            )
-        for migration in MIGRATIONS[version:]:
-            for statement in statements(migration, SQLITE):
-                connection.execute(statement)
+        for statement in upgrade(version, SQLITE, name, "--store"):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
