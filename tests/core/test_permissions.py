@@ -20,8 +20,10 @@ from turnstone.core.errors import (
     UnknownRequest,
 )
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.core.policy import Grants, decide
 from turnstone.core.policy_rules import Rules, parse
 from turnstone.core.sandbox import Confinement, Level
+from turnstone.core.tool import SEED_TOOLS, SEED_UNASKED, Prepared, ToolSpec
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -349,15 +351,171 @@ async def test_a_message_that_permits_a_tool_that_is_none_is_not_accepted(tmp_pa
 
 
 #: The column "Auto-approved" of the seed's table of tools.
-SEED_UNASKED = {"read_file", "search", "math", "man", "remember", "recall", "forget"}
-SEED_ASKED = {"bash", "write_file", "edit_file", "web_fetch", "web_search", "task", "plan"}
+UNASKED_BY_DEFAULT = {
+    "bash": False,
+    "read_file": True,
+    "write_file": False,
+    "edit_file": False,
+    "search": True,
+    "math": False,
+    "man": True,
+    "web_fetch": False,
+    "web_search": False,
+    "remember": True,
+    "recall": True,
+    "forget": True,
+    "task": False,
+    "plan": False,
+}
 
 
-async def test_the_tools_that_run_unasked_are_those_of_the_seed(tmp_path: Path) -> None:
-    async with local_node(tmp_path, calling("bash", command="true")) as node:
+def test_the_table_of_defaults_is_that_of_the_seed() -> None:
+    assert UNASKED_BY_DEFAULT.keys() == SEED_TOOLS
+    assert {name for name, unasked in UNASKED_BY_DEFAULT.items() if unasked} == SEED_UNASKED
+
+
+@pytest.mark.parametrize("tool", UNASKED_BY_DEFAULT)
+async def test_each_tool_is_asked_or_not_as_the_table_says(tool: str) -> None:
+    """A tool that this version lacks goes by the table; one that it has, by its own schema."""
+    tools = load_tools(await find_sandbox())
+    spec = (
+        tools[tool].spec
+        if tool in tools
+        else ToolSpec(name=tool, description="", parameters={}, auto_approve=tool in SEED_UNASKED)
+    )
+    call = Prepared(tool=tool, arguments={}, effect=spec.effect, header="")
+
+    verdict = decide(call, spec, Grants(), Level.L3).verdict
+
+    assert verdict == ("allow" if UNASKED_BY_DEFAULT[tool] else "ask")
+
+
+async def test_always_for_a_command_permits_these_bytes_in_this_workstream_until_revoked(
+    tmp_path: Path,
+) -> None:
+    wanted = ["echo one; echo two"]
+
+    def plan(body: dict[str, Any]) -> Reply:
+        return calling("bash", command=wanted[0])(body)
+
+    async with local_node(tmp_path, plan, confinement=CONFINED) as node:
+        host = node.host
+        ws, other = [await host.create(CreateWorkstream()) for _ in range(2)]
+        question = await asked(host, ws.id)
+        assert question.items[0].grant == "bash for exactly 'echo one; echo two'"
+        await answered(host, question, approved=True, always=True)
+
+        assert "two" in (await unasked(host, ws.id)).output
+        await answered(host, await asked(host, other.id), approved=False)
+        for near in (
+            "echo one; echo two ",
+            "echo one;  echo two",
+            "echo one",
+            "echo оne; echo two",
+        ):
+            wanted[0] = near
+            await answered(host, await asked(host, ws.id), approved=False)
+
+        wanted[0] = "echo one; echo two"
+        [granted] = (await host.policy(ws.id)).grants
+        assert (granted.tool, granted.command) == ("bash", wanted[0])
+        assert granted.text == question.items[0].grant
+        assert not await host.revoke(ws.id, ev.Grant("bash"))
+        assert await host.revoke(ws.id, ev.Grant("bash", command=wanted[0]))
+        await answered(host, await asked(host, ws.id), approved=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("echo '\u202e'\nls", "bash for exactly \"echo '\\u202e'\\nls\""),
+        ("gіt log", "bash for exactly 'g\\u0456t log'"),
+        ("x" * 5000, "5,000 characters, SHA-256 "),
+    ],
+)
+async def test_what_always_covers_is_told_in_words_without_hidden_characters(
+    tmp_path: Path, command: str, told: str
+) -> None:
+    async with local_node(tmp_path, calling("bash", command=command), confinement=CONFINED) as node:
         ws = await node.host.create(CreateWorkstream())
-        unasked_here = set((await node.host.policy(ws.id)).unasked)
-        tools = set(node.host.engine.tools)
+        question = await asked(node.host, ws.id)
+        await answered(node.host, question, approved=False)
 
-    assert unasked_here == tools & SEED_UNASKED
-    assert tools - unasked_here == tools & SEED_ASKED
+    assert told in question.items[0].grant
+    assert question.items[0].grant.replace("…", "").isascii()
+    assert question.items[0].grant.isprintable()
+    assert question.items[0].grants == [ev.Grant("bash", command=command)]
+
+
+async def test_an_allow_rule_lets_a_command_run_unasked_and_a_forbidding_one_stops_it(
+    tmp_path: Path,
+) -> None:
+    wanted = ["echo one"]
+
+    def plan(body: dict[str, Any]) -> Reply:
+        return calling("bash", command=wanted[0])(body)
+
+    found = await rules(allow=["bash(echo *)"], deny=["bash(touch *)"])
+    async with local_node(tmp_path, plan, rules=found, confinement=CONFINED) as node:
+        ws = await node.host.create(CreateWorkstream(auto_approve=True))
+        assert (await unasked(node.host, ws.id)).status == "ok"
+        wanted[0] = "echo one; sh -c 'touch x'"
+        assert (await unasked(node.host, ws.id)).status == "denied"
+        wanted[0] = "$(echo touch) x"
+        question = await asked(node.host, ws.id)
+        assert "bash(touch *)" in question.items[0].rule
+        assert question.items[0].grants == []
+        await answered(node.host, question, approved=False)
+        assert not (node.workspace / "x").exists()
+
+
+async def test_a_yes_to_what_a_call_would_have_done_is_none_to_what_it_does_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    with ModelServer(calling("write_file", path="note", content="x")) as model:
+        host = await start_host(tmp_path, model.base_url)
+        note = host.engine.workspace / "note"
+        note.write_text("before")
+        ws = await host.create(CreateWorkstream())
+        question = await asked(host, ws.id)
+        await host.aclose()
+        note.write_text("changed in the meantime")
+
+        host = await start_host(tmp_path, model.base_url)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for event in host.follow(ws.id, BEGINNING):
+                    if (
+                        isinstance(event, ev.ApprovalAsked)
+                        and event.request_id != question.request_id
+                    ):
+                        break
+            assert isinstance(event, ev.ApprovalAsked)
+            assert event.args_hash != question.args_hash
+            with pytest.raises(UnknownRequest):
+                await answered(host, question, approved=True)
+            assert note.read_text() == "changed in the meantime"
+            await answered(host, event, approved=False)
+        finally:
+            await host.aclose()
+
+
+@pytest.mark.parametrize(
+    "given", [{"auto_approve": True}, {"auto_approve_tools": frozenset({"bash"})}]
+)
+async def test_what_the_settings_permit_holds_only_where_commands_are_confined(
+    tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """`skip_permissions` and `auto_approve_tools` of [tools], as `auto_approve` of a message."""
+    for place, confinement in (("bare", BARE), ("confined", CONFINED)):
+        async with local_node(
+            tmp_path / place, calling("bash", command="true"), confinement=confinement, **given
+        ) as node:
+            ws = await node.host.create(CreateWorkstream())
+            notice = (await node.host.policy(ws.id)).notice
+            if confinement is CONFINED:
+                assert notice == ""
+                assert (await unasked(node.host, ws.id)).status == "ok"
+            else:
+                assert "not honoured" in notice
+                await answered(node.host, await asked(node.host, ws.id), approved=False)

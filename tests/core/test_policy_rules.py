@@ -31,6 +31,9 @@ TOOLS = {
     "search": ToolSpec(name="search", description="", parameters=_PATH, auto_approve=True),
     "write_file": ToolSpec(name="write_file", description="", parameters=_PATH),
     "math": ToolSpec(name="math", description="", parameters={}),
+    "web_fetch": ToolSpec(
+        name="web_fetch", description="", parameters={"properties": {"url": {}, "question": {}}}
+    ),
 }
 EVERYTHING = Grants(
     auto_approve=True,
@@ -61,6 +64,14 @@ def call_of(tool: str, *paths: str, **marks: bool) -> Prepared:
     return Prepared(
         tool=tool, arguments={}, effect="pure", header="", paths=tuple(uses), commands=commands
     )
+
+
+def command_of(command: str) -> Prepared:
+    return replace(call_of("bash"), commands=(command,))
+
+
+def fetch_of(hosts: tuple[str, ...]) -> Prepared:
+    return replace(call_of("web_fetch"), network=True, hosts=hosts)
 
 
 def ruling(prepared: Prepared, found: Rules, grants: Grants = Grants()) -> Ruling:  # noqa: B008 - frozen
@@ -111,8 +122,17 @@ def test_what_a_rule_matches_it_matches_in_each_list(rule: str, path: str, match
         ("read file", "written as"),
         ("raed_file", "no tool 'raed_file'"),
         ("raed_*(docs/**)", "no tool 'raed_*'"),
-        ("bash(git *)", "come with the command rules"),
-        ("ba*(git *)", "come with the command rules"),
+        ("bash()", "its command is empty"),
+        ("bash(ls 'a)", "a quote that is not closed"),
+        ("bash(ls $X *)", "nothing that means something to the shell"),
+        ("ba*(git\tlog)", "not printable ASCII"),
+        ("bash(git lоg)", "not printable ASCII"),
+        ("web_fetch()", "its host is empty"),
+        ("web_fetch(https://docs.python.org)", "it is no host"),
+        ("web_fetch(docs.python.org/3)", "it is no host"),
+        ("web_fetch(*.python.org)", "it is no host"),
+        ("web_fetch(.)", "it is no host"),
+        ("web_fetch(bücher.example)", "xn--"),
         ("math(2)", "uses no path"),
         ("read_file()", "its path is empty"),
         ("read_file( )", "its path is empty"),
@@ -191,6 +211,46 @@ def test_a_command_that_a_forbidding_rule_with_a_path_names_is_asked_about() -> 
     assert ruling(command, rules(deny=("b*",)), EVERYTHING).verdict == "deny"
 
 
+@pytest.mark.parametrize(
+    ("rule", "hosts", "permitted", "forbidden"),
+    [
+        ("docs.python.org", ("docs.python.org",), True, True),
+        ("docs.python.org", ("DOCS.Python.org.",), True, True),
+        ("Docs.Python.org", ("docs.python.org",), True, True),
+        ("docs.python.org", ("docs.python.org.evil.example",), False, False),
+        ("docs.python.org", ("evil.docs.python.org",), False, False),
+        ("docs.python.org", (), False, False),
+        ("python.org", ("evilpython.org",), False, False),
+        (".python.org", ("docs.python.org",), True, True),
+        (".python.org", ("a.b.python.org",), True, True),
+        (".python.org", ("python.org",), True, True),
+        (".python.org", ("evilpython.org",), False, False),
+        (".python.org", ("python.org.evil.example",), False, False),
+        (".python.org", ("docs.python.org", "evil.example"), False, True),
+        ("[::1]", ("::1",), True, True),
+        ("10.0.0.1", ("10.0.0.10",), False, False),
+    ],
+)
+def test_what_a_rule_with_a_host_matches(
+    rule: str, hosts: tuple[str, ...], permitted: bool, forbidden: bool
+) -> None:
+    call, text = fetch_of(hosts), f"web_fetch({rule})"
+
+    assert (ruling(call, rules(allow=(text,))).verdict == "allow") == permitted
+    assert (ruling(call, rules(deny=(text,)), EVERYTHING).verdict == "deny") == forbidden
+
+
+def test_a_call_whose_hosts_are_not_known_is_asked_where_a_rule_forbids_some() -> None:
+    call = fetch_of(())
+
+    assert ruling(call, rules(deny=("web_fetch(a.example)",)), EVERYTHING).verdict == "ask"
+    assert ruling(call, rules(allow=("web_fetch(a.example)",))).verdict == "ask"
+
+
+def test_the_hosts_are_part_of_what_is_approved() -> None:
+    assert fetch_of(("a.example",)).hash != fetch_of(("b.example",)).hash
+
+
 def test_no_rule_lets_commands_run_unasked_where_they_cannot_be_confined() -> None:
     found = decide(call_of("bash"), TOOLS["bash"], EVERYTHING, Level.L0, rules(allow=("bash",)))
 
@@ -203,7 +263,7 @@ def test_always_would_permit_what_was_missing_and_nothing_else() -> None:
 
     assert ruling(inside, rules()).always == (Grant("write_file"),)
     assert ruling(outside, rules(allow=("write_file",))).always == (Grant("write_file", "/etc/b"),)
-    assert ruling(call_of("bash"), rules()).always == (Grant("bash"),)
+    assert ruling(call_of("bash"), rules()).always == (Grant("bash", command="ls"),)
     assert ruling(inside, rules(ask=("write_file",))).always == ()
 
 
@@ -216,7 +276,7 @@ _PATTERNS = st.lists(
     st.one_of(_NAMES, st.sampled_from(["**", "*", "?ocs", "[ds]*"])), min_size=1, max_size=4
 ).map("/".join)
 _TEXTS = st.one_of(
-    st.sampled_from([*TOOLS, "*", "*_file"]),
+    st.sampled_from([*TOOLS, "*", "*_file", "bash(ls)", "bash(ls *)", "b*(rm *)", "web_fetch(a)"]),
     st.builds(
         "{}({}{})".format,
         st.sampled_from(["read_file", "write_file", "search", "*", "*_file"]),
@@ -230,13 +290,20 @@ _GRANTS = st.builds(
     Grants,
     st.booleans(),
     st.frozensets(st.sampled_from(sorted(TOOLS))),
-    st.frozensets(st.builds(Grant, st.sampled_from(sorted(TOOLS)), st.sampled_from(["", "/b"]))),
+    st.frozensets(
+        st.one_of(
+            st.builds(Grant, st.sampled_from(sorted(TOOLS)), st.sampled_from(["", "/b"])),
+            st.just(Grant("bash", command="ls")),
+        )
+    ),
 )
 _CALLS = st.one_of(
     st.builds(call_of, st.sampled_from(["read_file", "write_file"]), _PATHS),
     st.builds(lambda path: call_of("search", path, tree=True), _PATHS),
     st.builds(lambda path: call_of("read_file", path, sensitive=True), _PLACES),
     st.builds(call_of, st.sampled_from(["bash", "math"])),
+    st.sampled_from(["ls -la", "rm x", "ls; rm x", "$X", "ls '"]).map(command_of),
+    st.sampled_from([(), ("a",), ("b",)]).map(fetch_of),
 )
 _LEVELS = st.sampled_from(list(Level))
 _ORDER = {"deny": 0, "ask": 1, "allow": 2}
@@ -398,7 +465,14 @@ def test_rules_are_read_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "line", "says"),
     [
-        ('[policy]\nallow = ["bash(ls)"]\n', 2, "command rules"),
+        ('[policy]\nallow = ["bash(ls | $X *)"]\n', 2, "means something to the shell"),
+        ('[policy]\nallow = ["bash(sudo *)"]\n', 2, "it can never hold: sudo can run anything"),
+        ('[policy]\nallow = ["bash(git *)"]\n', 2, "of git, * may follow add, blame"),
+        ('[policy]\nallow = ["bash(* log)"]\n', 2, "name the program without *"),
+        ('[policy]\nask = ["bash(ls | wc)"]\n', 2, "one command of plain words"),
+        ('[policy]\ndeny = ["bash(ls > x)"]\n', 2, "one command of plain words"),
+        ('[policy]\nallow = ["bash(ls *)"]\ndeny = ["bash(ls *)"]\n', 2, "deny has 'bash(ls *)'"),
+        ('[policy]\nallow = ["bash(ls *)"]\ndeny = ["bash"]\n', 2, "deny has 'bash'"),
         ('[policy]\nask = []\ndeny = ["nothing"]\n', 3, "no tool 'nothing'"),
         ('[policy]\nallow = ["bash"]\ndeny = ["*"]\n', 2, "can never hold: deny has '*'"),
         ('[policy]\nask = ["read_file"]\nallow = ["read_file(a)"]\n', 3, "ask has 'read_file'"),

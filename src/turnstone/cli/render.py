@@ -19,9 +19,6 @@ from turnstone.core import events as ev
 
 #: Lines of a tool's output that are shown: its beginning, and its end, where errors stand.
 FOLD_HEAD, FOLD_TAIL = 8, 4
-#: Lines of a preview in a question. Far more than a command or a readable diff has; what
-#: is left out is said, for nobody should agree to what they cannot see.
-PREVIEW_HEAD, PREVIEW_TAIL = 300, 50
 #: Characters of one line of output: some four rows, so that one line cannot flood the screen.
 LINE_LENGTH = 400
 
@@ -130,13 +127,16 @@ class Screen:
             self._wrapped(f"  {name}".ljust(_NAMES), one_line(meaning), hang=" " * _NAMES)
 
     def question(self, asked: ev.ApprovalAsked) -> None:
-        """What is about to happen, exactly, and why it is asked."""
+        """What is about to happen, exactly, and why it is asked.
+
+        Nothing of it is folded away: nobody should agree to what they cannot see.
+        """
         for item in asked.items:
             if not item.needs_approval:
                 continue
             self.line(f"◆ {item.header}", "bold yellow")
             diff = item.preview.startswith("--- ")
-            for row in _folded(_rows(item.preview), PREVIEW_HEAD, PREVIEW_TAIL):
+            for row in _rows(item.preview):
                 self._put("  │ ", row, _diff_style(row) if diff else "")
             if item.rule:
                 self.line(f"asked because: {item.rule}", "dim", indent="  ")

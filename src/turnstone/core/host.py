@@ -82,6 +82,7 @@ class Granted(msgspec.Struct, frozen=True, kw_only=True):
 
     tool: str
     path: str = ""
+    command: str = ""
     text: str = ""
 
 

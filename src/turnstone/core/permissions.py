@@ -19,6 +19,9 @@ from turnstone.core.policy_rules import takes_path
 from turnstone.core.tool import SEED_TOOLS
 from turnstone.core.transcript import EVERY_TOOL, Transcript
 
+#: Characters of a command where a permission is told in words; its hash stands for the rest.
+_MAX_QUOTED = 400
+
 
 def check_tools(names: Sequence[str], engine: Engine) -> None:
     """A misspelt name would leave a person waiting for what they thought was permitted.
@@ -56,10 +59,21 @@ def _in_words(grant: ev.Grant, engine: Engine, workspace: Path) -> str:
         return f"every tool inside {workspace}, where commands are confined"
     if grant.path:
         return f"{grant.tool} of {grant.path}"
+    if grant.command:
+        return f"{grant.tool} for exactly {_command_in_words(grant.command)}"
     tool = engine.tools.get(grant.tool)
     if tool is not None and takes_path(tool.spec):
         return f"{grant.tool} inside {workspace}"
     return f"every call of {grant.tool}"
+
+
+def _command_in_words(command: str) -> str:
+    """The command on one line, every other character than printable ASCII by its code."""
+    quoted = ascii(command)
+    if len(quoted) <= _MAX_QUOTED:
+        return quoted
+    digest = hashlib.sha256(command.encode()).hexdigest()
+    return f"{quoted[:_MAX_QUOTED]} … ({len(command):,} characters, SHA-256 {digest})"
 
 
 def question_hash(items: Iterable[ev.ToolItem]) -> str:
@@ -72,7 +86,7 @@ def question_hash(items: Iterable[ev.ToolItem]) -> str:
 
 def view(ws_id: str, transcript: Transcript, engine: Engine, workspace: Path) -> PolicyView:
     """All that decides what runs unasked in this workstream (`Host.policy`)."""
-    grants = sorted(transcript.granted, key=lambda grant: (grant.tool, grant.path))
+    grants = sorted(transcript.granted, key=lambda grant: (grant.tool, grant.path, grant.command))
     if transcript.auto_approve:
         grants.insert(0, EVERY_TOOL)
     return PolicyView(
@@ -84,7 +98,12 @@ def view(ws_id: str, transcript: Transcript, engine: Engine, workspace: Path) ->
         auto_approve=engine.auto_approve,
         auto_approve_tools=sorted(engine.auto_approve_tools),
         grants=[
-            Granted(tool=grant.tool, path=grant.path, text=_in_words(grant, engine, workspace))
+            Granted(
+                tool=grant.tool,
+                path=grant.path,
+                command=grant.command,
+                text=_in_words(grant, engine, workspace),
+            )
             for grant in grants
         ],
         notice=notice(transcript, engine),

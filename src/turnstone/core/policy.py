@@ -32,11 +32,16 @@ class Grants:
     tools: Set[str] = frozenset()  # these tools, for the node
     always: Set[Grant] = frozenset()  # for the workstream
 
-    def permits(self, tool: str, use: PathUse | None) -> bool:
-        """Whether the tool was permitted: in the workspace, or on exactly this path."""
+    def permits(self, prepared: Prepared, use: PathUse | None) -> bool:
+        """Whether the tool was permitted: in the workspace, on exactly this path, or for
+        exactly these commands."""
+        tool = prepared.tool
         if use is not None and not use.inside:
             return Grant(tool, str(use.path)) in self.always
-        return tool in self.tools or Grant(tool) in self.always
+        if tool in self.tools or Grant(tool) in self.always:
+            return True
+        exactly = _grants(prepared, use)
+        return bool(prepared.commands) and all(grant in self.always for grant in exactly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,8 @@ def decide(
         if rule.touches(prepared):
             return Ruling("ask", f"ask {rule.text}, a rule that no permission overrides")
     for rule in rules.deny + rules.ask:
-        if prepared.commands and rule.path is not None and rule.names(prepared.tool):
-            return Ruling("ask", f"a command may use what the rule {rule.text} is about")
+        if rule.may_touch(prepared):
+            return Ruling("ask", f"the call may use what the rule {rule.text} is about")
     if prepared.commands and level < Level.L2:
         return Ruling("ask", _COMMAND_UNCONFINED)
     return _permitted(prepared, spec, grants, level, rules)
@@ -76,14 +81,14 @@ def _permitted(
     by: list[str] = []
     missing: list[PathUse | None] = []
     for use in prepared.paths or (None,):
-        rule = _allowing(use, spec, grants, level, rules)
+        rule = _allowing(prepared, use, spec, grants, level, rules)
         if rule:
             by.append(rule)
         else:
             missing.append(use)
     if not missing:
         return Ruling("allow", by[0])
-    always = tuple(dict.fromkeys(_grant(spec.name, use) for use in missing))
+    always = tuple(dict.fromkeys(g for use in missing for g in _grants(prepared, use)))
     outside = next((use.path for use in missing if use is not None and not use.inside), None)
     if outside is not None:
         why = f"{outside} is outside the workspace, or holds secrets"
@@ -95,24 +100,34 @@ def _permitted(
 
 
 def _allowing(
-    use: PathUse | None, spec: ToolSpec, grants: Grants, level: Level, rules: Rules
+    prepared: Prepared,
+    use: PathUse | None,
+    spec: ToolSpec,
+    grants: Grants,
+    level: Level,
+    rules: Rules,
 ) -> str:
     """Why the tool may use this path (None: why it may run) unasked; empty if it may not."""
     for rule in rules.allow:
-        if rule.covers(spec.name, use):
+        if rule.covers(prepared, use):
             return f"allow {rule.text}"
     inside = use is None or use.inside
     if inside and spec.auto_approve:
         return f"{spec.name} runs unasked inside the workspace"
-    if grants.permits(spec.name, use):
+    if grants.permits(prepared, use):
         return f"{spec.name} was permitted for this workstream"
     if inside and grants.auto_approve and level >= Level.L2:
         return f"auto-approve, with commands confined at {level.name}"
     return ""
 
 
-def _grant(tool: str, use: PathUse | None) -> Grant:
-    return Grant(tool) if use is None or use.inside else Grant(tool, str(use.path))
+def _grants(prepared: Prepared, use: PathUse | None) -> tuple[Grant, ...]:
+    """What *always* is about: a path outside, the exact commands, or else the tool."""
+    if use is not None and not use.inside:
+        return (Grant(prepared.tool, str(use.path)),)
+    if prepared.commands:
+        return tuple(Grant(prepared.tool, command=text) for text in prepared.commands)
+    return (Grant(prepared.tool),)
 
 
 def _forbidden(rule: str) -> str:

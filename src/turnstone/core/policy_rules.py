@@ -1,9 +1,10 @@
 """The rules that people write about tool calls: from their text to what they match. Pure.
 
-A rule is `tool` or `tool(path)`. The tool may be a pattern (`*`, `?`). The path is one too: `**`
-is any number of folders, `*` and `?` stay within a name; it starts from the workspace, from `/`
-or from `~`. Rules judge resolved paths, and look at nothing themselves: whoever has a file
-system says where a link leads. Which rule wins is not decided here.
+A rule is `tool`, `tool(path)`, `bash(command)` or `web_fetch(host)`. The tool may be a pattern
+(`*`, `?`). The path is one too: `**` is any number of folders, `*` and `?` stay within a name; it
+starts from the workspace, from `/` or from `~`. Rules judge resolved paths, and look at nothing
+themselves: whoever has a file system says where a link leads. What a pattern for commands matches
+is in `core.command_rules`. Which rule wins is not decided here.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import TypeAlias
 
+from turnstone.core.command_rules import CommandPattern, Match, PatternError, parse_pattern
 from turnstone.core.tool import PathUse, Prepared, ToolSpec
 
 #: An absolute path, as `pathlib` gives its parts: the first is `/`.
@@ -24,10 +26,11 @@ Parts: TypeAlias = tuple[str, ...]
 #: Resolves a path, links followed; what does not exist is left as it is.
 Resolve: TypeAlias = Callable[[Parts], Parts]
 
-_RULE = re.compile(r"(?P<tool>[\w.*?-]+)(?:\((?P<path>.*)\))?", re.DOTALL)
+_RULE = re.compile(r"(?P<tool>[\w.*?-]+)(?:\((?P<about>.*)\))?", re.DOTALL)
 _ANY = "**"
 _WILD = re.compile(r"[*?\[]")
 _ESCAPED = re.compile(r"\[([*?\[])\]")
+_HOST = re.compile(r"\.?[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]")
 
 
 class RuleError(Exception):
@@ -38,7 +41,8 @@ class RuleError(Exception):
 class Rule:
     """One rule, read and placed. `path` is absolute, in components; None: whatever the paths.
 
-    `behind` is the same path with the links in it followed, where that is another one.
+    `behind` is the same path with the links in it followed, where that is another one. A rule
+    with a `command` or a `host` is about calls of these only.
     """
 
     text: str  # as it was written
@@ -46,6 +50,8 @@ class Rule:
     path: Parts | None = None
     relative: bool = False
     behind: Parts | None = None
+    command: CommandPattern | None = None
+    host: str | None = None
 
     def names(self, tool: str) -> bool:
         return fnmatchcase(tool, self.tool)
@@ -58,6 +64,10 @@ class Rule:
         """
         if not self.names(prepared.tool):
             return False
+        if self.command is not None:
+            return any(self.command.about(text) is Match.YES for text in prepared.commands)
+        if self.host is not None:
+            return any(_is_host(self.host, host) for host in prepared.hosts)
         return self.path is None or any(
             _reaches(pattern, use) or _reaches(_folded(pattern), use, folded=True)
             for pattern in (self.path, self.behind)
@@ -65,14 +75,33 @@ class Rule:
             for use in prepared.paths
         )
 
-    def covers(self, tool: str, use: PathUse | None) -> bool:
+    def may_touch(self, prepared: Prepared) -> bool:
+        """Whether it cannot be told that the call stays clear of what the rule is about.
+
+        A command may open any path and reach any host; and what it runs is not always known.
+        """
+        if not self.names(prepared.tool):
+            return False
+        if self.command is not None:
+            return any(self.command.about(text) is not Match.NO for text in prepared.commands)
+        if self.host is not None:
+            return prepared.network and not prepared.hosts
+        return self.path is not None and bool(prepared.commands)
+
+    def covers(self, prepared: Prepared, use: PathUse | None) -> bool:
         """Whether the rule is about all of this use of a path: for rules that permit.
 
         A rule without a path is about the workspace, without what is sensitive there, and about
         calls that use no path (None). What is sensitive is permitted only by its whole name.
         """
-        if not self.names(tool):
+        if not self.names(prepared.tool):
             return False
+        if self.command is not None:
+            commands = prepared.commands
+            return use is None and bool(commands) and all(map(self.command.permits, commands))
+        if self.host is not None:
+            hosts = prepared.hosts
+            return use is None and bool(hosts) and all(_is_host(self.host, h) for h in hosts)
         if self.path is None or use is None:
             return self.path is None and (use is None or use.inside)
         if use.sensitive and any(map(_is_wild, self.path)):
@@ -106,32 +135,40 @@ def parse(text: str, tools: Mapping[str, ToolSpec], home: Parts | None) -> Rule:
     """Read one rule. `home`, resolved, stands for `~`. Raises RuleError."""
     found = _RULE.fullmatch(text.strip())
     if found is None:
-        raise RuleError('a rule is written as "tool" or "tool(path)"')
-    tool, path = found["tool"], found["path"]
+        raise RuleError('a rule is written as "tool", "tool(path)" or "bash(command)"')
+    tool, about = found["tool"], found["about"]
     named = [spec for name, spec in tools.items() if fnmatchcase(name, tool)]
     if not named:
         raise RuleError(f"there is no tool {tool!r}; the tools are {', '.join(sorted(tools))}")
-    if path is None:
+    if about is None:
         return Rule(text.strip(), tool)
     if any(map(takes_path, named)):
-        return _with_path(text.strip(), tool, path.strip(), home)
-    if any(spec.name == "bash" for spec in named):
-        raise RuleError(
-            "patterns for commands come with the command rules; for now write bash alone, which"
-            " is every command"
-        )
-    raise RuleError(f"it can never match: {tool} uses no path; write it alone")
+        return _with_path(text.strip(), tool, about.strip(), home)
+    if any(_takes(spec, "command") for spec in named):
+        try:
+            return Rule(text.strip(), tool, command=parse_pattern(about.strip()))
+        except PatternError as error:
+            raise RuleError(str(error)) from None
+    if any(_takes(spec, "url") for spec in named):
+        return Rule(text.strip(), tool, host=_host(about.strip()))
+    raise RuleError(f"it can never match: {tool} uses no path, command or host; write it alone")
 
 
 def idle(rules: Rules, tools: Collection[str], resolve: Resolve) -> Iterator[tuple[str, Rule, str]]:
     """The rules that can never hold: where each stands, and the reason in a sentence."""
     for rule in rules.allow:
+        if rule.command is not None and (why := rule.command.never_permits()):
+            yield "allow", rule, f"it can never hold: {why}"
         if rule.path is not None and not rule.relative:
             behind = _behind(rule.path, resolve)
             if behind is not None:
                 real = "/".join(map(_plain, behind[1:]))
                 why = f"it can never match: rules go by the resolved path, which is /{real}"
                 yield "allow", rule, why
+    for key, some in (("ask", rules.ask), ("deny", rules.deny)):
+        for rule in some:
+            if rule.command is not None and not rule.command.words:
+                yield key, rule, "it must be one command of plain words, as bash(git push *)"
     for key, weaker, what, stronger in (
         ("ask", rules.ask, "deny", rules.deny),
         ("allow", rules.allow, "deny", rules.deny),
@@ -144,14 +181,43 @@ def idle(rules: Rules, tools: Collection[str], resolve: Resolve) -> Iterator[tup
 
 
 def _hides(stronger: Rule, weaker: Rule, tools: Collection[str]) -> bool:
-    if stronger.path not in (None, weaker.path) or stronger.relative > weaker.relative:
+    about = (stronger.path, stronger.relative, stronger.command, stronger.host)
+    if about not in (
+        (None, False, None, None),
+        (weaker.path, weaker.relative, weaker.command, weaker.host),
+    ):
         return False
     return all(stronger.names(tool) for tool in tools if weaker.names(tool))
 
 
 def takes_path(spec: ToolSpec) -> bool:
     """Whether calls of this tool name a path."""
-    return "path" in spec.parameters.get("properties", {})
+    return _takes(spec, "path")
+
+
+def _takes(spec: ToolSpec, argument: str) -> bool:
+    return argument in spec.parameters.get("properties", {})
+
+
+def _host(text: str) -> str:
+    host = text.lower()
+    if not host:
+        raise RuleError("its host is empty; write the tool alone for every host")
+    if not host.isascii():
+        raise RuleError("its host is not ASCII; write it as the network knows it, xn--…")
+    if not _HOST.fullmatch(host):
+        raise RuleError(
+            "it is no host; write a name as docs.python.org, or .python.org for it and all below"
+        )
+    return host
+
+
+def _is_host(wanted: str, host: str) -> bool:
+    """Whether the host is the one of the rule; `.name` is `name` and whatever ends with it."""
+    name = host.lower().removesuffix(".")
+    if wanted.startswith("."):
+        return name == wanted[1:] or name.endswith(wanted)
+    return name.strip("[]") == wanted.strip("[]")
 
 
 def _with_path(text: str, tool: str, path: str, home: Parts | None) -> Rule:
@@ -196,7 +262,7 @@ def _in(rule: Rule, workspace: Parts, resolve: Resolve | None) -> Rule:
         return rule
     path = (*_escaped(workspace), *rule.path) if rule.relative else rule.path
     behind = _behind(path, resolve) if resolve else None
-    return Rule(rule.text, rule.tool, path, behind=behind)
+    return replace(rule, path=path, behind=behind, relative=False)
 
 
 def _behind(pattern: Parts, resolve: Resolve) -> Parts | None:

@@ -15,6 +15,9 @@ _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
 #: Characters of one line for a person.
 HEADER = 160
 
+#: Characters that are named in a note; of more, the number is told.
+NAMED = 4
+
 
 def visible(text: str) -> str:
     """`text` with everything unseen spelled out by its code; line feeds and tabs stay."""
@@ -30,6 +33,19 @@ def one_line(text: str) -> str:
     if newline or len(shown) > HEADER:
         return f"{shown[: HEADER - 2]} …"
     return shown
+
+
+def foreign(text: str) -> str:
+    """A note about the characters in `text` that are not ASCII; empty if there are none.
+
+    Letters of other scripts look like those of a program's or a server's name.
+    """
+    found = dict.fromkeys(char for char in text if not char.isascii())
+    if not found:
+        return ""
+    named = [f"U+{ord(char):04X} {unicodedata.name(char, '')}".strip() for char in found]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"[not ASCII: {', '.join(named[:NAMED])}{more}]"
 
 
 def cut_middle(text: str, limit: int) -> str:
