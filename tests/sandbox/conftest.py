@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import secrets
 import shutil
 import socket
@@ -42,6 +43,8 @@ def arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
         port = stack.enter_context(_listening(socket.AF_INET, ("127.0.0.1", 0), callers))
         stack.enter_context(_listening(socket.AF_UNIX, str(runtime_socket), callers))
         stack.enter_context(_listening(socket.AF_UNIX, "\0" + nonce, callers))
+        udp_port = stack.enter_context(_hearing(callers))
+        terminal = stack.enter_context(_terminal())
         yield Arena(
             nonce,
             workspace,
@@ -53,6 +56,8 @@ def arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
             runtime_socket,
             nonce,
             port,
+            udp_port,
+            terminal,
             victim,
             callers,
         )
@@ -88,6 +93,33 @@ def _listening(family: int, address: object, callers: list[str]) -> Iterator[int
         thread.join()
 
 
+@contextlib.contextmanager
+def _hearing(callers: list[str]) -> Iterator[int]:
+    """A port for datagrams; what comes is counted as a call when the block is left, at latest."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while server.recv(100) != b"end":
+                callers.append("udp")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.sendto(b"end", server.getsockname())
+        thread.join()
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[Path]:
+    ours, theirs = pty.openpty()
+    try:
+        yield Path(os.ttyname(theirs))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 @pytest.fixture
 async def confined(arena: Arena) -> AsyncIterator[Sandbox]:
     """The sandbox of this machine; without one of level L3 the test ends."""
@@ -96,6 +128,24 @@ async def confined(arena: Arena) -> AsyncIterator[Sandbox]:
     if sandbox.confinement.level < Level.L3:
         needs.give_up("; ".join(sandbox.confinement.notes))
     yield sandbox
+
+
+@pytest.fixture
+async def landlocked(arena: Arena) -> AsyncIterator[Sandbox]:
+    """The sandbox of level L2; without one the test ends."""
+    sandbox = await find_sandbox(hidden=[arena.hidden], levels=[Level.L2])
+    if sandbox.confinement.level < Level.L2:
+        needs.give_up("; ".join(sandbox.confinement.notes))
+    yield sandbox
+
+
+@pytest.fixture
+async def landlocked_alone() -> Sandbox:
+    """The same with nothing hidden, for a workspace in which the arena lies."""
+    sandbox = await find_sandbox(levels=[Level.L2])
+    if sandbox.confinement.level < Level.L2:
+        needs.give_up("; ".join(sandbox.confinement.notes))
+    return sandbox
 
 
 @pytest.fixture

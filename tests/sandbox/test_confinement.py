@@ -16,9 +16,10 @@ from support import needs
 from support.arena import Arena
 from support.commands import run_in
 from turnstone.core.errors import ToolRefused
-from turnstone.core.sandbox import Sandbox
+from turnstone.core.sandbox import Level, Sandbox
 from turnstone.core.sensitive import HOME_SECRETS, HOME_STARTER_FILES, HOME_STARTER_FOLDERS
 from turnstone.sandbox import find_sandbox
+from turnstone.sandbox.cgroup import find_process_groups
 from turnstone.sandbox.limits import Limits
 from turnstone.sandbox.placeholders import held
 
@@ -51,13 +52,50 @@ def everybodys() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def test_the_number_of_processes_is_limited(confined: Sandbox, tmp_path: Path) -> None:
-    limited = await find_sandbox(limits=Limits(processes=60))
-    if limited.confinement.notes:
-        needs.give_up("; ".join(limited.confinement.notes))
+@pytest.fixture(params=[Level.L3, Level.L2], ids=lambda level: level.name)
+def level(request: pytest.FixtureRequest) -> Level:
+    """A level that can be had here; where it cannot, the test ends."""
+    request.getfixturevalue("confined" if request.param == Level.L3 else "landlocked_alone")
+    found: Level = request.param
+    return found
+
+
+async def test_the_number_of_processes_is_limited(level: Level, tmp_path: Path) -> None:
+    groups = find_process_groups()
+    if groups is None:
+        needs.give_up("no control group can be made here")
+    limited = await find_sandbox(limits=Limits(processes=60), levels=[level])
+    roomy = await find_sandbox(levels=[level])
 
     assert started((await run_in(limited, FORKS, tmp_path)).output) < 60
-    assert started((await run_in(confined, FORKS, tmp_path)).output) == 150
+    assert started((await run_in(roomy, FORKS, tmp_path)).output) == 150
+
+
+#: Four processes with 60 MB each, all at once, filled so that the kernel has to give it.
+TOGETHER = """/usr/bin/python3 -c '
+import os, sys, time
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        held = bytearray(os.urandom(1) * 60_000_000)
+        time.sleep(0.5)
+        os._exit(0)
+    children.append(child)
+print("whole", sum(os.waitpid(child, 0)[1] == 0 for child in children))'"""
+
+
+async def test_the_memory_of_all_processes_together_is_limited(
+    level: Level, tmp_path: Path
+) -> None:
+    groups = find_process_groups()
+    if groups is None or not groups.limits_memory:
+        needs.give_up("no control group for memory can be made here")
+    limited = await find_sandbox(limits=Limits(together=150_000_000), levels=[level])
+    roomy = await find_sandbox(levels=[level])
+
+    assert "whole 4" in (await run_in(roomy, TOGETHER, tmp_path)).output
+    assert "whole 4" not in (await run_in(limited, TOGETHER, tmp_path)).output
 
 
 async def test_root_works_as_the_owner_of_the_workspace(
@@ -76,8 +114,9 @@ async def test_root_works_as_the_owner_of_the_workspace(
     assert started(forks.output) < 60
 
 
-async def test_the_memory_of_a_process_is_limited(confined: Sandbox, tmp_path: Path) -> None:
-    limited = await find_sandbox(limits=Limits(memory=100_000_000))
+async def test_the_memory_of_a_process_is_limited(level: Level, tmp_path: Path) -> None:
+    confined = await find_sandbox(levels=[level])
+    limited = await find_sandbox(limits=Limits(memory=100_000_000), levels=[level])
     script = "/usr/bin/python3 -c 'print(len(bytearray(200_000_000)))'"
 
     assert "MemoryError" in (await run_in(limited, script, tmp_path)).output
@@ -299,6 +338,50 @@ async def test_our_own_state_is_hidden_inside_the_workspace_too(
 
     assert arena.nonce not in result.output
     assert "outside" in result.output
+
+
+async def test_at_l2_a_workspace_with_secrets_in_it_is_refused(
+    landlocked: Sandbox, arena: Arena, home: Path
+) -> None:
+    for workspace in (arena.hidden.parent, home):
+        with pytest.raises(ToolRefused, match="cannot be confined to .* at level L2"):
+            await run_in(landlocked, "true", workspace)
+
+
+async def test_at_l2_the_network_is_there_only_where_it_was_allowed(
+    landlocked: Sandbox, arena: Arena
+) -> None:
+    script = f"exec 3<>/dev/tcp/127.0.0.1/{arena.port} && echo connected"
+
+    with_it = await run_in(landlocked, script, arena.workspace, network=True)
+    without = await run_in(landlocked, script, arena.workspace, network=False)
+
+    assert with_it.output == "connected\n"
+    assert "connected" not in without.output.splitlines()
+
+
+async def test_at_l2_a_command_has_temporary_files_and_a_home_that_go_with_it(
+    landlocked: Sandbox, arena: Arena
+) -> None:
+    script = 'echo x > "$TMPDIR/f" && echo x > ~/f && mktemp && echo "$TMPDIR" > where'
+    result = await run_in(landlocked, script, arena.workspace)
+
+    assert result.exit_code == 0, result.output
+    assert not Path((arena.workspace / "where").read_text().strip()).parent.exists()
+
+
+async def test_at_l2_root_works_as_the_owner_of_the_workspace(
+    landlocked: Sandbox, everybodys: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can work as somebody else")
+    os.chown(everybodys, 65534, 65534)
+
+    script = 'id -u; id -G; echo x > file; echo x > "$TMPDIR/f" && echo y; cat /etc/shadow'
+    who = await run_in(landlocked, script, everybodys)
+
+    assert who.output.startswith("65534\n65534\ny\n"), who.output
+    assert (everybodys / "file").stat().st_uid == 65534
 
 
 @pytest.mark.parametrize("workspace", ["/", "/usr", "/etc"])

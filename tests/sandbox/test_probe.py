@@ -13,7 +13,8 @@ import pytest
 from support import needs
 from support.commands import PATIENCE, run_in
 from turnstone.core.sandbox import Level
-from turnstone.sandbox import Unconfined, find_sandbox
+from turnstone.sandbox import Landlock, Unconfined, find_sandbox
+from turnstone.sandbox.landlock import LEAST, NO_SIGNALS, NOTES, landlock_version
 from turnstone.sandbox.probe import attempt_escapes
 
 
@@ -65,7 +66,7 @@ def stays(path: Path) -> bool:
 async def test_without_bubblewrap_nothing_is_confined_and_a_note_says_what_to_install(
     tmp_path: Path,
 ) -> None:
-    sandbox = await find_sandbox(bwrap=tmp_path / "absent")
+    sandbox = await find_sandbox(bwrap=tmp_path / "absent", levels=[Level.L3])
 
     assert sandbox.confinement.level is Level.L0
     assert "apt install bubblewrap" in sandbox.confinement.notes[0]
@@ -75,7 +76,7 @@ async def test_without_bubblewrap_nothing_is_confined_and_a_note_says_what_to_in
 async def test_a_bubblewrap_that_confines_nothing_is_found_out(tmp_path: Path) -> None:
     lying = '[ "$1" = --help ] && exit; while [ "$1" != -- ]; do [ "$1" = --chdir ] && cd "$2"; shift; done; shift; exec "$@"'
 
-    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", lying))
+    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", lying), levels=[Level.L3])
 
     assert sandbox.confinement.level is Level.L0
     assert "write outside its workspace" in sandbox.confinement.notes[0]
@@ -86,7 +87,7 @@ async def test_a_bubblewrap_that_cannot_start_is_none_and_its_reason_is_told(
 ) -> None:
     broken = 'echo "bwrap: No permissions to create new namespace" >&2; exit 1'
 
-    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", broken))
+    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", broken), levels=[Level.L3])
 
     assert sandbox.confinement.level is Level.L0
     assert "No permissions to create new namespace" in sandbox.confinement.notes[0]
@@ -123,7 +124,7 @@ async def test_each_protection_is_missed_when_it_is_taken_away(
     (tmp_path / "bwrap").write_text(weak)
     (tmp_path / "bwrap").chmod(0o755)
 
-    sandbox = await find_sandbox(bwrap=tmp_path / "bwrap")
+    sandbox = await find_sandbox(bwrap=tmp_path / "bwrap", levels=[Level.L3])
 
     assert sandbox.confinement.level is Level.L0
     assert escape in sandbox.confinement.notes[0]
@@ -133,6 +134,59 @@ async def test_a_variable_of_ours_in_the_first_process_is_seen(tmp_path: Path) -
     real = needs.require("bwrap")
     leaking = f'PROVIDER_API_KEY=canary exec {real} "$@"'
 
-    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", leaking))
+    sandbox = await find_sandbox(bwrap=program(tmp_path / "bwrap", leaking), levels=[Level.L3])
 
     assert "read the environment of this program" in sandbox.confinement.notes[0]
+
+
+def landlocked() -> int:
+    version = landlock_version()
+    if version < LEAST:
+        needs.give_up(f"this kernel has no Landlock of version {LEAST} or later")
+    return version
+
+
+async def test_without_bubblewrap_landlock_is_tried_and_what_it_lacks_is_told(
+    tmp_path: Path,
+) -> None:
+    landlocked()
+
+    sandbox = await find_sandbox(bwrap=tmp_path / "absent")
+
+    assert sandbox.confinement.level is Level.L2
+    assert sandbox.confinement.summary == "L2 (Landlock)"
+    assert "apt install bubblewrap" in sandbox.confinement.notes[0]
+    assert set(NOTES) <= set(sandbox.confinement.notes)
+
+
+async def test_an_older_landlock_holds_too_with_less_left_to_commands(tmp_path: Path) -> None:
+    landlocked()
+    sandbox = Landlock(LEAST)
+
+    assert await attempt_escapes(sandbox) == ()
+    assert NO_SIGNALS in sandbox.confinement.notes
+    assert (await run_in(sandbox, "sleep 0.01 & wait; echo done", tmp_path)).output == "done\n"
+
+
+async def test_a_landlock_that_leaves_something_out_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = landlocked()
+    monkeypatch.setenv("HOME", str(Path(tempfile.gettempdir()) / "no-such-home"))
+
+    class Open(Landlock):
+        """Takes every order, and starts the command without any."""
+
+        run = Unconfined.run
+
+    escapes = await attempt_escapes(Open(version))
+
+    assert "reach other processes" in escapes
+    assert "connect to the network" in escapes
+
+
+async def test_where_neither_is_tried_nothing_is_confined(tmp_path: Path) -> None:
+    sandbox = await find_sandbox(levels=[])
+
+    assert sandbox.confinement.level is Level.L0
+    assert (await run_in(sandbox, "echo works", tmp_path)).output == "works\n"

@@ -15,7 +15,7 @@ from turnstone.core.sandbox import Command, Sandbox
 from turnstone.sandbox.limits import STOPPED, Limits, shell
 from turnstone.sandbox.output import HeadTail
 
-LEVELS = ["confined", "unconfined"]
+LEVELS = ["confined", "landlocked_alone", "unconfined"]
 
 
 @pytest.fixture(params=LEVELS)
@@ -220,20 +220,28 @@ async def test_many_commands_at_once_each_get_their_own_output(
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from turnstone.core.sandbox import Command
-from turnstone.sandbox import Unconfined, find_sandbox
+from turnstone.core.sandbox import Command, Level
+from turnstone.sandbox import find_sandbox
 
 async def main(level, script, workspace):
-    sandbox = await find_sandbox() if level == "confined" else Unconfined()
+    levels = {"confined": [Level.L3], "landlocked_alone": [Level.L2], "unconfined": []}[level]
+    sandbox = await find_sandbox(levels=levels)
     await sandbox.run(Command(script, Path(workspace), timeout=1000), lambda _: None)
 
 asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("level", "survives"), [("confined", False), ("unconfined", True)])
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> str:
+    """A level that can be had here; where it cannot, the test ends."""
+    request.getfixturevalue(request.param)
+    name: str = request.param
+    return name
+
+
 async def test_when_the_server_is_killed_a_confined_command_ends_with_it(
-    level: str, survives: bool, confined: Sandbox, tmp_path: Path
+    level: str, tmp_path: Path
 ) -> None:
     sleep = f"sleep\0{marker(tmp_path)}"
     script = sleep.replace("\0", " ")
@@ -243,7 +251,7 @@ async def test_when_the_server_is_killed_a_confined_command_ends_with_it(
     server.kill()
     server.wait()
 
-    if survives:
+    if level == "unconfined":
         left = processes_with(sleep)
         assert left
         for pid in left:

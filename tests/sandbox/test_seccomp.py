@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from turnstone.sandbox.seccomp import filter_for
+from turnstone.sandbox.seccomp import filter_for, strict_filter_for
 
 ALLOWED, REFUSED, KILLED = 0x7FFF0000, 0x50001, 0x80000000
 
@@ -14,13 +14,15 @@ ALLOWED, REFUSED, KILLED = 0x7FFF0000, 0x50001, 0x80000000
 MACHINES = {"x86_64": (0xC000003E, 41, 257, 250), "aarch64": (0xC00000B7, 198, 56, 219)}
 
 
-def verdict(machine: str, number: int, *, first: int = 0, architecture: int = 0) -> int:
+def verdict(
+    machine: str, number: int, *, first: int = 0, architecture: int = 0, program: bytes = b""
+) -> int:
     """Runs the four instructions that the filter is made of."""
     data = {0: number, 4: architecture or MACHINES[machine][0], 16: first}
-    program = list(struct.iter_unpack("=HBBI", filter_for(machine)))
+    instructions = list(struct.iter_unpack("=HBBI", program or filter_for(machine)))
     at = value = 0
     while True:
-        code, yes, no, operand = program[at]
+        code, yes, no, operand = instructions[at]
         at += 1
         if code == 0x06:
             return int(operand)
@@ -59,3 +61,31 @@ def test_no_second_interface_leads_around_the_filter(machine: str) -> None:
 
 def test_there_is_no_filter_for_a_machine_that_is_not_known() -> None:
     assert filter_for("riscv64") == b""
+    assert strict_filter_for("riscv64", network=False, signals=True) == b""
+
+
+#: kill, ptrace, mount, shmget, prlimit64; and tgkill last.
+STRICT = {"x86_64": (62, 101, 165, 29, 302, 234), "aarch64": (129, 117, 40, 194, 261, 131)}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_strict_filter_refuses_what_no_namespace_makes_harmless(machine: str) -> None:
+    kill, ptrace, mount, shmget, prlimit, tgkill = STRICT[machine]
+    _, socket, openat, keyctl = MACHINES[machine]
+    held = strict_filter_for(machine, network=False, signals=True)
+    loose = strict_filter_for(machine, network=True, signals=False)
+
+    for program in (held, loose):
+        for number in (ptrace, mount, shmget, keyctl, 0x40000000 + 41):
+            assert verdict(machine, number, program=program) == REFUSED
+        assert verdict(machine, openat, program=program) == ALLOWED
+        assert verdict(machine, prlimit, first=0, program=program) == ALLOWED
+        assert verdict(machine, prlimit, first=1, program=program) == REFUSED
+    for number in (kill, tgkill):
+        assert verdict(machine, number, program=held) == ALLOWED
+        assert verdict(machine, number, program=loose) == REFUSED
+    families = [
+        [f for f in range(50) if verdict(machine, socket, first=f, program=p) == ALLOWED]
+        for p in (held, loose)
+    ]
+    assert families == [[], [2, 10, 16]]

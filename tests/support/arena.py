@@ -21,6 +21,8 @@ class Arena:
     runtime_socket: Path
     abstract_name: str
     port: int
+    udp_port: int
+    terminal: Path  # somebody's, who reads what appears on it
     victim: subprocess.Popen[bytes]  # a process of the person, with the nonce in its environment
     callers: list[str]  # what somebody has connected to
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from turnstone.sandbox.bwrap import Bubblewrap
+from turnstone.sandbox.landlock import Landlock
 from turnstone.sandbox.none import Unconfined
 from turnstone.sandbox.probe import find_sandbox
 
-__all__ = ["Bubblewrap", "Unconfined", "find_sandbox"]
+__all__ = ["Bubblewrap", "Landlock", "Unconfined", "find_sandbox"]

@@ -31,9 +31,10 @@ NO_PROCESS_LIMIT = (
     "run turnstone as an ordinary user"
 )
 
-#: `$0` is the group's file and the rest the program: the shell enters the group, and becomes
-#: the program, so that no process is ever outside.
-_ENTER_GROUP = 'echo $$ > "$0" && exec "$@"'
+NO_MEMORY_LIMIT = (
+    "memory is limited for each process of a command, and not for all of them together: no "
+    "control group for it can be made here"
+)
 
 
 class Bubblewrap:
@@ -107,12 +108,16 @@ class Bubblewrap:
 
     @asynccontextmanager
     async def _enter(self, identity: Identity) -> AsyncIterator[list[str]]:
-        """What to put before bwrap, so that root's processes are counted too."""
-        if self._groups is None or not identity.root:
+        """What to put before bwrap, so that processes and memory are counted together.
+
+        Only the process that made a group can enter it: one that becomes somebody else cannot.
+        """
+        if self._groups is None or identity.dropped:
             yield []
             return
-        async with self._groups.group(self._limits.processes) as file:
-            yield ["/bin/sh", "-c", _ENTER_GROUP, str(file)]
+        limits = self._limits
+        async with self._groups.group(limits.processes, limits.memory_of_all()) as enter:
+            yield enter
 
     def _namespaces(self, *, network: bool) -> Iterator[str]:
         yield "--unshare-all"

@@ -36,16 +36,39 @@ async def all_gone() -> AsyncIterator[int]:
             await _until_gone(json.loads(told)["child-pid"])
 
 
+@asynccontextmanager
+async def until_closed() -> AsyncIterator[int]:
+    """A descriptor for whoever ends a command's processes. When this is left, it is closed there
+    too, which is to say that all of them are gone."""
+    readable, writable = os.pipe()
+    try:
+        try:
+            yield writable
+        finally:
+            os.close(writable)
+            with suppress(TimeoutError):
+                await _until_readable(readable)
+    finally:
+        os.close(readable)
+
+
 async def _until_gone(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return  # it is gone; or the kernel is too old to be asked
-    loop, gone = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(descriptor, gone.set)
+    try:
+        await _until_readable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _until_readable(descriptor: int) -> None:
+    """Raises TimeoutError."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
     try:
         async with asyncio.timeout(_PATIENCE):
-            await gone.wait()
+            await readable.wait()
     finally:
         loop.remove_reader(descriptor)
-        os.close(descriptor)

@@ -19,16 +19,22 @@ def _three_quarters_of_memory() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes and counts; each process for itself, but `processes` and `scratch` together."""
+    """Bytes and counts; each process for itself, but `processes`, `together`, `scratch` together."""
 
     #: Data that one process may allocate. 0: three quarters of the machine's memory.
     memory: int = 0
+    #: Data of all processes of one command together, where a control group can be had for it.
+    #: 0: three quarters of the machine's memory.
+    together: int = 0
     #: The largest file that may be written: a runaway log ends before the disk does.
     file: int = 8 * 1024 * _MIB
     #: Processes and threads of one command. Builds with many threads stay below this.
     processes: int = 1024
     #: Each temporary file system (/tmp, the hidden home): it lives in memory.
     scratch: int = 512 * _MIB
+
+    def memory_of_all(self) -> int:
+        return self.together or _three_quarters_of_memory()
 
 
 #: Told after a command whose background processes ended with it.

@@ -1,8 +1,8 @@
 """Finds out what this machine can confine, by trying to get out.
 
 No version, kernel setting or file is trusted as a sign: a confined shell attempts what an
-attacker would, and whatever gets through is looked for from outside. One bubblewrap that
-lets a single attempt pass is no bubblewrap.
+attacker would, and whatever gets through is looked for from outside. A sandbox that
+lets a single attempt pass is none, and the next lower one is tried.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from turnstone.core.errors import ToolRefused
-from turnstone.core.sandbox import Command, CommandResult, Sandbox
-from turnstone.sandbox.bwrap import NO_PROCESS_LIMIT, Bubblewrap
-from turnstone.sandbox.cgroup import find_process_groups
+from turnstone.core.sandbox import Command, CommandResult, Level, Sandbox
+from turnstone.sandbox.bwrap import NO_MEMORY_LIMIT, NO_PROCESS_LIMIT, Bubblewrap
+from turnstone.sandbox.cgroup import ProcessGroups, find_process_groups
 from turnstone.sandbox.identity import environment_for, identity_for
+from turnstone.sandbox.landlock import LEAST, Landlock, landlock_version
 from turnstone.sandbox.limits import Limits
 from turnstone.sandbox.none import Unconfined
 from turnstone.sandbox.orphans import end_orphans
 from turnstone.sandbox.runner import run_group
+from turnstone.sandbox.seccomp import strict_filter_for
 
 #: The system's own path first: exceptions of AppArmor for user namespaces name this one.
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
@@ -40,8 +42,8 @@ _HELP = 100_000
 
 _INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
 
-#: Variables that bash and bwrap set by themselves.
-_SHELL_VARIABLES = frozenset({"PWD", "OLDPWD", "SHLVL", "_"})
+#: Variables that bash and bwrap set by themselves, and the one that a sandbox may add.
+_SHELL_VARIABLES = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TMPDIR"})
 
 
 async def find_sandbox(
@@ -49,35 +51,71 @@ async def find_sandbox(
     hidden: Sequence[Path] = (),
     limits: Limits | None = None,
     bwrap: Path | None = None,
+    levels: Sequence[Level] = (Level.L3, Level.L2),
 ) -> Sandbox:
     """The best confinement that holds here; its `confinement` says which, and what is missing.
 
     `hidden` are folders that no command may see: our own state and settings. `bwrap` is the
-    program to try; by default the system's.
+    program to try; by default the system's. Only `levels` are tried.
     """
     if sys.platform != "linux":
         return Unconfined(["commands can be confined on Linux only"], limits)
-    program = bwrap or _find_bwrap()
+    end_orphans()
+    groups = find_process_groups()
+    reasons: list[str] = []
+    if Level.L3 in levels:
+        sandbox, reason = await _try_bubblewrap(bwrap or _find_bwrap(), hidden, limits, groups)
+        if sandbox is not None:
+            return sandbox
+        reasons.append(reason)
+    if Level.L2 in levels:
+        sandbox, reason = await _try_landlock(hidden, limits, groups, reasons)
+        if sandbox is not None:
+            return sandbox
+        reasons.append(reason)
+    return Unconfined(reasons, limits)
+
+
+async def _try_bubblewrap(
+    program: Path | None,
+    hidden: Sequence[Path],
+    limits: Limits | None,
+    groups: ProcessGroups | None,
+) -> tuple[Sandbox | None, str]:
+    """It, or why not."""
     if program is None or not program.exists():
-        return Unconfined([f"bubblewrap is not installed; {_INSTALL}"], limits)
+        return None, f"bubblewrap is not installed; {_INSTALL}"
     try:
         options = await _options(program)
     except OSError as error:
-        return Unconfined([f"bubblewrap cannot be started: {error}"], limits)
-    end_orphans()
-    groups = find_process_groups() if os.geteuid() == 0 else None
+        return None, f"bubblewrap cannot be started: {error}"
+    notes = [NO_PROCESS_LIMIT] if os.geteuid() == 0 and groups is None else []
+    if groups is None or not groups.limits_memory:
+        notes.append(NO_MEMORY_LIMIT)
     sandbox = Bubblewrap(
-        program,
-        options=options,
-        hidden=hidden,
-        groups=groups,
-        limits=limits,
-        notes=[NO_PROCESS_LIMIT] if os.geteuid() == 0 and groups is None else [],
+        program, options=options, hidden=hidden, groups=groups, limits=limits, notes=notes
     )
-    failure = await _what_is_wrong(sandbox)
-    if failure:
-        return Unconfined([failure], limits)
-    return sandbox
+    failure = await _what_is_wrong(sandbox, "bubblewrap")
+    return (None, failure) if failure else (sandbox, "")
+
+
+async def _try_landlock(
+    hidden: Sequence[Path],
+    limits: Limits | None,
+    groups: ProcessGroups | None,
+    reasons: Sequence[str],
+) -> tuple[Sandbox | None, str]:
+    """It, or why not. `reasons`: why there is nothing better."""
+    version = landlock_version()
+    if version < LEAST:
+        have = f"has version {version}" if version else "has none"
+        return None, f"Landlock of version {LEAST} or later is needed, and this kernel {have}"
+    if not strict_filter_for(os.uname().machine, network=False, signals=False):
+        return None, f"no system call filter is known for {os.uname().machine}"
+    notes = [*reasons, *([] if groups and groups.limits_memory else [NO_MEMORY_LIMIT])]
+    sandbox = Landlock(version, hidden=hidden, groups=groups, limits=limits, notes=notes)
+    failure = await _what_is_wrong(sandbox, "Landlock")
+    return (None, failure) if failure else (sandbox, "")
 
 
 def _find_bwrap() -> Path | None:
@@ -102,14 +140,14 @@ async def _options(program: Path) -> frozenset[str]:
     return frozenset(word for word in told.output.split() if word.startswith("--"))
 
 
-async def _what_is_wrong(sandbox: Sandbox) -> str:
+async def _what_is_wrong(sandbox: Sandbox, name: str) -> str:
     """A sentence for a person, or nothing."""
     try:
         escapes = await attempt_escapes(sandbox)
     except (OSError, ToolRefused, ProbeFailed) as error:
-        return f"bubblewrap does not work here: {error}"
+        return f"{name} does not work here: {error}"
     if escapes:
-        return f"bubblewrap does not hold here; a confined command could {', '.join(escapes)}"
+        return f"{name} does not hold here; a confined command could {', '.join(escapes)}"
     return ""
 
 
@@ -126,6 +164,7 @@ class _Ground:
     secrets: tuple[Path, ...]  # files that hold the nonce and must not be readable
     targets: tuple[Path, ...]  # files that must not come into being
     port: int
+    process: int  # one of ours, that must not take signals
 
 
 async def attempt_escapes(sandbox: Sandbox) -> tuple[str, ...]:
@@ -136,12 +175,13 @@ async def attempt_escapes(sandbox: Sandbox) -> tuple[str, ...]:
     with _canaries() as (nonce, workspace, secret_files):
         targets = tuple(_targets(nonce, workspace, secret_files))
         async with _listener() as (port, callers):
-            ground = _Ground(nonce, workspace, secret_files, targets, port)
+            ground = _Ground(nonce, workspace, secret_files, targets, port, os.getpid())
             try:
                 command = Command(_script(ground), workspace, timeout=_PATIENCE)
                 result = await sandbox.run(command, lambda _: None)
                 _check_that_it_ran(result, ground)
-                return tuple(_escapes(result.output, ground, called=bool(callers)))
+                shares = sandbox.confinement.level == Level.L2
+                return tuple(_escapes(result.output, ground, called=bool(callers), shares=shares))
             finally:
                 for target in targets:
                     target.unlink(missing_ok=True)
@@ -216,7 +256,11 @@ elif mount -o remount,rw,bind /; then
     echo "mounts: changed"
     attempt_writes
 fi
-[ "$(readlink /proc/self/ns/pid)" = {shlex.quote(processes)} ] && echo "processes: ours"
+if [ "$(readlink /proc/self/ns/pid)" = {shlex.quote(processes)} ]; then
+    echo "processes: ours"
+    kill -0 {ground.process} && echo "signal: sent"
+fi
+unshare -m true && echo "namespace: made"
 for file in /proc/[0-9]*/environ; do
     while IFS= read -r -d '' entry; do echo "variable: ${{entry%%=*}}"; done < "$file"
 done
@@ -229,15 +273,17 @@ exit 0
 """
 
 
-def _escapes(output: str, ground: _Ground, *, called: bool) -> Iterator[str]:
+def _escapes(output: str, ground: _Ground, *, called: bool, shares: bool) -> Iterator[str]:
+    """`shares`: there are no namespaces by design, so that what they would hide is seen."""
     lines = output.splitlines()
     if any(path.exists() for path in ground.targets):
         yield "write outside its workspace"
     if f"secret: {ground.nonce}" in lines:
         yield "read a secret of the home directory"
-    if any(line.startswith("mounts: ") for line in lines):
+    mounts = [line for line in lines if line.startswith("mounts: ")]
+    if "namespace: made" in lines if shares else mounts:
         yield "change what is mounted"
-    if "processes: ours" in lines:
+    if ("signal: sent" if shares else "processes: ours") in lines:
         yield "reach other processes"
     if "kernel: changed" in lines:
         yield "change settings of the kernel"

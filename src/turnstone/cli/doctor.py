@@ -1,0 +1,201 @@
+"""`turnstone doctor`: what this machine can do for `turnstone up`, and what is in the way.
+
+Looks with the same eyes as a node at its start (the same settings, the same attempts at the
+sandbox, the same questions to model and Redis), and repairs nothing. Makes no store that is
+a file; a PostgreSQL is opened as a node opens it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from turnstone.core.config import Settings
+from turnstone.core.errors import ConfigurationError, TurnstoneError
+from turnstone.core.node import lock_process
+from turnstone.core.sandbox import Confinement, Level
+from turnstone.sandbox import find_sandbox
+from turnstone.wiring import find_model, open_store, store_name, store_url
+
+State: TypeAlias = Literal["ok", "warning", "problem"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. A `problem` keeps a node from starting, or from its work."""
+
+    subject: str
+    state: State
+    text: str
+    details: tuple[str, ...] = ()
+    hint: str = ""
+
+
+#: How to get from one level to the next.
+_MORE = {
+    Level.L0: (
+        "Install bubblewrap, and let ordinary users make namespaces (in a container: a looser "
+        "seccomp profile); or use Linux 6.2 or later, whose Landlock gives level L2. Until then"
+        " every command is asked."
+    ),
+    Level.L2: "Install bubblewrap, and let ordinary users make namespaces, for level L3.",
+    Level.L3: "",
+}
+
+#: Program: what goes without it, what to install, and how bad that is.
+_PROGRAMS: dict[str, tuple[State, str, str]] = {
+    "bash": ("problem", "no command can be run", "bash"),
+    "rg": ("warning", "`search` is slower", "ripgrep"),
+    "git": ("warning", "commands cannot use version control", "git"),
+    "man": ("warning", "the tool `man` has no pages to show", "man-db"),
+}
+
+
+async def examine(load: Callable[[], Settings]) -> list[Finding]:
+    """Everything, in the order in which a node would need it. `load` reads the settings."""
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        wrong = Finding(subject="settings", state="problem", text=error.message, hint=error.hint)
+        return [wrong, await _sandbox(), *_programs()]
+    found = [_settings(settings), await _sandbox(settings), *_programs(), _workspace(settings)]
+    for subject, look in (("store", _store), ("model", _model), ("redis", _redis)):
+        found += await _told(subject, look, settings)
+    return found
+
+
+async def _told(
+    subject: str, look: Callable[[Settings], Awaitable[Finding | None]], settings: Settings
+) -> list[Finding]:
+    """What was found, an error among it."""
+    try:
+        finding = await look(settings)
+    except TurnstoneError as error:
+        finding = Finding(subject=subject, state="problem", text=error.message, hint=error.hint)
+    return [finding] if finding else []
+
+
+def _settings(settings: Settings) -> Finding:
+    text = f"read from {settings.file}" if settings.file else "no file; the defaults hold"
+    state: State = "warning" if settings.warnings else "ok"
+    return Finding(subject="settings", state=state, text=text, details=settings.warnings)
+
+
+async def _sandbox(settings: Settings | None = None) -> Finding:
+    confinement = (await find_sandbox()).confinement
+    return judged(confinement, required=bool(settings and settings.sandbox.required))
+
+
+def judged(confinement: Confinement, *, required: bool) -> Finding:
+    """What a level means. `required`: the settings refuse to start without one."""
+    state: State = "ok"
+    if confinement.level is Level.L0:
+        state = "problem" if required else "warning"
+    elif confinement.notes:
+        state = "warning"
+    return Finding(
+        subject="sandbox",
+        state=state,
+        text=confinement.summary,
+        details=confinement.notes,
+        hint=_MORE[confinement.level],
+    )
+
+
+def _programs() -> Iterator[Finding]:
+    for program, (state, without, package) in _PROGRAMS.items():
+        if found := shutil.which(program):
+            yield Finding(subject=program, state="ok", text=found)
+        else:
+            install = f"Install it (Debian, Ubuntu: apt install {package})."
+            text = f"not installed: {without}"
+            yield Finding(subject=program, state=state, text=text, hint=install)
+
+
+def _workspace(settings: Settings) -> Finding:
+    workspace = settings.tools.workspace.resolve()
+    if not workspace.is_dir():
+        text, hint = f"{workspace} is not a directory", "Name another with --workspace."
+        return Finding(subject="workspace", state="problem", text=text, hint=hint)
+    if not os.access(workspace, os.W_OK | os.X_OK):
+        text = f"{workspace} cannot be written to"
+        return Finding(subject="workspace", state="warning", text=text)
+    return Finding(subject="workspace", state="ok", text=str(workspace))
+
+
+async def _store(settings: Settings) -> Finding:
+    if store_url(settings):
+        lock = lock_process(settings.store.path)
+        try:
+            await (await open_store(settings, lock)).aclose()
+        finally:
+            lock.release()
+        return Finding(subject="store", state="ok", text=f"{store_name(settings)} answers")
+    path = settings.store.path.absolute()
+    place = path if path.exists() else _nearest(path.parent)
+    if path.exists() and not path.is_file():
+        wrong = f"{path} is not a file"
+    elif not os.access(place, os.W_OK):
+        wrong = f"{place} cannot be written to"
+    elif not os.access(_nearest(path.parent), os.W_OK | os.X_OK):
+        wrong = f"{path.parent} cannot be written to, and its journal lies beside the store"
+    else:
+        text = f"{path} can be written to" if path.exists() else f"{path} can be made"
+        return Finding(subject="store", state="ok", text=text)
+    hint = "Give this user the right to, or name another with --store."
+    return Finding(subject="store", state="problem", text=wrong, hint=hint)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+async def _model(settings: Settings) -> Finding:
+    endpoint = await find_model(settings, or_practice=True)
+    await endpoint.transport.aclose()
+    if endpoint.practice and settings.model.name != "practice":
+        hint = "Name one with --base-url or [api] base_url."
+        text = "none was named, and none was found on this machine; `up` starts with practice"
+        return Finding(subject="model", state="warning", text=text, hint=hint)
+    if settings.given("model.context_window") or not endpoint.context_window:
+        window = f"{settings.model.context_window:,} tokens, by the settings"
+    else:
+        window = f"{endpoint.context_window:,} tokens, as the endpoint says"
+    text = f"{endpoint.found}; context window {window}"
+    return Finding(subject="model", state="ok", text=text)
+
+
+async def _redis(settings: Settings) -> Finding | None:
+    """Where it is used: by the server itself, or by a bridge that these settings are for too."""
+    if not (settings.server.queue or settings.given("redis.host")):
+        return None
+    from turnstone.mq.check import look
+    from turnstone.mq.keys import Keys
+    from turnstone.mq.worker_start import redis_address
+
+    address = redis_address(settings)
+    await look(address, Keys(settings.redis.prefix))
+    return Finding(subject="redis", state="ok", text=f"{address} answers, and can keep a queue")
+
+
+def is_well(found: list[Finding]) -> bool:
+    return all(finding.state != "problem" for finding in found)
+
+
+def as_text(found: list[Finding]) -> str:
+    """A line each, and under it what belongs to it."""
+    lines: list[str] = []
+    for finding in found:
+        lines.append(f"{finding.state:<8} {finding.subject:<10} {finding.text}")
+        more = [*finding.details, *([finding.hint] if finding.hint else [])]
+        lines += [f"{'':<19} {line}" for line in more]
+    return "\n".join(lines)
+
+
+def as_json(found: list[Finding]) -> str:
+    return msgspec.json.encode({"ok": is_well(found), "findings": found}).decode()
