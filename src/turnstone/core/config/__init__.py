@@ -31,6 +31,7 @@ from turnstone.core.config.structs import (
     SourceKind,
     StoreSettings,
     ToolSettings,
+    WebSettings,
 )
 from turnstone.core.config.table import PROGRAMS, Setting
 
@@ -60,6 +61,7 @@ __all__ = [
     "SourceKind",
     "StoreSettings",
     "ToolSettings",
+    "WebSettings",
     "describe",
     "load_settings",
 ]

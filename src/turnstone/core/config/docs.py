@@ -38,6 +38,7 @@ _ABOUT: Final = {
     "store": "where everything is kept",
     "policy": "rules for tool calls",
     "sandbox": "how commands are confined",
+    "web": "fetching and searching",
     "metrics": "figures for Prometheus",
     "queue": "work from the queue",
 }

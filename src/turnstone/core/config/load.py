@@ -33,6 +33,7 @@ from turnstone.core.config.structs import (
     Source,
     StoreSettings,
     ToolSettings,
+    WebSettings,
 )
 from turnstone.core.config.table import CONFIG_VARIABLE, PROGRAMS, Setting, parameter
 from turnstone.core.config.tomlfile import ConfigFile, nearest, read_config_file
@@ -224,6 +225,7 @@ def _settings(
         store=StoreSettings(**of("store")),
         policy=PolicySettings(**of("policy")),
         sandbox=SandboxSettings(**of("sandbox")),
+        web=WebSettings(**of("web")),
         metrics=MetricsSettings(**of("metrics")),
         queue=QueueSettings(**of("queue")),
         program=program,

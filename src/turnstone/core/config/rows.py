@@ -611,6 +611,53 @@ _PLATFORM: Final = (
         meaning="Refuse to start where commands cannot be confined, instead of asking about each.",
     ),
     Setting(
+        section="web",
+        key="allow_private",
+        kind="list",
+        default=(),
+        programs=_ENGINE,
+        meaning=(
+            "What web_fetch may reach besides public addresses: networks as 10.0.0.0/8, single"
+            " addresses, hosts as wiki.lan, or .lan for all hosts below it."
+        ),
+    ),
+    Setting(
+        section="web",
+        key="ports",
+        kind="list",
+        default=("80", "443", "8080", "8443"),
+        programs=_ENGINE,
+        meaning="The ports that web_fetch may connect to.",
+    ),
+    Setting(
+        section="web",
+        key="search",
+        kind="choice",
+        default="auto",
+        choices=("tavily", "searxng", "provider", "auto"),
+        programs=_ENGINE,
+        meaning=(
+            "Who searches for web_search; auto is Tavily if there is a key, else SearXNG if there"
+            " is a URL, and provider is a model that searches by itself."
+        ),
+    ),
+    Setting(
+        section="web",
+        key="searxng_url",
+        kind="url",
+        default="",
+        programs=_ENGINE,
+        meaning="Base URL of a SearXNG that has json among its formats.",
+    ),
+    Setting(
+        section="web",
+        key="search_model",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="The model that searches where search is provider; when empty, the node's own.",
+    ),
+    Setting(
         section="metrics",
         key="public",
         kind="boolean",

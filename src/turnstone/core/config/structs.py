@@ -15,6 +15,7 @@ import msgspec
 ReasoningEffort: TypeAlias = Literal["low", "medium", "high"]
 LogLevel: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Role: TypeAlias = Literal["read", "approve", "full"]
+WebSearchService: TypeAlias = Literal["tavily", "searxng", "provider", "auto"]
 SourceKind: TypeAlias = Literal["command line", "environment", "file", "default"]
 
 #: Shown in place of a secret; of one length, so that it tells nothing about the secret's own.
@@ -154,6 +155,14 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
 
 
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    allow_private: tuple[str, ...]  # networks, addresses, hosts, `.suffix`
+    ports: tuple[str, ...]
+    search: WebSearchService
+    searxng_url: str  # without a closing slash; empty: none
+    search_model: str  # empty: the model of the node
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
 
@@ -178,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     policy: PolicySettings
     sandbox: SandboxSettings
+    web: WebSettings
     metrics: MetricsSettings
     queue: QueueSettings
     program: str

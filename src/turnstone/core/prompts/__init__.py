@@ -26,3 +26,20 @@ def system_prompt(workspace: Path, created: float, instructions: str = "") -> st
     day = datetime.fromtimestamp(created, tz=UTC).date().isoformat()
     filled = _text("system.txt").format(workspace=workspace, platform=platform.system(), date=day)
     return f"{filled.strip()}\n\n{instructions}".strip()
+
+
+def extraction_prompts(question: str, url: str, page: str, mark: str) -> tuple[str, str]:
+    """What asks a model about a fetched page: the system message, and the user's.
+
+    `mark` is a text that cannot be in the page, chosen when the page was already there.
+    """
+    told = {"question": question, "url": url, "page": page, "mark": mark}
+    return (
+        _text("extraction.txt").format(mark=mark).strip(),
+        _text("extraction_page.txt").format(**told).strip(),
+    )
+
+
+def web_search_prompt(query: str, topic: str) -> str:
+    """What asks a model that searches by itself."""
+    return _text("web_search.txt").format(query=query, topic=topic).strip()
