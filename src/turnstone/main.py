@@ -86,6 +86,14 @@ def restore(flags: Flags, file: str) -> None:
     sys.exit(_run(_copy("turnstone restore", flags, file)))
 
 
+@turnstone.command()
+@options_for("turnstone up")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def doctor(flags: Flags, as_json: bool) -> None:
+    """Say what this machine can do for `turnstone up`, and what is in the way."""
+    sys.exit(_run(_doctor(flags, as_json=as_json)))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone-server")
 @click.version_option(__version__, message="turnstone-server %(version)s")
@@ -137,6 +145,14 @@ async def _copy(program: str, flags: Flags, file: str) -> int:
     work = backup.back_up if program == "turnstone backup" else backup.restore
     _say(await asyncio.to_thread(work, _settings(program, flags), Path(file)))
     return 0
+
+
+async def _doctor(flags: Flags, *, as_json: bool) -> int:
+    from turnstone.cli import doctor
+
+    found = await doctor.examine(lambda: load_settings("turnstone up", flags=flags, env=os.environ))
+    _say(doctor.as_json(found) if as_json else doctor.as_text(found))
+    return 0 if doctor.is_well(found) else 1
 
 
 async def _erase(flags: Flags, ws_id: str, *, force: bool) -> int:

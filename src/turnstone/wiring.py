@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from oturn.transport.openai import OpenAITransport
+from turnstone.core.ask import AskModel
 from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
 from turnstone.core.engine import Engine, Fence, no_fence
@@ -27,6 +29,8 @@ from turnstone.core.store import SqliteStore, Store
 from turnstone.core.tool import SEED_TOOLS, Tool, ToolSpec
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
+from turnstone.tools.web.access import WebAccess, read_reach
+from turnstone.tools.web.services import ProviderSearch, SearchService, SearXNG, Tavily
 
 Role: TypeAlias = Literal["server", "process"]
 """A server keeps its node id and takes up what it left; a process is gone when it ends."""
@@ -44,7 +48,7 @@ async def build_local_host(
     """A started node. Raises ConfigurationError and StoreError with a sentence each."""
     workspace, hidden = _workspace(settings), _hidden(settings)
     sandbox = await _sandbox(settings, hidden)
-    tools = load_tools(sandbox, hidden=hidden)
+    tools = load_tools(sandbox, hidden=hidden, web=web_access(settings, endpoint))
     _check_names(settings, tools)
     rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
     engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
@@ -164,6 +168,38 @@ def _hidden(settings: Settings) -> list[Path]:
     return hidden
 
 
+def web_access(settings: Settings, endpoint: Endpoint) -> WebAccess:
+    """What the web tools may use. Raises ConfigurationError for a [web] that cannot be."""
+    try:
+        reach = read_reach(settings.web.allow_private, settings.web.ports)
+    except ValueError as error:
+        raise ConfigurationError(f"[web] {error}") from None
+    # The practice model reads no pages: it would answer with its help.
+    ask = None if endpoint.practice else AskModel(endpoint.transport, endpoint.model)
+    return WebAccess(reach, ask, _search_service(settings, endpoint))
+
+
+def _search_service(settings: Settings, endpoint: Endpoint) -> SearchService | None:
+    key, url = settings.api.tavily_key.reveal(), settings.web.searxng_url
+    wanted = settings.web.search
+    if wanted == "auto":
+        wanted = "tavily" if key else "searxng"
+    elif (wanted == "tavily" and not key) or (wanted == "searxng" and not url):
+        missing = "[api] tavily_key" if wanted == "tavily" else "[web] searxng_url"
+        raise ConfigurationError(f"[web] search is {wanted}, and {missing} is not set.")
+    if wanted == "provider":
+        if not isinstance(endpoint.transport, OpenAITransport):
+            raise ConfigurationError(
+                "[web] search is provider, and there is no provider: the model is not asked over HTTP.",
+                hint="Name an endpoint with [api] base_url, or another search.",
+            )
+        model = settings.web.search_model or endpoint.model
+        return ProviderSearch(endpoint.transport.complete, model, endpoint.transport.url)
+    if wanted == "tavily":
+        return Tavily(key)
+    return SearXNG(url) if url else None
+
+
 def _check_names(settings: Settings, tools: Mapping[str, Tool]) -> None:
     known = {*tools, *SEED_TOOLS}
     unknown = [name for name in settings.tools.auto_approve_tools if name not in known]
@@ -190,7 +226,9 @@ def read_rules(settings: Settings, tools: Mapping[str, ToolSpec]) -> Rules:
         problems.append(_wrong_rule(settings, key, rule.text, why))
     if problems:
         raise ConfigurationError(
-            " ".join(problems), hint='A rule is "tool" or "tool(path)", as "read_file(docs/**)".'
+            " ".join(problems),
+            hint='A rule is "tool", "tool(path)" as "read_file(docs/**)", or "bash(command)" as'
+            ' "bash(git log *)".',
         )
     return rules
 

@@ -19,12 +19,16 @@ HOMES = {
     "redis": ["turnstone.mq"],
     "litellm": ["oturn.transport.litellm"],
     "pydantic": ["oturn"],
-    "httpx2": ["oturn.tools", "oturn.transport", "turnstone.api"],
+    "httpx2": ["oturn.tools", "oturn.transport", "turnstone.api", "turnstone.tools.web"],
+    "html_to_markdown": ["turnstone.tools.web"],
+    "pypdf": ["turnstone.tools"],
     "starlette": ["turnstone.server", "turnstone.console"],
     "uvicorn": ["turnstone.server", "turnstone.console"],
     "click": ["turnstone.main", "turnstone.core.config", "turnstone.cli"],
     "prompt_toolkit": ["turnstone.cli"],
     "rich": ["turnstone.cli"],
+    "tree_sitter": ["turnstone.core.shell"],
+    "tree_sitter_bash": ["turnstone.core.shell"],
 }
 
 #: Modules that need not be pure: they wait, keep, talk, or give a message its date.
@@ -67,6 +71,7 @@ STATEFUL = [
     "oturn.usage",
     "oturn.user_message",
     "oturn.turn_diagram",  # reads and writes a page
+    "turnstone.core.ask",
     "turnstone.core.awake",
     "turnstone.core.calls",
     "turnstone.core.clock",

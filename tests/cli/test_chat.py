@@ -108,15 +108,16 @@ async def test_other_words_are_a_no_that_the_model_hears(tmp_path: Path) -> None
             assert not (tmp_path / "workspace" / "here").exists()
 
 
-async def test_always_is_asked_once_for_this_tool(tmp_path: Path) -> None:
+async def test_always_is_asked_once_for_this_command(tmp_path: Path) -> None:
     async with local_host(tmp_path, shell) as host:
         async with at_terminal(host) as person:
             await person.says("run: echo first")
-            assert "a always every call of bash, in this workstream" in await person.sees(ASKED)
+            shown = await person.sees(ASKED)
+            assert "a always bash for exactly 'echo first', in this workstream" in shown
             person.types("a\r")
-            await person.says("run: echo second")
+            await person.says("run: echo first")
             shown = await person.sees(PROMPT)
-            assert "second" in shown and ASKED not in shown
+            assert "first" in shown and ASKED not in shown
 
 
 async def test_always_is_not_offered_where_it_would_permit_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modelserver import ModelServer, Reply, error, raw, text
 from modelserver.plans import tool_results
 from support.nodes import start_host
@@ -18,6 +20,7 @@ from turnstone.core.store import SqliteStore, WorkstreamRow
 from turnstone.core.tool import ToolContext
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
+from turnstone.tools.files import digest_of
 
 WS = "aaaa0001"
 PATIENCE = 20.0
@@ -52,8 +55,12 @@ async def started(folder: Path, tool: str, **arguments: Any) -> list[ev.Event]:
     (folder / "workspace").mkdir(exist_ok=True)
     workspace = (folder / "workspace").resolve()
     context = ToolContext(WS, workspace, timeout=10, max_output=10_000)
+    if (path := workspace / arguments.get("path", "")).is_file():
+        context.reads.seen(path, digest_of(path.read_bytes()))
     prepared = await load_tools(await find_sandbox())[tool].prepare(arguments, context)
-    decision = ev.CallDecision(call_id="call_1", verdict="allow", args_hash=prepared.hash)
+    decision = ev.CallDecision(
+        call_id="call_1", verdict="allow", args_hash=prepared.hash, expects=prepared.expects
+    )
     return [
         *called(tool, **arguments),
         ev.CallsDecided(decisions=[decision], correlation_id="c1"),
@@ -228,6 +235,42 @@ async def test_a_started_write_into_a_file_that_others_changed_is_unknown(tmp_pa
 
     assert finished(events).status == "unknown"
     assert (tmp_path / "workspace/made").read_text() == "somebody else's"
+
+
+#: An edit, and what has become of its file until the node starts again.
+EDIT = {"path": "made", "old_string": "one", "new_string": "two"}
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "left"),
+    [("one\n", "ok", "two\n"), ("two\n", "ok", "two\n"), ("three\n", "unknown", "three\n")],
+)
+async def test_a_started_edit_is_made_once_whether_it_had_happened_or_not(
+    found: str, status: str, left: str, tmp_path: Path
+) -> None:
+    made = tmp_path / "workspace/made"
+    made.parent.mkdir()
+    made.write_text("one\n")
+    await left_behind(tmp_path, *await started(tmp_path, "edit_file", **EDIT))
+    made.write_text(found)
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == status
+    assert made.read_text() == left
+
+
+async def test_an_allowed_edit_that_was_not_started_is_made(tmp_path: Path) -> None:
+    made = tmp_path / "workspace/made"
+    made.parent.mkdir()
+    made.write_text("one\n")
+    records = await started(tmp_path, "edit_file", **EDIT)
+    await left_behind(tmp_path, *records[:-1])
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "ok"
+    assert made.read_text() == "two\n"
 
 
 async def test_a_started_command_is_unknown_and_never_run_again(tmp_path: Path) -> None:

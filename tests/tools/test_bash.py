@@ -93,7 +93,10 @@ async def test_the_exact_bytes_are_shown_judged_and_run(context: ToolContext) ->
 
     assert prepared.commands == (command,)
     assert prepared.preview == "  echo “x” \\\n # \\u202e\\x1b[8m\n"
-    assert prepared.header == "bash:   echo “x” \\ …"
+    assert prepared.header == (
+        "bash:   echo “x” \\ … [not ASCII: U+201C LEFT DOUBLE QUOTATION MARK,"
+        " U+201D RIGHT DOUBLE QUOTATION MARK, U+202E RIGHT-TO-LEFT OVERRIDE]"
+    )
     assert prepared.effect == "effect"
     (order,) = sandbox.commands
     assert order.script == command

@@ -16,8 +16,27 @@ from turnstone.tools import load_tools
 #: Name: required arguments, other arguments, effect, unasked, read-only agents, task agents.
 TABLE = {
     "bash": (["command"], [], "effect", False, False, True),
+    "edit_file": (
+        ["new_string", "old_string", "path"],
+        ["near_line"],
+        "idempotent",
+        False,
+        False,
+        True,
+    ),
+    "man": (["page"], ["section"], "pure", True, True, True),
+    "math": (["code"], [], "pure", False, True, True),
     "read_file": (["path"], ["limit", "offset"], "pure", True, True, True),
-    "search": (["query"], ["path"], "pure", True, True, True),
+    "search": (
+        ["query"],
+        ["context", "count", "gitignore", "glob", "path"],
+        "pure",
+        True,
+        True,
+        True,
+    ),
+    "web_fetch": (["question", "url"], [], "effect", False, True, True),
+    "web_search": (["query"], ["max_results", "topic"], "pure", False, True, True),
     "write_file": (["content", "path"], [], "idempotent", False, False, True),
 }
 

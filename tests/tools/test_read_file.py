@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import resource
+import struct
 
 import pytest
 
 from support.tools import call, prepare
 from turnstone.core.tool import ToolContext
+from turnstone.tools.files import digest_of
 from turnstone.tools.read_file import ReadFile
 
 
@@ -89,11 +91,10 @@ async def test_a_huge_file_is_not_taken_into_memory(context: ToolContext) -> Non
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"\x89PNG\r\n\x1a\n\0\0", "PNG image"),
-        (b"%PDF-1.7\n", "PDF document"),
+        (b"BZh9\0", "bzip2 archive"),
+        (b"ID3\x04\0", "MP3 sound"),
         (b"\x7fELF\x02", "ELF program"),
         (b"text\0more", "of unknown kind"),
-        ("text".encode("utf-16"), "UTF-16 text"),
     ],
 )
 async def test_a_binary_file_is_named_as_such(data: bytes, kind: str, context: ToolContext) -> None:
@@ -128,3 +129,100 @@ async def test_the_header_shows_the_resolved_path(context: ToolContext) -> None:
 
     assert prepared.header == "read_file: real"
     assert (prepared.effect, prepared.paths[0].access) == ("pure", "read")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 640, 480) + b"\x08\x02\0\0\0"
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x11\x08" + struct.pack(">HH", 480, 640) + b"\x03\0"
+WEBP = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x7f\x02\0\xdf\x01\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG, "PNG image, 640 x 480 pixels"),
+        (JPEG, "JPEG image, 640 x 480 pixels"),
+        (b"GIF89a" + struct.pack("<HH", 640, 480) + b"\0", "GIF image, 640 x 480 pixels"),
+        (WEBP, "WebP image, 640 x 480 pixels"),
+        (b"BM" + bytes(16) + struct.pack("<ii", 640, -480), "BMP image, 640 x 480 pixels"),
+        (PNG[:10] + b"\0", "PNG image"),
+        (JPEG[:9], "JPEG image"),
+    ],
+)
+async def test_an_image_is_described(data: bytes, kind: str, context: ToolContext) -> None:
+    assert await read(context, data) == (
+        f"file is an image ({kind}, {len(data)} bytes). Only this can be told of it, since"
+        " read_file gives text."
+    )
+
+
+def pdf(*pages: str) -> bytes:
+    """A document with a line of text on each page."""
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
+    box, fonts = "/MediaBox [0 0 612 792]", "<< /Font << /F1 3 0 R >> >>"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for n, text in enumerate(pages):
+        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R {box} /Contents {5 + 2 * n} 0 R /Resources {fonts} >>",
+            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
+        ]
+    out, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    size = len(objects) + 1
+    tail = f"xref\n0 {size}\n0000000000 65535 f \n{table}trailer << /Size {size} /Root 1 0 R >>\n"
+    return out + f"{tail}startxref\n{len(out)}\n%%EOF\n".encode()
+
+
+async def test_of_a_pdf_the_text_is_shown_by_pages(context: ToolContext) -> None:
+    data = pdf("first", "second", "", "fourth")
+    title = f"[file: PDF, {len(data):,} bytes, 4 pages; offset and limit count pages]"
+
+    assert await read(context, data) == (
+        f"{title}\n\n[page 1]\nfirst\n\n[page 2]\nsecond\n\n"
+        "[page 3]\n[no text on this page; it may be an image]\n\n[page 4]\nfourth"
+    )
+    assert await read(context, data, offset=2, limit=1) == f"{title}\n\n[page 2]\nsecond"
+    assert (await read(context, data, offset=9)).endswith("[it ends at page 4, before page 9]")
+
+
+async def test_a_long_pdf_is_cut_at_a_page_and_says_where_to_go_on(context: ToolContext) -> None:
+    output = await read(context, pdf(*["word " * 900] * 9))
+
+    assert output.count("[page ") == 3
+    assert output.endswith("[cut off here at 10,000 characters; go on with offset 4]")
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"%PDF-1.4\n" + b"\0\xff" * 500, pdf("a")[:300]])
+async def test_a_broken_pdf_is_told(data: bytes, context: ToolContext) -> None:
+    (context.workspace / "file").write_bytes(data)
+
+    result = await call(ReadFile(), context, path="file")
+
+    assert (result.status, result.output.startswith("file is a PDF (")) == ("error", True)
+    assert "cannot be read" in result.output
+
+
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+async def test_text_in_utf_16_is_read(form: str, context: ToolContext) -> None:
+    assert await read(context, "\ufeffzwölf\r\n😀\n".encode(form)) == "   1\tzwölf\n   2\t😀"
+
+
+async def test_what_was_read_is_remembered_by_its_content(context: ToolContext) -> None:
+    data = b"line\n" * 100_000
+    await read(context, data, offset=3, limit=1)
+
+    assert context.reads.digest(context.workspace / "file") == digest_of(data)
+
+
+async def test_what_was_not_read_is_not_remembered(context: ToolContext) -> None:
+    (context.workspace / "file").write_text("x")
+    await prepare(ReadFile(), context, path="file")
+
+    assert context.reads.digest(context.workspace / "file") == ""

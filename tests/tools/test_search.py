@@ -13,8 +13,9 @@ from support.commands import until_gone, until_there
 from support.tools import call, prepare
 from turnstone.core.sensitive import HOME_SECRETS
 from turnstone.core.tool import ToolContext
-from turnstone.tools.search import MAX_MATCHES, Search
+from turnstone.tools.search import Search
 from turnstone.tools.search_engines import PER_FILE, PythonEngine, Ripgrep
+from turnstone.tools.search_findings import MAX_MATCHES
 
 
 @pytest.fixture(params=["ripgrep", "python"])

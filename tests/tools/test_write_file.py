@@ -7,6 +7,7 @@ import pytest
 from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
 from turnstone.core.tool import ToolContext
+from turnstone.tools.read_file import ReadFile
 from turnstone.tools.write_file import WriteFile
 
 
@@ -152,3 +153,36 @@ async def test_what_root_makes_belongs_to_the_owner_of_the_workspace(context: To
 
     for path in ("sub", "sub/file"):
         assert (context.workspace / path).stat().st_uid == 65534
+
+
+async def test_to_overwrite_what_was_not_seen_is_asked_about_as_such(context: ToolContext) -> None:
+    path = context.workspace / "file"
+    new = await prepare(WriteFile(), context, path="file", content="a")
+    path.write_text("old")
+    unseen = await prepare(WriteFile(), context, path="file", content="a")
+    await call(ReadFile(), context, path="file")
+    seen = await prepare(WriteFile(), context, path="file", content="a")
+    path.write_text("older")
+    changed = await prepare(WriteFile(), context, path="file", content="a")
+
+    labels = [call.label for call in (new, unseen, seen, changed)]
+    assert labels == ["", "overwrite_file", "", "overwrite_file"]
+    assert unseen.hash == seen.hash
+
+
+async def test_other_names_of_the_file_are_shown(context: ToolContext) -> None:
+    (context.workspace / "file").write_text("old\n")
+    os.link(context.workspace / "file", context.workspace.parent / "other")
+
+    prepared = await prepare(WriteFile(), context, path="file", content="new\n")
+
+    words = "[the file has 2 names (hard links); the others keep the old content]\n"
+    assert prepared.preview.startswith(f"{words}--- file (now)")
+
+
+async def test_a_change_of_a_file_in_utf_16_is_shown_as_text(context: ToolContext) -> None:
+    (context.workspace / "file").write_bytes("\ufeffold\n".encode("utf-16-le"))
+
+    prepared = await prepare(WriteFile(), context, path="file", content="new\n")
+
+    assert prepared.preview.splitlines()[-2:] == ["-old", "+new"]

@@ -87,6 +87,7 @@ class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
     ws_id: str = ""
     tool: str = ""
     path: str = ""
+    command: str = ""
 
 
 class RevokeReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -119,7 +119,9 @@ class HttpHost:
 
     async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
         """`Host.revoke`; the node names who did it, after its token, and not `by`."""
-        body = api.RevokeRequest(ws_id=ws_id, tool=grant.tool, path=grant.path)
+        body = api.RevokeRequest(
+            ws_id=ws_id, tool=grant.tool, path=grant.path, command=grant.command
+        )
         return (await self._call("revoke", api.RevokeReply, body)).revoked
 
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from oturn import signals as s
@@ -81,7 +82,7 @@ class Calls:
         """Run a call that was allowed, if it still is what was allowed."""
         call = effect.call
         try:
-            prepared = self._prepared.get(call.id) or await self._prepare(call)
+            prepared = self._prepared.get(call.id) or await self._prepare(call, decided=True)
         except ToolRefused as refused:
             return _not_run(call.id, str(refused), started=effect.resumed)
         if prepared.effect != "pure" and (fenced := await self._fenced_off()):
@@ -127,17 +128,21 @@ class Calls:
             rule=ruling.rule,
             reason=ruling.reason,
             args_hash=prepared.hash,
+            expects=prepared.expects,
             concurrent=prepared.effect == "pure",
         )
 
-    async def _prepare(self, call: s.ToolCall) -> Prepared:
+    async def _prepare(self, call: s.ToolCall, *, decided: bool = False) -> Prepared:
         tool = self._engine.tools.get(call.name)
         if tool is None:
             known = ", ".join(sorted(self._engine.tools))
             raise ToolRefused(f"There is no tool named {call.name!r}. The tools are: {known}.")
         if not self._context.workspace.is_dir():
             raise ToolRefused(f"The workspace {self._context.workspace} is gone.")
-        prepared = await tool.prepare(call.parsed or {}, self._context)
+        context = self._context
+        if decided and (decision := self._decision(call.id)) is not None:
+            context = replace(context, decided=decision.expects)
+        prepared = await tool.prepare(call.parsed or {}, context)
         self._prepared[call.id] = prepared
         return prepared
 
@@ -158,7 +163,7 @@ class Calls:
             func_name=call.name,
             header=prepared.header,
             preview=prepared.preview,
-            approval_label=call.name,
+            approval_label=prepared.label or call.name,
             needs_approval=ruling.verdict == "ask",
             arguments=_plain(call.parsed),
             args_hash=prepared.hash,
@@ -201,6 +206,7 @@ class Calls:
                 verdict="allow",
                 rule=f"allowed by {who}",
                 args_hash=prepared.hash,
+                expects=prepared.expects,
                 concurrent=prepared.effect == "pure",
             )
         said = f" They said: {answer.feedback}" if answer.feedback else ""
@@ -264,8 +270,11 @@ class Calls:
             return await self._run_now(call, prepared)
         return s.ToolFinished(call.id, "unknown", UNKNOWN)
 
+    def _decision(self, call_id: str) -> ev.CallDecision | None:
+        return self._journal.transcript.open_turn().decided.get(call_id)
+
     def _decided_hash(self, call_id: str) -> str:
-        decision = self._journal.transcript.open_turn().decided.get(call_id)
+        decision = self._decision(call_id)
         return decision.args_hash if decision is not None else ""
 
 

@@ -135,3 +135,10 @@ class ToolRefused(TurnstoneError):
 
     code = "tool_refused"
     status = 422
+
+
+class BlockedDestination(ToolRefused):
+    """An address that may not be fetched from, however it was reached; nothing was sent there."""
+
+    code = "blocked_destination"
+    status = 403

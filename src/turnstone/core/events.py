@@ -89,10 +89,12 @@ class ToolCallRecord(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What is permitted for a workstream: a tool inside its workspace, or on exactly one path."""
+    """What is permitted for a workstream: a tool inside its workspace, or on exactly one path,
+    or for exactly one command."""
 
     tool: str
     path: str = ""  # absolute, resolved; empty: inside the workspace
+    command: str = ""  # its exact text; empty: whatever the command
 
 
 class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,7 @@ class CallDecision(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     reason: str = ""
     args_hash: str = ""
+    expects: str = ""  # what the world must still look like, as the tool says it
     concurrent: bool = False
 
 

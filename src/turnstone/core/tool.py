@@ -19,6 +19,9 @@ from turnstone.core.events import EffectClass, ToolStatus
 
 Access: TypeAlias = Literal["read", "write"]
 
+#: The tools that run without a question where no rule says otherwise; all others are asked.
+SEED_UNASKED = frozenset("read_file search man remember recall forget".split())
+
 #: The tools that programs of 0.2 know, and may permit beforehand, whether this version has them.
 SEED_TOOLS = frozenset(
     (
@@ -53,6 +56,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     primary_key: str = ""  # the argument that sums a call up
     agent: bool = False  # offered to read-only sub-agents
     task_agent: bool = False  # offered to working sub-agents
+    agent_auto_approve: bool = False  # runs unasked in a sub-agent, whose start was asked
+    untrusted: bool = False  # its results come from outside
 
     def function(self) -> dict[str, Any]:
         """The tool in the shape of the chat-completions API."""
@@ -79,6 +84,8 @@ class Prepared:
     commands: tuple[str, ...] = ()
     network: bool = False
     expects: str = ""  # what the world must still look like at run time (a file's hash)
+    label: str = ""  # what a person is asked about, where the tool's name does not say it
+    hosts: tuple[str, ...] = ()  # where the call connects to, where that is known beforehand
     hash: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -89,6 +96,7 @@ class Prepared:
             list(self.commands),
             self.network,
             self.expects,
+            list(self.hosts),
         ]
         canonical = msgspec.json.encode(exact, order="sorted")
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest())
@@ -102,6 +110,23 @@ class ToolResult:
     output: str
 
 
+class ReadMarks:
+    """Which content of which file this workstream has seen: read, or written itself.
+
+    In memory alone: after a restart, and after a long sleep, every file is unread again.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[Path, str] = {}
+
+    def seen(self, path: Path, digest: str) -> None:
+        self._digests[path] = digest
+
+    def digest(self, path: Path) -> str:
+        """Of the content that was seen last; empty if none was."""
+        return self._digests.get(path, "")
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """Where a call happens. One per workstream; tools keep nothing of their own between calls."""
@@ -110,6 +135,10 @@ class ToolContext:
     workspace: Path  # resolved, absolute
     timeout: float  # seconds that one call may take
     max_output: int  # characters of output that the model is given; the middle is cut out
+    reads: ReadMarks = field(default_factory=ReadMarks)
+    #: Of a call that was decided about by a process that is gone: its `Prepared.expects`. Such
+    #: a call is not looked at anew, since it may have happened.
+    decided: str = ""
 
 
 class Tool(Protocol):

@@ -15,7 +15,7 @@ from turnstone.core.sandbox import Command, CommandResult, Sandbox
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.spec import load_spec
-from turnstone.tools.text import one_line, visible
+from turnstone.tools.text import foreign, one_line, visible
 
 #: Bytes. The kernel takes 128 KiB for one argument of a program, its ending included.
 MAX_COMMAND = 120_000
@@ -38,7 +38,7 @@ class Bash:
             tool="bash",
             arguments={"command": command},
             effect=self.spec.effect,
-            header=f"bash: {one_line(command)}",
+            header=f"bash: {one_line(command)} {foreign(command)}".rstrip(" "),
             preview=visible(command),
             commands=(command,),
             network=self._network,

@@ -8,9 +8,12 @@ the paths it is given are resolved. Works on every POSIX system, and needs no ne
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,6 +39,16 @@ _KINDS = (
     (stat.S_ISCHR, "is a device"),
     (stat.S_ISBLK, "is a device"),
 )
+
+
+#: Bytes of a file that can be edited: it is held in memory a few times meanwhile.
+MAX_EDITED = 64 * 1024 * 1024
+
+#: Seconds to wait for whoever is replacing a file in the same folder, and between two looks.
+_PATIENCE, _PAUSE = 10.0, 0.005
+
+#: One of them is held while a file is replaced: which one is said by its folder.
+_HELD = tuple(threading.Lock() for _ in range(61))
 
 
 class NotAFile(OSError):
@@ -64,6 +77,8 @@ def reason(error: OSError) -> str:
             return "may not be accessed by this user"
         case errno.ENXIO | errno.EOPNOTSUPP:
             return "is a socket or a device"
+        case errno.EWOULDBLOCK:
+            return "lies in a folder that another process keeps locked"
         case _:
             return f"cannot be used ({error.strerror})" if error.strerror else str(error)
 
@@ -107,6 +122,20 @@ def digest(root: Path, path: Path) -> str:
         return ABSENT
 
 
+def content(root: Path, path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """The content of a regular file, and what the system says of it.
+
+    Raises NotAFile if it has more than `most` bytes; or another OSError.
+    """
+    with reading(root, path) as descriptor:
+        found = os.fstat(descriptor)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(most + 1) if found.st_size <= most else b""
+        if max(found.st_size, len(data)) > most:
+            raise NotAFile(f"has {found.st_size:,} bytes, more than {most:,}")
+        return data, found
+
+
 def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -114,10 +143,11 @@ def digest_of(data: bytes) -> str:
 def replace(root: Path, path: Path, data: bytes, *, expects: str) -> None:
     """Give the file `path` this content, whole or not at all; its mode stays as it was.
 
-    Another name of the same file (a hard link) keeps the old content. Raises Changed if the
+    Another name of the same file (a hard link) keeps the old content. Two at once go one after
+    the other. Raises Changed if the
     old content is not the one that `expects` is the digest of; OSError if it cannot be done.
     """
-    with folder(root, path.parent, create=True) as parent:
+    with folder(root, path.parent, create=True) as parent, _alone(parent):
         if _digest(parent, path.name) != expects:
             raise Changed
         old = None if expects == ABSENT else os.lstat(path.name, dir_fd=parent)
@@ -134,6 +164,41 @@ def replace(root: Path, path: Path, data: bytes, *, expects: str) -> None:
             os.unlink(temporary, dir_fd=parent)
             raise
         _sync_folder(parent)
+
+
+@contextmanager
+def _alone(parent: int) -> Iterator[None]:
+    """Nobody else of ours replaces a file in this folder meanwhile: no thread, no process.
+
+    Between processes that holds where the folder may be listed, and its file system has locks.
+    """
+    found = os.fstat(parent)
+    with _HELD[hash((found.st_dev, found.st_ino)) % len(_HELD)]:
+        try:
+            listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+        except PermissionError:
+            yield
+            return
+        try:
+            _lock(listed)
+            yield
+        finally:
+            os.close(listed)
+
+
+def _lock(descriptor: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        except OSError:  # a file system without locks
+            return
+        else:
+            return
 
 
 def _open_file(parent: int, name: str) -> int:

@@ -27,6 +27,9 @@ from turnstone.tools.text import visible
 _MAX_PATH = 4096
 _MAX_NAME = 255
 
+#: How often links are followed anew that change meanwhile.
+_TRIES = 100
+
 #: Where secrets are, wherever such a place is: the names and places of one list, folded.
 SECRET_PLACES = (".git/config", *(place.casefold() for place in HOME_SECRETS if "/" in place))
 SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
@@ -57,7 +60,7 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
         raise ToolRefused(f"The argument `path` is too long: {size} bytes.")
     # `~` and `~/…` alone: `~other` names somebody else's home, and is a fine file name too.
     expanded = os.path.expanduser(raw) if raw == "~" or raw.startswith("~/") else raw
-    path = Path(os.path.realpath(context.workspace / expanded))
+    path = _followed(context.workspace / expanded)
     if is_own(path, hidden, context.workspace):
         raise ToolRefused(
             f"{shown(path, context)} belongs to turnstone itself; no tool may use it."
@@ -65,6 +68,16 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
     base = context.workspace
     sensitive = is_sensitive(path, access, base)
     return PathUse(path, access, path.is_relative_to(base) and not sensitive, sensitive)
+
+
+def _followed(path: Path) -> Path:
+    """Links followed. Somebody may be changing one at this moment: then it is tried again."""
+    for _ in range(_TRIES):
+        try:
+            return Path(os.path.realpath(path))
+        except OSError:
+            continue
+    raise ToolRefused("The argument `path` leads through links that keep changing.")
 
 
 def shown(path: Path, context: ToolContext) -> str:

@@ -1,23 +1,31 @@
-"""The tool `read_file`: lines of a text file, numbered. Reads by range, never a file as a whole."""
+"""The tool `read_file`: lines of a text file, numbered; pages of a PDF; what another file is.
+
+Never holds a file as a whole. Of a text up to a certain size all is read, so that it is known
+exactly which content the workstream has seen.
+"""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from turnstone.core.errors import ToolRefused
+from turnstone.core.file_text import marked_encoding
 from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
-from turnstone.tools.files import reading, reason, root_for
+from turnstone.tools.decoded import as_utf8, bounded_lines
+from turnstone.tools.described import Pages, image, kind_of, pages, readable
+from turnstone.tools.files import MAX_EDITED, reading, reason, root_for
 from turnstone.tools.paths import resolve, shown
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import cut_middle, one_line
@@ -29,21 +37,11 @@ _SNIFF = 8000
 #: Bytes of one line that are kept; what is longer is data rather than text.
 _MAX_LINE = 10_000
 
+#: Bytes of one read of what is not shown.
+_CHUNK = 256 * 1024
+
 #: Names that a model may have meant.
 _NEAR = 3
-
-_MAGIC = (
-    (b"\x89PNG", "PNG image"),
-    (b"\xff\xd8\xff", "JPEG image"),
-    (b"GIF8", "GIF image"),
-    (b"%PDF", "PDF document"),
-    (b"PK\x03\x04", "ZIP archive, or a document made of one"),
-    (b"\x1f\x8b", "gzip archive"),
-    (b"\x7fELF", "ELF program"),
-    (b"SQLite format 3", "SQLite database"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-)
 
 
 class ReadFileArguments(msgspec.Struct, frozen=True):
@@ -91,23 +89,85 @@ class ReadFile:
 def _read(
     path: Path, wanted: ReadFileArguments, context: ToolContext, stop: threading.Event
 ) -> ToolResult:
+    deadline = time.monotonic() + context.timeout
+    over = lambda: stop.is_set() or time.monotonic() > deadline  # noqa: E731 - two conditions, one name
     with reading(root_for(path, context.workspace), path) as descriptor:
-        file = os.fdopen(descriptor, "rb", closefd=False)
-        start = file.peek(_SNIFF)[:_SNIFF]
-        if kind := _binary(start):
-            size = os.fstat(descriptor).st_size
-            words = f"{shown(path, context)} is a binary file ({kind}, {size:,} bytes)"
-            return ToolResult("error", f"{words}; read_file reads text.")
-        deadline = time.monotonic() + context.timeout
-        over = lambda: stop.is_set() or time.monotonic() > deadline  # noqa: E731
-        return ToolResult("ok", _lines(file, wanted, context, over))
+        start = os.pread(descriptor, _SNIFF, 0)
+        kind = "" if marked_encoding(start)[1] else kind_of(start)
+        if kind:
+            return _described(kind, descriptor, shown(path, context), wanted, context, over)
+        hashed = _Hashed(descriptor)
+        result = ToolResult("ok", _lines(as_utf8(hashed, start), wanted, context, over))
+        if digest := hashed.rest(MAX_EDITED, over):
+            context.reads.seen(path, digest)
+        return result
 
 
-def _binary(start: bytes) -> str:
-    for magic, name in _MAGIC:
-        if start.startswith(magic):
-            return name
-    return "of unknown kind" if b"\0" in start else ""
+class _Hashed(io.RawIOBase):
+    """A file that remembers what was read of it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._sum = hashlib.sha256()
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = os.readv(self._descriptor, [buffer])
+        self._sum.update(memoryview(buffer)[:count])
+        self._size += count
+        return count
+
+    def rest(self, most: int, over: Callable[[], bool]) -> str:
+        """Read on to the end. The digest of all; empty if that is too much, or takes too long."""
+        buffer = bytearray(_CHUNK)
+        while self._size <= most and not over():
+            if not self.readinto(buffer):
+                return self._sum.hexdigest()
+        return ""
+
+
+def _described(
+    kind: str,
+    descriptor: int,
+    name: str,
+    wanted: ReadFileArguments,
+    context: ToolContext,
+    over: Callable[[], bool],
+) -> ToolResult:
+    size = f"{os.fstat(descriptor).st_size:,} bytes"
+    if kind.endswith("image"):
+        words = f"{name} is an image ({image(kind, descriptor)}, {size})"
+        return ToolResult(
+            "ok", f"{words}. Only this can be told of it, since read_file gives text."
+        )
+    if kind != "PDF document":
+        words = f"{name} is a binary file ({kind}, {size})"
+        return ToolResult("error", f"{words}; read_file reads text.")
+    first = wanted.offset or 1
+    found = pages(descriptor, first, wanted.limit, context.max_output, context.timeout, over)
+    if found.error:
+        return ToolResult("error", f"{name} is a PDF ({size}) that {found.error}.")
+    return ToolResult("ok", _pages(found, first, wanted.limit, f"{name}: PDF, {size}", context))
+
+
+def _pages(found: Pages, first: int, limit: int | None, title: str, context: ToolContext) -> str:
+    parts = [f"[{title}, {found.pages} pages; offset and limit count pages]"]
+    if first > found.pages:
+        parts.append(f"[it ends at page {found.pages}, before page {first}]")
+    parts += [
+        f"[page {number}]\n{readable(text) or '[no text on this page; it may be an image]'}"
+        for number, text in enumerate(found.texts, first)
+    ]
+    last = min(found.pages, first + limit - 1) if limit else found.pages
+    following = first + len(found.texts)
+    if following <= last:
+        parts.append(_go_on(following, context))
+    elif sum(map(len, found.texts)) >= context.max_output:
+        parts.append(f"[this page is cut off here at {context.max_output:,} characters]")
+    return "\n\n".join(parts)
 
 
 def _lines(
@@ -119,7 +179,7 @@ def _lines(
     first = wanted.offset or 1
     shown_lines: list[str] = []
     room, number = context.max_output, 0
-    for number, raw in enumerate(_bounded(file, over), 1):
+    for number, (raw, dropped) in enumerate(bounded_lines(file, _MAX_LINE, over), 1):
         if over():
             return f"[stopped at line {number}: the time limit of {context.timeout:g} s]"
         if number < first:
@@ -127,6 +187,8 @@ def _lines(
         if wanted.limit is not None and number >= first + wanted.limit:
             break
         line = f"{number:>4}\t{_text(raw, first=number == 1)}"
+        if dropped:
+            line += f" [{dropped:,} bytes of this line left out]"
         room -= len(line) + 1
         if room < 0 and shown_lines:
             shown_lines.append(_go_on(number, context))
@@ -140,18 +202,6 @@ def _lines(
 def _go_on(number: int, context: ToolContext) -> str:
     limit = f"{context.max_output:,} characters"
     return f"[cut off here at {limit}; go on with offset {number}]"
-
-
-def _bounded(file: io.BufferedReader, over: Callable[[], bool]) -> Iterator[bytes]:
-    """Lines, of each at most so much that a file of one line does not fill the memory."""
-    while line := file.readline(_MAX_LINE):
-        dropped = 0
-        rest = line
-        while not rest.endswith(b"\n") and not over() and (rest := file.readline(_MAX_LINE)):
-            dropped += len(rest.removesuffix(b"\n"))
-        if dropped:
-            line += f" [{dropped:,} bytes of this line left out]".encode()
-        yield line
 
 
 def _text(raw: bytes, *, first: bool) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -23,22 +23,24 @@ from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import NotAFile, folder, reason, root_for
+from turnstone.tools.globs import GlobError, expression
 from turnstone.tools.paths import is_sensitive, resolve, shown
-from turnstone.tools.search_engines import INVALID, PER_FILE, Engine, find_engine
+from turnstone.tools.search_engines import INVALID, Engine, Order, find_engine
+from turnstone.tools.search_findings import Findings
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import one_line
+from turnstone.tools.threads import in_thread
 
-#: Matches told: more than a model can use, less than hurts.
-MAX_MATCHES = 1000
+_AS_TEXT = "the query is no regular expression; it was taken as text"
 
-#: Characters of a matching line.
-MAX_LINE = 400
+#: Seconds to look again at what was found until the time was over.
+_CHECK = 1.0
 
-#: Files named whose name contains the query.
-MAX_NAMES = 50
+#: Lines around a match that can be asked for.
+_MAX_CONTEXT = 20
 
-#: What ripgrep prints of a binary file in which something matches, with no NUL after the path.
-_REMARK = re.compile(rb": binary file matches \(found .* byte around offset \d+\)$")
+#: Bytes of a program's output that are taken at once.
+_CHUNK = 64 * 1024
 
 #: Bytes. A query is an argument of a program.
 _MAX_QUERY = 10_000
@@ -47,6 +49,10 @@ _MAX_QUERY = 10_000
 class SearchArguments(msgspec.Struct, frozen=True):
     query: str
     path: str | None = None
+    glob: str | None = None
+    context: int | None = None
+    count: bool | None = None
+    gitignore: bool | None = None
 
 
 class Search:
@@ -62,7 +68,7 @@ class Search:
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
         wanted = parse_arguments("search", SearchArguments, arguments)
-        _check(wanted.query)
+        _check(wanted)
         use = resolve(wanted.path or ".", context, "read", self._hidden)
         place = "" if use.path == context.workspace else f" in {shown(use.path, context)}"
         return Prepared(
@@ -75,17 +81,24 @@ class Search:
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
         path = prepared.paths[0].path
-        query = str(prepared.arguments["query"])
-        findings = _Findings(
-            query, context, lambda found: self._may_tell(found, path, context.workspace)
-        )
+        wanted = msgspec.convert(prepared.arguments, SearchArguments)
         try:
             with _place(path, context) as place:
-                findings.base = place.base
-                async with asyncio.timeout(context.timeout):
-                    await self._search(findings, place)
-        except TimeoutError:
-            findings.notes.append(f"stopped after {context.timeout:g} s, the time limit")
+                order = Order(
+                    query=wanted.query,
+                    target=place.target,
+                    glob=wanted.glob or "",
+                    context=wanted.context or 0,
+                    count=bool(wanted.count),
+                    gitignore=bool(wanted.gitignore),
+                )
+                findings = Findings(
+                    order,
+                    place.base,
+                    context,
+                    lambda found: self._may_tell(found, path, context.workspace),
+                )
+                await self._search(findings, order, place, context.timeout)
         except OSError as error:
             return ToolResult("error", f"{shown(path, context)} {reason(error)}.")
         return ToolResult("ok", findings.text())
@@ -103,16 +116,34 @@ class Search:
             base = searched
         return not is_own(found, self._hidden, workspace) and not is_sensitive(found, "read", base)
 
-    async def _search(self, findings: _Findings, place: _Place) -> None:
-        query, target = findings.query, place.target
-        trial = self._engine.lines(query, os.devnull, literal=False)
-        async with _started(trial, place.directory) as process:
-            literal = await process.wait() == INVALID
-        if literal:
-            findings.notes.append("the query is no regular expression; it was taken as text")
-        lines = self._engine.lines(query, target, literal=literal)
-        await _each(lines, place.directory, b"\n", findings.add_line)
-        await _each(self._engine.files(target), place.directory, b"\0", findings.add_name)
+    async def _search(
+        self, findings: Findings, order: Order, place: _Place, timeout: float
+    ) -> None:
+        deadline = time.monotonic() + timeout
+        try:
+            async with asyncio.timeout(timeout), asyncio.TaskGroup() as both:
+                names = self._engine.files(order)
+                both.create_task(_each(names, place.directory, b"\0", findings.add_name))
+                await self._search_lines(findings, order, place)
+        except TimeoutError:
+            findings.notes.append(f"stopped after {timeout:g} s, the time limit")
+            deadline = time.monotonic() + _CHECK
+        await in_thread(
+            lambda stop: findings.check(lambda: stop.is_set() or time.monotonic() > deadline)
+        )
+
+    async def _search_lines(self, findings: Findings, order: Order, place: _Place) -> None:
+        lines = self._engine.lines(order)
+        code = await _each(lines, place.directory, b"\n", findings.add_line)
+        if code != INVALID or findings.found_lines:
+            return
+        # It may also be that a file could not be read: that the query is the reason shows where
+        # there is none.
+        trial = self._engine.lines(replace(order, target=os.devnull))
+        if await _each(trial, place.directory, b"\n", lambda _: True) == INVALID:
+            findings.notes.append(_AS_TEXT)
+            lines = self._engine.lines(replace(order, literal=True))
+            await _each(lines, place.directory, b"\n", findings.add_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,90 +153,26 @@ class _Place:
     base: Path  # where that is
 
 
-class _Findings:
-    """What a search has found, within the limits, and what was left out."""
-
-    def __init__(self, query: str, context: ToolContext, may_tell: Callable[[Path], bool]) -> None:
-        self.query = query
-        self.base = context.workspace
-        self.notes: list[str] = []
-        self._context = context
-        self._may_tell = may_tell
-        self._room = context.max_output
-        self._begun = b""
-        self._lines: list[str] = []
-        self._names: list[str] = []
-        self._path, self._told, self._of_path = b"", True, 0
-
-    def add_line(self, line: bytes) -> bool:
-        """Whether more is wanted."""
-        path, separator, rest = line.partition(b"\0")
-        if not separator:
-            # The name goes on in the next line, or it is ripgrep's remark about a binary file.
-            self._begun = b"" if _REMARK.search(line) else self._begun + line
-            return True
-        path, self._begun = self._begun + path, b""
-        if not self._count(path):
-            return True
-        rest = rest.rstrip(b"\r\n")
-        number, _, text = rest.decode("utf-8", "replace").partition(":")
-        if len(text) > MAX_LINE:
-            text = f"{text[:MAX_LINE]} [line cut]"
-        self._add(self._lines, f"{self._shown(path)}:{number}:{text}")
-        if len(self._lines) < MAX_MATCHES and self._room > 0:
-            return True
-        self.notes.append(f"stopped at {len(self._lines):,} matches; narrow the query or the path")
-        return False
-
-    def add_name(self, line: bytes) -> bool:
-        path = line.rstrip(b"\0")
-        name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-        if self.query.casefold() in name.casefold() and self._may_tell(self._found(path)):
-            if len(self._names) == MAX_NAMES or self._room <= 0:
-                self.notes.append(f"stopped at {len(self._names)} file names")
-                return False
-            self._add(self._names, self._shown(path))
-        return True
-
-    def text(self) -> str:
-        parts = list(self._lines) or ["[no line matches]"]
-        if self._names:
-            parts += ["", f"Files whose name contains {self.query!r}:", *self._names]
-        return "\n".join([*parts, *(f"[{note}]" for note in self.notes)])
-
-    def _shown(self, path: bytes) -> str:
-        return shown(self._found(path), self._context)
-
-    def _found(self, path: bytes) -> Path:
-        return self.base / os.fsdecode(path)
-
-    def _add(self, to: list[str], text: str) -> None:
-        to.append(text)
-        self._room -= len(text) + 1
-
-    def _count(self, path: bytes) -> bool:
-        """Whether this file may be told of."""
-        if path != self._path:
-            self._path, self._told, self._of_path = path, self._may_tell(self._found(path)), 0
-        self._of_path += 1
-        if self._told and self._of_path == PER_FILE:
-            self.notes.append(
-                f"{self._shown(path)}: the first {PER_FILE} matches; there may be more"
-            )
-        return self._told
-
-
-def _check(query: str) -> None:
+def _check(wanted: SearchArguments) -> None:
+    query, glob = wanted.query, wanted.glob or ""
+    for name, text in (("query", query), ("glob", glob)):
+        if "\n" in text or "\0" in text:
+            raise ToolRefused(f"search: the argument `{name}` must be one line.")
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            words = f"search: the argument `{name}` contains half of a character."
+            raise ToolRefused(words) from None
+        if size > _MAX_QUERY:
+            raise ToolRefused(f"search: the argument `{name}` has {size:,} bytes: too long.")
     if not query:
         raise ToolRefused("search: the argument `query` is empty.")
-    if "\n" in query or "\0" in query:
-        raise ToolRefused("search: the argument `query` must be one line.")
     try:
-        size = len(query.encode())
-    except UnicodeEncodeError:
-        raise ToolRefused("search: the argument `query` contains half of a character.") from None
-    if size > _MAX_QUERY:
-        raise ToolRefused(f"search: the argument `query` has {size:,} bytes, which is too long.")
+        expression(glob.removeprefix("!"))
+    except GlobError as error:
+        raise ToolRefused(f"search: the argument `glob` cannot be used: {error}.") from None
+    if not 0 <= (wanted.context or 0) <= _MAX_CONTEXT:
+        raise ToolRefused(f"search: the argument `context` must be 0 to {_MAX_CONTEXT}.")
 
 
 @contextmanager
@@ -229,20 +196,23 @@ def _is_folder(root: Path, path: Path) -> bool:
         return stat.S_ISDIR(mode)
 
 
-async def _each(argv: list[str], directory: str, end: bytes, take: Callable[[bytes], bool]) -> None:
-    """Give what a program prints to `take`, piece by piece, until it has enough."""
+async def _each(
+    argv: list[str], directory: str, end: bytes, take: Callable[[bytes], bool]
+) -> int | None:
+    """Give what a program prints to `take`, piece by piece, until it has enough.
+
+    The exit code, if it came to its end.
+    """
     async with _started(argv, directory) as process:
         assert process.stdout is not None
-        while piece := await _until(end, process.stdout):
-            if not take(piece):
-                break
-
-
-async def _until(end: bytes, stream: asyncio.StreamReader) -> bytes:
-    try:
-        return await stream.readuntil(end)
-    except asyncio.IncompleteReadError as rest:
-        return rest.partial
+        rest = b""
+        while data := await process.stdout.read(_CHUNK):
+            *pieces, rest = (rest + data).split(end)
+            if not all(map(take, pieces)):
+                return None
+        if rest:
+            take(rest)
+        return await process.wait()
 
 
 @asynccontextmanager

@@ -6,16 +6,15 @@ nothing is written.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from turnstone.core.errors import ToolRefused
+from turnstone.core.file_text import marked_encoding
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import (
@@ -29,16 +28,14 @@ from turnstone.tools.files import (
     root_for,
 )
 from turnstone.tools.paths import resolve, shown
+from turnstone.tools.preview import added, difference, other_names
 from turnstone.tools.spec import load_spec
-from turnstone.tools.text import one_line, visible
+from turnstone.tools.text import one_line
 from turnstone.tools.threads import in_thread
 
 #: Bytes of the old and the new content up to which a diff is computed: beyond it takes
 #: seconds, and nobody reads it.
 _MAX_DIFF = 400_000
-
-#: Lines of the preview; the rest is counted.
-_PREVIEW = 400
 
 
 class WriteFileArguments(msgspec.Struct, frozen=True):
@@ -72,6 +69,7 @@ class WriteFile:
             preview=preview,
             paths=(use,),
             expects=expects,
+            label="" if expects in (ABSENT, context.reads.digest(use.path)) else "overwrite_file",
         )
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
@@ -87,6 +85,7 @@ class WriteFile:
             return ToolResult("error", f"{words} Read it again.")
         except OSError as error:
             return ToolResult("error", f"{name} {reason(error)}; nothing was written.")
+        context.reads.seen(path, digest_of(_encoded(content)))
         return ToolResult("ok", f"Wrote {len(content):,} characters to {name}.")
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
@@ -115,44 +114,23 @@ def _look(path: Path, content: bytes, context: ToolContext) -> tuple[str, str]:
     root = root_for(path, context.workspace)
     try:
         with reading(root, path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            if size + len(content) > _MAX_DIFF:
+            found = os.fstat(descriptor)
+            if found.st_size + len(content) > _MAX_DIFF:
                 old = None
             else:
                 old = os.fdopen(descriptor, "rb", closefd=False).read()
     except FileNotFoundError:
-        return ABSENT, f"new file, {len(content):,} bytes\n{_head(_split(content), '+')}"
+        return ABSENT, f"new file, {len(content):,} bytes\n{added(content)}"
+    note = other_names(found.st_nlink)
     if old is None:
-        note = f"replaces {size:,} bytes by {len(content):,}; too long to compare"
-        return digest(root, path), f"{note}\n{_head(_split(content), '+')}"
-    return digest_of(old), _difference(old, content, shown(path, context))
+        words = f"replaces {found.st_size:,} bytes by {len(content):,}; too long to compare"
+        return digest(root, path), f"{words}\n{note}{added(content)}"
+    return digest_of(old), note + _difference(old, content, shown(path, context))
 
 
 def _difference(old: bytes, new: bytes, name: str) -> str:
     if old == new:
         return "no change: the file has this content already"
-    if b"\0" in old:
-        return f"replaces a binary file of {len(old):,} bytes\n{_head(_split(new), '+')}"
-    lines = list(
-        difflib.unified_diff(
-            _split(old), _split(new), f"{name} (now)", f"{name} (new)", lineterm=""
-        )
-    )
-    return _head(lines)
-
-
-def _split(data: bytes) -> list[str]:
-    """Lines for a person: a final line feed that is missing, and other line ends, show."""
-    lines = data.decode("utf-8", "backslashreplace").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    elif lines:
-        lines[-1] += " [no line feed at the end]"
-    return lines
-
-
-def _head(lines: list[str], mark: str = "") -> str:
-    kept = [f"{mark}{visible(line)}" for line in islice(lines, _PREVIEW)]
-    if len(lines) > _PREVIEW:
-        kept.append(f"[{len(lines) - _PREVIEW:,} more lines]")
-    return "\n".join(kept)
+    if b"\0" in old and not marked_encoding(old)[1]:
+        return f"replaces a binary file of {len(old):,} bytes\n{added(new)}"
+    return difference(old, new, name)

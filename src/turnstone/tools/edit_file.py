@@ -1,0 +1,138 @@
+"""The tool `edit_file`: one piece of a file replaced by another. Where is said by `core.edit`.
+
+Only a file that this workstream has seen as it is now is edited. What is approved is the diff
+at that time. If the file has changed since then by this workstream alone, the same lines are
+replaced in what it has become; if anybody else has changed it, nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from turnstone.core.edit import Edit, Refusal, change
+from turnstone.core.errors import ToolRefused
+from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
+from turnstone.tools.arguments import parse_arguments
+from turnstone.tools.files import (
+    MAX_EDITED,
+    Changed,
+    content,
+    digest,
+    digest_of,
+    reason,
+    replace,
+    root_for,
+)
+from turnstone.tools.paths import resolve, shown
+from turnstone.tools.preview import difference, other_names
+from turnstone.tools.spec import load_spec
+from turnstone.tools.text import one_line
+from turnstone.tools.threads import in_thread
+
+_AGAIN = "Read it again, then edit it."
+
+
+class EditFileArguments(msgspec.Struct, frozen=True):
+    path: str
+    old_string: str
+    new_string: str
+    near_line: int | None = None
+
+
+class EditFile:
+    """`hidden` are resolved folders and files of our own, which it refuses."""
+
+    def __init__(self, hidden: Sequence[Path] = ()) -> None:
+        self._hidden = tuple(hidden)
+        self.spec = load_spec("edit_file")
+
+    async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
+        wanted = parse_arguments("edit_file", EditFileArguments, arguments)
+        use = resolve(wanted.path, context, "write", self._hidden)
+        name = shown(use.path, context)
+        preview, expects = "", context.decided
+        if not expects:
+            try:
+                expects, preview = await in_thread(lambda _: _look(use.path, wanted, context))
+            except OSError as error:
+                raise ToolRefused(f"edit_file: {name} {reason(error)}.") from None
+        return Prepared(
+            tool="edit_file",
+            arguments=msgspec.to_builtins(wanted),
+            effect=self.spec.effect,
+            header=f"edit_file: {one_line(name)}",
+            preview=preview,
+            paths=(use,),
+            expects=expects,
+        )
+
+    async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
+        name = shown(prepared.paths[0].path, context)
+        try:
+            edit = await in_thread(lambda _: _make(prepared, context))
+        except Changed:
+            words = f"{name} has changed since this call was made, so nothing was written."
+            return ToolResult("error", f"{words} {_AGAIN}")
+        except OSError as error:
+            return ToolResult("error", f"{name} {reason(error)}; nothing was written.")
+        note = f" ({edit.note()})" if edit.how != "exact" else ""
+        return ToolResult("ok", f"Replaced 1 occurrence in {name}, at line {edit.line}{note}.")
+
+    async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
+        path = prepared.paths[0].path
+        before, after, _ = prepared.expects.split()
+        try:
+            now = await in_thread(lambda _: digest(root_for(path, context.workspace), path))
+        except OSError:
+            return None
+        if now == after:
+            return True
+        return False if now == before else None
+
+
+def _look(path: Path, wanted: EditFileArguments, context: ToolContext) -> tuple[str, str]:
+    """What must be there, and come of it; and the preview. Raises OSError, ToolRefused."""
+    name = shown(path, context)
+    old, found = content(root_for(path, context.workspace), path, MAX_EDITED)
+    before = digest_of(old)
+    seen = context.reads.digest(path)
+    if not seen:
+        raise ToolRefused(
+            f"edit_file: {name} has not been read in this workstream since it was last"
+            " started. Read it first, then edit it."
+        )
+    if seen != before:
+        raise ToolRefused(f"edit_file: {name} has changed since it was read. {_AGAIN}")
+    edit = change(old, wanted.old_string, wanted.new_string, wanted.near_line)
+    if isinstance(edit, Refusal):
+        raise ToolRefused(f"edit_file: {name}: {edit.reason}")
+    note = f"[{edit.note()}]\n" if edit.how != "exact" else ""
+    preview = note + other_names(found.st_nlink) + difference(old, edit.data, name)
+    return f"{before} {digest_of(edit.data)} {_replacement(edit)}", preview
+
+
+def _make(prepared: Prepared, context: ToolContext) -> Edit:
+    """Raises Changed, or OSError."""
+    path = prepared.paths[0].path
+    root = root_for(path, context.workspace)
+    before, _, replacement = prepared.expects.split()
+    wanted = msgspec.convert(prepared.arguments, EditFileArguments)
+    old, _ = content(root, path, MAX_EDITED)
+    now = digest_of(old)
+    if now not in (before, context.reads.digest(path)):
+        raise Changed
+    edit = change(old, wanted.old_string, wanted.new_string, wanted.near_line)
+    if isinstance(edit, Refusal) or _replacement(edit) != replacement:
+        raise Changed
+    replace(root, path, edit.data, expects=now)
+    context.reads.seen(path, digest_of(edit.data))
+    return edit
+
+
+def _replacement(edit: Edit) -> str:
+    """What is replaced by what, wherever it stands."""
+    return digest_of(f"{len(edit.removed)}\0{edit.removed}\0{edit.added}".encode())
