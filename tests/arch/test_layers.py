@@ -78,6 +78,7 @@ STATEFUL = [
     "turnstone.core.livelog",
     "turnstone.core.local_host",
     "turnstone.core.manager",
+    "turnstone.core.model_calls",
     "turnstone.core.node",
     "turnstone.core.permissions",
     "turnstone.core.practice",

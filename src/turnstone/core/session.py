@@ -12,16 +12,14 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from oturn import signals as s
-from oturn.agent_stream_state import MessageAssembler
 from oturn.driver import Report, TurnDriver
 from oturn.effects import CallModel, DecideCalls, RunTool
-from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
 from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
 from turnstone.core.calls import UNKNOWN, Calls
 from turnstone.core.engine import Engine
 from turnstone.core.journal import Journal
-from turnstone.core.prompts import system_prompt
+from turnstone.core.model_calls import ModelCalls
 from turnstone.core.tool import ToolContext
 from turnstone.core.transcript import OpenTurn
 from turnstone.core.turns import state_after, usage_of
@@ -34,6 +32,7 @@ class Session:
         self._journal = journal
         self._engine = engine
         self._context = context
+        self._model = ModelCalls(journal, engine, context)
         self._driver: TurnDriver | None = None
         self._cid = ""
         self._calls = Calls(journal, engine, context, "")
@@ -183,41 +182,13 @@ class Session:
         self._watch()
 
     async def call_model(self, effect: CallModel) -> s.StepFinished | s.StepFailed:
-        if effect.resumed:
-            self._journal.publish(ev.StreamReset(step=effect.step), self._cid)
-        answer = MessageAssembler()
-        async for item in self._engine.model.stream(self._request()):
-            match item:
-                case TextDelta():
-                    self._journal.piece(ev.Content(text=item.text), self._cid)
-                case ReasoningDelta():
-                    self._journal.piece(ev.Reasoning(text=item.text), self._cid)
-                case Failed():
-                    return s.StepFailed(str(item.error))
-            answer.feed(item)
-        if answer.error is not None:
-            return s.StepFailed(str(answer.error))
-        return s.StepFinished(answer.message())
+        return await self._model.ask(effect, self._cid)
 
     async def decide(self, effect: DecideCalls, report: Report) -> s.CallsDecided:
         return await self._calls.decide(effect, report)
 
     async def run_tool(self, effect: RunTool) -> s.ToolFinished:
         return await self._calls.run(effect)
-
-    # Calling the model.
-
-    def _request(self) -> ModelRequest:
-        transcript = self._journal.transcript
-        prompt = system_prompt(
-            self._context.workspace, transcript.created.timestamp, self._engine.instructions
-        )
-        return ModelRequest(
-            model=self._engine.model_name,
-            messages=[{"role": "system", "content": prompt}, *transcript.messages],
-            tools=[tool.spec.function() for _, tool in sorted(self._engine.tools.items())],
-            params=self._engine.params,
-        )
 
     # Recording: each signal with what people and later processes need beside it.
 

@@ -1,0 +1,55 @@
+"""The requests of a workstream to its model: what is sent, and what comes back as it streams.
+
+Records nothing of a turn itself, and decides nothing about it: whoever asks records the answer.
+"""
+
+from __future__ import annotations
+
+from oturn import signals as s
+from oturn.agent_stream_state import MessageAssembler
+from oturn.effects import CallModel
+from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
+from turnstone.core import events as ev
+from turnstone.core.engine import Engine
+from turnstone.core.journal import Journal
+from turnstone.core.prompts import system_prompt
+from turnstone.core.tool import ToolContext
+
+
+class ModelCalls:
+    """One per workstream."""
+
+    def __init__(self, journal: Journal, engine: Engine, context: ToolContext) -> None:
+        self._journal = journal
+        self._engine = engine
+        self._context = context
+
+    async def ask(self, effect: CallModel, correlation_id: str) -> s.StepFinished | s.StepFailed:
+        """Make one request of a turn, and tell readers its text while it comes."""
+        if effect.resumed:
+            self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
+        answer = MessageAssembler()
+        async for item in self._engine.model.stream(self._request()):
+            match item:
+                case TextDelta():
+                    self._journal.piece(ev.Content(text=item.text), correlation_id)
+                case ReasoningDelta():
+                    self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
+                case Failed():
+                    return s.StepFailed(str(item.error))
+            answer.feed(item)
+        if answer.error is not None:
+            return s.StepFailed(str(answer.error))
+        return s.StepFinished(answer.message())
+
+    def _request(self) -> ModelRequest:
+        transcript = self._journal.transcript
+        prompt = system_prompt(
+            self._context.workspace, transcript.created.timestamp, self._engine.instructions
+        )
+        return ModelRequest(
+            model=self._engine.model_name,
+            messages=[{"role": "system", "content": prompt}, *transcript.messages],
+            tools=[tool.spec.function() for _, tool in sorted(self._engine.tools.items())],
+            params=self._engine.params,
+        )
