@@ -47,17 +47,27 @@ def called(tool: str, **arguments: Any) -> list[ev.Event]:
     ]
 
 
-async def started(folder: Path, tool: str, **arguments: Any) -> list[ev.Event]:
-    """The records up to a tool's intent, allowed for exactly these arguments."""
+async def started(
+    folder: Path, tool: str, effect: ev.EffectClass | None = None, **arguments: Any
+) -> list[ev.Event]:
+    """The records up to a tool's intent, allowed for exactly these arguments; `effect`: as the
+    tool was when it was started, where that differs from what it is."""
     (folder / "workspace").mkdir(exist_ok=True)
     workspace = (folder / "workspace").resolve()
     context = ToolContext(WS, workspace, timeout=10, max_output=10_000)
-    prepared = await load_tools(await find_sandbox())[tool].prepare(arguments, context)
+    found = load_tools(await find_sandbox())[tool]
+    prepared = await found.prepare(arguments, context)
     decision = ev.CallDecision(call_id="call_1", verdict="allow", args_hash=prepared.hash)
     return [
         *called(tool, **arguments),
         ev.CallsDecided(decisions=[decision], correlation_id="c1"),
-        ev.ToolStarted(call_id="call_1", name=tool, args_hash=prepared.hash, correlation_id="c1"),
+        ev.ToolStarted(
+            call_id="call_1",
+            name=tool,
+            effect=effect or found.spec.effect,
+            args_hash=prepared.hash,
+            correlation_id="c1",
+        ),
     ]
 
 
@@ -197,6 +207,19 @@ async def test_a_started_read_is_done_again(tmp_path: Path) -> None:
 
     assert finished(events).status == "ok"
     assert "remember" in finished(events).output
+
+
+async def test_a_call_that_was_started_as_an_effect_is_not_repeated_though_its_tool_is_a_read_now(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/notes").write_text("remember\n")
+    records = await started(tmp_path, "read_file", effect="effect", path="notes")
+    await left_behind(tmp_path, *records)
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "unknown"
 
 
 async def test_a_started_write_that_had_happened_is_not_done_again(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ class Calls:
         tool = self._engine.tools.get(name)
         return tool.spec.effect if tool is not None else "effect"
 
+    def started_as(self, started: ev.ToolStarted) -> ev.EffectClass:
+        """What a crash may have left of a call: as its intent says, or worse, if the tool says
+        so by now. A tool that changed in between makes nothing repeatable."""
+        return stricter(started.effect, self.effect_class(started.name))
+
     async def _judge(self, call: s.ToolCall) -> ev.CallDecision | None:
         """What the rules say; None if a person has to be asked."""
         try:
@@ -253,7 +258,11 @@ class Calls:
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
         """A call that had been started by a process that is gone."""
         as_decided = prepared.hash == self._decided_hash(call.id)
-        if prepared.effect == "pure":
+        started = self._journal.transcript.open_turn().running.get(call.id)
+        effect = self.started_as(started) if started is not None else prepared.effect
+        if effect == "effect":
+            return s.ToolFinished(call.id, "unknown", UNKNOWN)
+        if effect == "pure":
             return (
                 await self._run_now(call, prepared) if as_decided else _not_run(call.id, _CHANGED)
             )
@@ -267,6 +276,13 @@ class Calls:
     def _decided_hash(self, call_id: str) -> str:
         decision = self._journal.transcript.open_turn().decided.get(call_id)
         return decision.args_hash if decision is not None else ""
+
+
+def stricter(one: ev.EffectClass, other: ev.EffectClass) -> ev.EffectClass:
+    """Of two effect classes, what holds for both."""
+    if one == other:
+        return one
+    return "idempotent" if {one, other} == {"pure", "idempotent"} else "effect"
 
 
 def _not_run(call_id: str, why: str, *, started: bool = False) -> s.ToolFinished:

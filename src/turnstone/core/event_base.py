@@ -56,13 +56,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=_ty
     """What all events carry. The live log fills these in; makers of events leave them alone.
 
     `correlation_id` names the message that the event belongs to, and so the turn.
-    `timestamp` is in Unix seconds.
+    `timestamp` is in Unix seconds. `elapsed` is in seconds since the record before, on a clock
+    that is never set; None where that record is of another process.
     """
 
     ws_id: str = ""
     id: str = ""
     correlation_id: str = ""
     timestamp: float = 0.0
+    elapsed: float | None = None
 
     @property
     def type(self) -> str:

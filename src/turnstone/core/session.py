@@ -146,7 +146,7 @@ class Session:
                 correlation_id=self._cid,
             )
             for call_id, started in turn.running.items()
-            if call_id not in self._here and self._calls.effect_class(started.name) in classes
+            if call_id not in self._here and self._calls.started_as(started) in classes
         ]
 
     def _watch(self) -> None:

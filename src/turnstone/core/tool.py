@@ -53,6 +53,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     primary_key: str = ""  # the argument that sums a call up
     agent: bool = False  # offered to read-only sub-agents
     task_agent: bool = False  # offered to working sub-agents
+    agent_auto_approve: bool = False  # runs unasked in sub-agents too
+    untrusted: bool = False  # its results come from outside
 
     def function(self) -> dict[str, Any]:
         """The tool in the shape of the chat-completions API."""

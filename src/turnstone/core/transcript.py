@@ -119,8 +119,6 @@ class Transcript:
             case MessageAccepted():
                 self._line_up(event)
                 self.accepted.add(event.correlation_id)
-                self.auto_approve |= event.auto_approve
-                self.granted.update(map(Grant, event.auto_approve_tools))
             case GrantRevoked():
                 self._revoked(event.grant)
             case WsClosed() | WsReopened():
@@ -144,7 +142,7 @@ class Transcript:
         if self.turn is None:
             message = self._take(correlation_id)
             self.turn = OpenTurn(message)
-            self.conversation.say("user", message.message)
+            self._heard(message)
         return self.turn
 
     def permits(self, grant: Grant) -> bool:
@@ -172,6 +170,13 @@ class Transcript:
             if message.correlation_id == correlation_id:
                 return self.waiting.pop(place)
         raise LookupError(f"a turn for message {correlation_id}, which does not wait for one")
+
+    def _heard(self, message: MessageAccepted) -> None:
+        """It enters the conversation, and what it permits holds from here on: not before, when
+        it waited, and never if it was taken back."""
+        self.conversation.say("user", message.message)
+        self.auto_approve |= message.auto_approve
+        self.granted.update(map(Grant, message.auto_approve_tools))
 
     def _line_up(self, message: MessageAccepted) -> None:
         """One that steers goes before what is queued; not before its like, nor before the
@@ -282,7 +287,7 @@ class Transcript:
         for correlation_id in correlation_ids:
             message = self._take(correlation_id)
             turn.steered.append(message)
-            self.conversation.say("user", message.message)
+            self._heard(message)
 
     def _ended(self, event: TurnEnded) -> None:
         if event.turn:
