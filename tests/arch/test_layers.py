@@ -77,6 +77,7 @@ STATEFUL = [
     "turnstone.core.journal",
     "turnstone.core.livelog",
     "turnstone.core.local_host",
+    "turnstone.core.logs",
     "turnstone.core.manager",
     "turnstone.core.model_calls",
     "turnstone.core.node",

@@ -16,25 +16,21 @@ from oturn import signals as s
 from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import events as ev
-from turnstone.core import permissions, policy
+from turnstone.core import permissions, policy, taint
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
 from turnstone.core.policy_rules import Parts
+from turnstone.core.results import ShownOutput, given, masked
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
 log = logging.getLogger(__name__)
-
-#: Characters of a call's output that readers are shown while it runs. What the model is given
-#: in the end is cut by the tool itself, and tells what was left out.
-MAX_SHOWN = 256_000
 
 #: What the model reads of a call with the status `unknown`.
 UNKNOWN = (
     "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
     "run partly or fully. Check what has happened before you repeat it."
 )
-_NOT_SHOWN = "\n[it has printed more, which is not shown while it runs]\n"
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
 
 
@@ -122,7 +118,10 @@ class Calls:
             always=transcript.granted,
         )
         rules = self._engine.rules.placed(self._context.workspace.parts, _resolved)
-        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level, rules)
+        level = self._engine.confinement.level
+        ruling = policy.decide(prepared, spec, grants, level, rules)
+        read = transcript.tainted[0] if transcript.tainted else ""
+        ruling = taint.held_back(ruling, prepared, spec, read, level)
         self.items[call.id] = self._item(call, prepared, ruling)
         if ruling.verdict == "ask":
             return None
@@ -157,7 +156,7 @@ class Calls:
         )
 
     def _item(self, call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
-        return ev.ToolItem(
+        item = ev.ToolItem(
             call_id=call.id,
             name=call.name,
             func_name=call.name,
@@ -171,6 +170,8 @@ class Calls:
             grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
             grants=list(ruling.always),
         )
+        # A command is shown to the byte: it is what the model wrote, and what is run.
+        return item if prepared.commands else masked(item, self._engine.masking)
 
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
@@ -232,19 +233,16 @@ class Calls:
         return ""
 
     async def _run_now(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
-        shown = 0
+        shown = ShownOutput(self._engine.masking)
 
-        def emit(text: str) -> None:
-            nonlocal shown
-            if shown > MAX_SHOWN or not text:
-                return
-            shown += len(text)
-            if shown > MAX_SHOWN:
-                text = text[: len(text) - (shown - MAX_SHOWN)] + _NOT_SHOWN
-            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+        def show(text: str) -> None:
+            if text:
+                self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
+        tool = self._engine.tools[call.name]
         try:
-            result = await self._engine.tools[call.name].run(prepared, self._context, emit)
+            result = await tool.run(prepared, self._context, lambda text: show(shown.piece(text)))
+            show(shown.rest())
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
         except Exception as error:
@@ -253,6 +251,23 @@ class Calls:
             # A tool tells its failures. One that breaks may have done its work before.
             log.exception("workstream %s: the tool %s broke", self._context.ws_id, call.name)
             result = ToolResult("unknown", f"{UNKNOWN} ({type(error).__name__}: {error})")
+        return await self._taken_in(call, prepared, result)
+
+    async def _taken_in(
+        self, call: s.ToolCall, prepared: Prepared, result: ToolResult
+    ) -> s.ToolFinished:
+        """The result as it is recorded. Where it comes from outside, the workstream is marked
+        before the model can read it."""
+        spec = self._engine.tools[call.name].spec
+        source = taint.source(prepared, spec)
+        if source and source not in self._journal.transcript.tainted:
+            await self._journal.append(ev.Tainted(source=source, correlation_id=self._cid))
+        result = given(
+            result,
+            self._engine.masking,
+            source=source if spec.untrusted else "",
+            nonce=self._engine.ids.request(),
+        )
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from oturn.transport.base import ModelTransport
 from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
 from turnstone.core.limits import Limits
+from turnstone.core.masking import Masking
 from turnstone.core.policy_rules import Rules
 from turnstone.core.sandbox import Confinement
 from turnstone.core.tool import Tool
@@ -39,6 +40,7 @@ class Engine:
     instructions: str = ""  # added to the system prompt of every workstream
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
+    masking: Masking = field(default_factory=Masking)  # of secrets, in what tools return
     rules: Rules = field(default_factory=Rules)  # that no permission overrides, or that are one
     max_steps: int = 100  # model calls of one turn
     limits: Limits = field(default_factory=Limits)  # of one turn, besides its steps

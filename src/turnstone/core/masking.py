@@ -63,10 +63,16 @@ _KEY_BLOCK = (
 _BEFORE = r"(?<![A-Za-z0-9])"
 _IN_URL = r"(?<=://)(?P<user>[^\s:/@]*):(?P<password>[^\s/@]+)(?=@)"
 
-#: What the end of a piece may be the beginning of: a word of a key, or an open block of one.
-_UNFINISHED = re.compile(
-    r"(?:-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY(?s:.*))?|[A-Za-z0-9_\-./+=:@%\\]+)\Z"
+#: How those begin, and the blocks of private keys, and what may have a password in it.
+_BEGINNINGS = (
+    *("sk- sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_ ghp_ gho_ ghu_ ghs_ ghr_").split(),
+    *("github_pat_ glpat- xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- AKIA ASIA AIza").split(),
+    *("ya29. hf_ tvly- npm_ pypi- dop_v1_ SG. gsk_ nvapi- eyJ").split(),
+    "-----BEGIN ",
 )
+_OPEN_WORD = re.compile(r"[A-Za-z0-9_.\-]*\Z")
+_OPEN_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY(?s:.*)|-{0,5})\Z")
+_OPEN_ADDRESS = re.compile(r"[A-Za-z0-9+.\-]*:/?/?[^\s@]*\Z")
 
 
 class Masking:
@@ -79,7 +85,9 @@ class Masking:
         parts += [f"{_BEFORE}(?:{'|'.join(_SHAPES)})", _KEY_BLOCK]
         self._secrets = re.compile("|".join(parts))
         self._url = re.compile(_IN_URL)
-        self._values = longest_first
+        self._values = values
+        self._longest = max(map(len, values), default=0)
+        self._firsts = {value[0] for value in values}
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced."""
@@ -94,17 +102,32 @@ class Masking:
 
     def unfinished(self, text: str) -> int:
         """From where on the end of the text may be the beginning of a secret."""
-        found = _UNFINISHED.search(text)
-        start = found.start() if found else len(text)
-        for value in self._values:
-            if value[:1].isalnum() and " " not in value:
-                continue  # it is a word, and words are held back already
-            for size in range(min(len(value) - 1, len(text)), 0, -1):
-                if text.endswith(value[:size]):
-                    start = min(start, len(text) - size)
-                    break
+        start = min(self._open_value(text), _open_shape(text))
+        for pattern in (_OPEN_BLOCK, _OPEN_ADDRESS):
+            found = pattern.search(text, max(0, len(text) - HELD))
+            start = min(start, found.start() if found else start)
         across = (m for m in self._secrets.finditer(text) if m.start() < start < m.end())
         return next((found.start() for found in across), start)
+
+    def _open_value(self, text: str) -> int:
+        for at in range(max(0, len(text) - self._longest + 1), len(text)):
+            rest = text[at:]
+            if rest[0] in self._firsts and any(value.startswith(rest) for value in self._values):
+                return at
+        return len(text)
+
+
+def _open_shape(text: str) -> int:
+    """Where a word begins that is, or may become, a key by its shape."""
+    found = _OPEN_WORD.search(text, max(0, len(text) - HELD))
+    first = found.start() if found else len(text)
+    for at in range(first, len(text)):
+        if at > 0 and text[at - 1].isascii() and text[at - 1].isalnum():
+            continue
+        rest = text[at:]
+        if any(b.startswith(rest) or rest.startswith(b) for b in _BEGINNINGS):
+            return at
+    return len(text)
 
 
 class StreamMasking:

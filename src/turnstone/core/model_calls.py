@@ -36,10 +36,10 @@ class ModelCalls:
                 case ReasoningDelta():
                     self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
                 case Failed():
-                    return s.StepFailed(str(item.error))
+                    return s.StepFailed(self._engine.masking.text(str(item.error)))
             answer.feed(item)
         if answer.error is not None:
-            return s.StepFailed(str(answer.error))
+            return s.StepFailed(self._engine.masking.text(str(answer.error)))
         return s.StepFinished(answer.message())
 
     def _request(self) -> ModelRequest:
