@@ -248,6 +248,7 @@ def _engine(
         max_output=settings.tools.truncation or window * _CHARACTERS_PER_TOKEN // 2,
         auto_approve=settings.tools.skip_permissions,
         auto_approve_tools=frozenset(settings.tools.auto_approve_tools),
+        persona=settings.session.persona,
         instructions=settings.session.instructions,
         fence=fence,
     )

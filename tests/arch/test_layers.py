@@ -83,6 +83,8 @@ STATEFUL = [
     "turnstone.core.node",
     "turnstone.core.permissions",
     "turnstone.core.practice",
+    "turnstone.core.project_notes",
+    "turnstone.core.prompting",
     "turnstone.core.prompts",
     "turnstone.core.session",
     "turnstone.core.store",

@@ -196,11 +196,11 @@ class Transcript:
                 self.last_usage = None
             case Compacted():
                 self.conversation.compact(event)
-                self.prompt = ""
             case PromptSet():
                 self.prompt = event.text
             case SettingsChanged():
                 self.settings = _merged(self.settings, event)
+                self.prompt = ""
             case Titled():
                 self.title = event.title
             case Tainted() if event.source not in self.tainted:
