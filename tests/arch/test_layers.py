@@ -86,6 +86,7 @@ STATEFUL = [
     "turnstone.core.project_notes",
     "turnstone.core.prompting",
     "turnstone.core.prompts",
+    "turnstone.core.purse",
     "turnstone.core.session",
     "turnstone.core.store",
     "turnstone.core.workstream",

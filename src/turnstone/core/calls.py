@@ -17,10 +17,12 @@ from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import events as ev
 from turnstone.core import permissions, policy, taint
+from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
 from turnstone.core.policy_rules import Parts
+from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.results import ShownOutput, given, masked
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
@@ -38,13 +40,19 @@ class Calls:
     """The calls of one turn. `items` and `rulings` are those of its last step, by call id."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, context: ToolContext, correlation_id: str
+        self,
+        journal: Journal,
+        engine: Engine,
+        context: ToolContext,
+        purse: Purse,
+        correlation_id: str,
     ) -> None:
         self.items: dict[str, ev.ToolItem] = {}
         self.rulings: dict[str, ev.CallDecision] = {}
         self._journal = journal
         self._engine = engine
         self._context = context
+        self._purse = purse
         self._cid = correlation_id
         self._prepared: dict[str, Prepared] = {}
         self._answers: dict[str, asyncio.Future[ev.ApprovalAnswered]] = {}
@@ -86,6 +94,10 @@ class Calls:
             return await self._run_again(call, prepared)
         if prepared.hash != self._decided_hash(call.id):
             return _not_run(call.id, _CHANGED)
+        try:
+            await self._purse.reserve(Cost(tool_calls=1))
+        except OverBudget as over:
+            return _not_run(call.id, f"Not run: {over}.")
         return await self._run_now(call, prepared)
 
     def answered(self, answer: ev.ApprovalAnswered) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from oturn.arguments import sendable_arguments
+from turnstone.core import tokens
 from turnstone.core.events import (
     Compacted,
     ConversationSet,
@@ -26,6 +27,15 @@ class Conversation:
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
         self.compactions = 0
+        self._counted = 0  # messages, from the first on, that the estimate has taken in
+        self._estimate = 0.0
+
+    def estimate(self) -> float:
+        """Tokens of the messages that the model is sent, uncorrected (`core.tokens`). Each is
+        looked at once."""
+        self._estimate += tokens.of_messages(self.messages[self._counted :])
+        self._counted = len(self.messages)
+        return self._estimate
 
     def say(
         self,
@@ -65,11 +75,13 @@ class Conversation:
         self.messages = list(event.messages)
         self.history = list(event.history)
         self.compactions = 0
+        self._counted, self._estimate = 0, 0.0
 
     def compact(self, event: Compacted) -> None:
         """The oldest messages are stood for by others, from the next request on."""
         self.messages[: event.archived] = event.messages
         self.compactions += 1
+        self._counted, self._estimate = 0, 0.0
 
     def whole(self) -> tuple[list[dict[str, Any]], list[HistoryMessage]]:
         """Both, without calls at the end that have no results yet: fit to go on from."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from oturn.transport.base import ModelTransport
+from turnstone.core.budget import Price
 from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
 from turnstone.core.limits import Limits
 from turnstone.core.masking import Masking
@@ -48,6 +49,7 @@ class Engine:
     workspace: Path  # where workstreams work that name no other
     params: Mapping[str, Any] = field(default_factory=dict)  # of every model request
     context_window: int = 0  # tokens; 0: unknown
+    price: Price = field(default_factory=Price)
     persona: str = ""  # whom the model speaks as, where a workstream says nothing else
     instructions: str = ""  # added to the system prompt of every workstream
     memories: CountMemories = no_memories

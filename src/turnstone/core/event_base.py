@@ -19,11 +19,12 @@ Outcome: TypeAlias = Literal[
     "max_steps",
     "max_time",
     "max_tokens",
+    "over_budget",
     "needs_input",
     "failed",
     "cancelled",
 ]
-StopOutcome: TypeAlias = Literal["cancelled", "failed", "max_time", "max_tokens"]
+StopOutcome: TypeAlias = Literal["cancelled", "failed", "max_time", "max_tokens", "over_budget"]
 State: TypeAlias = Literal["idle", "thinking", "running", "attention", "error"]
 
 STATES: tuple[State, ...] = ("idle", "thinking", "running", "attention", "error")

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from turnstone.core.budget import Ledger
 from turnstone.core.conversation import Conversation
 from turnstone.core.events import (
     ApprovalAnswered,
@@ -97,6 +98,13 @@ class Transcript:
         self.settings = SettingsChanged()  # all that were changed, as they are now
         self.tainted: list[str] = []  # what was read from outside, the first of each kind
         self.last_usage: Usage | None = None
+        self.ledger = Ledger()
+        self._worked = 0.0  # seconds of work of the turns that have ended
+
+    @property
+    def worked(self) -> float:
+        """Seconds of work of all turns, up to the last record."""
+        return self._worked + (self.turn.time.seconds if self.turn is not None else 0.0)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -111,6 +119,7 @@ class Transcript:
     def apply(self, event: Event) -> None:
         """Take in the next record. Events that are no records change nothing."""
         self.summary = self.summary.after(event)
+        self.ledger.apply(event, self.worked)
         match event:
             case WsCreated():
                 self.created = event
@@ -295,7 +304,8 @@ class Transcript:
         elif not event.begun:
             self._take(event.correlation_id)
         else:
-            self.begin(event.correlation_id)
+            turn = self.begin(event.correlation_id)
+            self._worked += turn.time.seconds
             self.turn = None
             self.endings = [event]
             self.question = None

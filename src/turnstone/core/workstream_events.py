@@ -34,6 +34,9 @@ class WsCreated(Event, frozen=True, kw_only=True):
     tools: list[str] = []  # the only ones that it is offered; empty: all
     unasked: list[str] = []  # that run unasked in it, as was said where its call was allowed
     max_steps: int = 0  # of one of its turns; 0: the node's limit
+    depth: int = 0  # how many workstreams are above it
+    top_message: str = ""  # the message that all of it is done for, in the topmost one
+    budget: Budget = Budget()  # what it may use in all, with everything below it
 
 
 class ConversationSet(Event, frozen=True, kw_only=True):
