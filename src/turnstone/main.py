@@ -28,7 +28,6 @@ _INTERRUPTED = 130
 #: Settings of 0.2 that are taken, and that nothing acts on yet; `docs/configuration.md` says so.
 _NO_EFFECT_YET = (
     "model.reasoning_effort",
-    "session.persona",
     "session.compact_max_tokens",
     "session.auto_compact_pct",
     "tools.agent_max_turns",

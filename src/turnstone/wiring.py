@@ -21,6 +21,8 @@ from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.errors import ConfigurationError
 from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
+from turnstone.core.logs import mask_logs
+from turnstone.core.masking import Masking, secrets_of
 from turnstone.core.node import NodeLock, lock_process, lock_server
 from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
 from turnstone.core.sandbox import Confinement, Level, Sandbox
@@ -52,7 +54,9 @@ async def build_local_host(
     _check_names(settings, tools)
     rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
     engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
-    engine = replace(engine, rules=rules)
+    masking = Masking([*settings.secrets(), *secrets_of(os.environ)])
+    mask_logs(masking)
+    engine = replace(engine, rules=rules, masking=masking)
     path = settings.store.path
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
@@ -282,6 +286,7 @@ def _engine(
         max_output=settings.tools.truncation or window * _CHARACTERS_PER_TOKEN // 2,
         auto_approve=settings.tools.skip_permissions,
         auto_approve_tools=frozenset(settings.tools.auto_approve_tools),
+        persona=settings.session.persona,
         instructions=settings.session.instructions,
         fence=fence,
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnstone.api.sse import KEEPALIVE, Decoder, Frame, frame
+from turnstone.api.sse import Decoder, Frame, frame, keepalive
 
 STREAM = b'\xef\xbb\xbfid: 1-2\ndata: {"a": 1}\n\n: keepalive\n\nretry: 5\r\ndata:x\r\ndata: y\r\n\r\nid\n\n'
 FRAMES = [Frame("1-2", b'{"a": 1}'), Frame("", None), Frame("", b"x\ny")]
@@ -21,7 +21,8 @@ def decoded(*pieces: bytes) -> list[Frame]:
 def test_a_frame_has_the_form_that_readers_of_0_2_look_for() -> None:
     assert frame("12-3", b'{"type": "content"}') == b'id: 12-3\ndata: {"type": "content"}\n\n'
     assert frame("", b"{}") == b"data: {}\n\n"
-    assert KEEPALIVE == b": keepalive\n\n"
+    assert keepalive() == b": keepalive\n\n"
+    assert keepalive("5-2") == b"id: 5-2\n: keepalive\n\n"
 
 
 def test_a_stream_is_read_whole_and_byte_by_byte_and_with_rubbish_after() -> None:

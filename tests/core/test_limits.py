@@ -49,6 +49,12 @@ def test_time_in_which_no_process_had_it_does_not_count() -> None:
     assert worked(at(100), at(102), at(9000, ev.TurnResumed), at(9001)).seconds == 3
 
 
+def test_a_clock_that_was_set_and_a_machine_that_slept_add_nothing() -> None:
+    woken = ev.StepStarted(timestamp=103 + 3600, elapsed=3)
+    set_back = ev.StepStarted(timestamp=50, elapsed=4)
+    assert worked(at(100), woken, set_back).seconds == 7
+
+
 kinds = st.sampled_from([ev.StepStarted, ev.ApprovalAsked, ev.CallsDecided, ev.TurnResumed])
 
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from modelserver import ModelServer, Reply, call, calls, text
@@ -519,3 +520,33 @@ async def test_what_the_settings_permit_holds_only_where_commands_are_confined(
             else:
                 assert "not honoured" in notice
                 await answered(node.host, await asked(node.host, ws.id), approved=False)
+
+
+async def test_what_a_waiting_message_permits_does_not_hold_for_the_turn_in_progress(
+    tmp_path: Path,
+) -> None:
+    async with local_node(
+        tmp_path, calling("bash", command="echo ran"), confinement=CONFINED
+    ) as node:
+        ws = await node.host.create(CreateWorkstream())
+        question = await asked(node.host, ws.id)
+        waiting = SendMessage(
+            ws_id=ws.id,
+            message="two",
+            correlation_id="c2",
+            auto_approve=True,
+            auto_approve_tools=["write_file"],
+        )
+        await node.host.send(waiting)
+
+        assert (await node.host.policy(ws.id)).grants == []
+        assert await node.host.cancel(ws.id, "c2")
+        assert (await node.host.policy(ws.id)).grants == []
+
+        await node.host.send(msgspec.structs.replace(waiting, correlation_id="c3"))
+        await answered(node.host, question, approved=False)
+        await until(node.host, ws.id, ev.TurnEnded, "c3")
+        assert {grant.tool for grant in (await node.host.policy(ws.id)).grants} == {
+            "*",
+            "write_file",
+        }

@@ -50,21 +50,31 @@ def called(tool: str, **arguments: Any) -> list[ev.Event]:
     ]
 
 
-async def started(folder: Path, tool: str, **arguments: Any) -> list[ev.Event]:
-    """The records up to a tool's intent, allowed for exactly these arguments."""
+async def started(
+    folder: Path, tool: str, effect: ev.EffectClass | None = None, **arguments: Any
+) -> list[ev.Event]:
+    """The records up to a tool's intent, allowed for exactly these arguments; `effect`: as the
+    tool was when it was started, where that differs from what it is."""
     (folder / "workspace").mkdir(exist_ok=True)
     workspace = (folder / "workspace").resolve()
     context = ToolContext(WS, workspace, timeout=10, max_output=10_000)
     if (path := workspace / arguments.get("path", "")).is_file():
         context.reads.seen(path, digest_of(path.read_bytes()))
-    prepared = await load_tools(await find_sandbox())[tool].prepare(arguments, context)
+    found = load_tools(await find_sandbox())[tool]
+    prepared = await found.prepare(arguments, context)
     decision = ev.CallDecision(
         call_id="call_1", verdict="allow", args_hash=prepared.hash, expects=prepared.expects
     )
     return [
         *called(tool, **arguments),
         ev.CallsDecided(decisions=[decision], correlation_id="c1"),
-        ev.ToolStarted(call_id="call_1", name=tool, args_hash=prepared.hash, correlation_id="c1"),
+        ev.ToolStarted(
+            call_id="call_1",
+            name=tool,
+            effect=effect or found.spec.effect,
+            args_hash=prepared.hash,
+            correlation_id="c1",
+        ),
     ]
 
 
@@ -206,6 +216,19 @@ async def test_a_started_read_is_done_again(tmp_path: Path) -> None:
     assert "remember" in finished(events).output
 
 
+async def test_a_call_that_was_started_as_an_effect_is_not_repeated_though_its_tool_is_a_read_now(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/notes").write_text("remember\n")
+    records = await started(tmp_path, "read_file", effect="effect", path="notes")
+    await left_behind(tmp_path, *records)
+
+    events, _ = await taken_up(tmp_path)
+
+    assert finished(events).status == "unknown"
+
+
 async def test_a_started_write_that_had_happened_is_not_done_again(tmp_path: Path) -> None:
     records = await started(tmp_path, "write_file", path="made", content="once")
     await left_behind(tmp_path, *records)
@@ -238,7 +261,7 @@ async def test_a_started_write_into_a_file_that_others_changed_is_unknown(tmp_pa
 
 
 #: An edit, and what has become of its file until the node starts again.
-EDIT = {"path": "made", "old_string": "one", "new_string": "two"}
+EDIT: dict[str, Any] = {"path": "made", "old_string": "one", "new_string": "two"}
 
 
 @pytest.mark.parametrize(

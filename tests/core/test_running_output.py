@@ -14,9 +14,9 @@ from support.held_tools import HeldTool
 from support.nodes import local_node
 from support.watching import ending, send, snapshot, until
 from turnstone.core import events as ev
-from turnstone.core.calls import MAX_SHOWN
 from turnstone.core.events import EffectClass
 from turnstone.core.host import CreateWorkstream
+from turnstone.core.results import MAX_SHOWN
 
 
 def waits(*keys: str) -> Any:

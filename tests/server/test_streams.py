@@ -22,7 +22,7 @@ from turnstone.core.local_host import LocalHost
 #: Seconds for a state that must come; more is a failure.
 PATIENCE = 10.0
 
-FRAME = re.compile(rb"(?:id: \d+-\d+\ndata: \{[^\n\r]*\}\n\n|: keepalive\n\n)*")
+FRAME = re.compile(rb"(?:(?:id: \d+-\d+\n)?(?:data: \{[^\n\r]*\}\n|: keepalive\n)\n)*")
 
 
 async def new(node: Served, **body: Any) -> str:
@@ -203,6 +203,26 @@ async def test_a_stream_goes_on_behind_the_last_id_by_header_or_query(node: Serv
     _, by_header = await raw(node, path, done, **{"last-event-id": middle})
     _, by_both = await raw(node, f"{path}&after=1-0", done, **{"last-event-id": middle})
     assert seen(by_query) == seen(by_header) == seen(by_both) == whole[3:]
+
+
+async def test_a_reader_that_is_cut_off_inside_a_snapshot_gets_it_whole_the_next_time(
+    node: Served,
+) -> None:
+    ws_id = await new(node)
+    await post(node, "/api/send", ws_id=ws_id, message="hello")
+    path = f"/api/events?ws={ws_id}"
+    await raw(node, f"{path}&after=1", has_native("turn_ended"))
+
+    _, read = await raw(node, path, lambda read: b": keepalive" in read)
+    kinds = [json.loads(line[6:])["type"] for line in read.split(b"\n") if line[:6] == b"data: "]
+    assert kinds == ["connected", "history", "turn_ended"]
+    inside, _, behind = read.partition(b"id: ")
+    assert b"turn_ended" in inside  # nothing in it is a place to come back to
+    place = behind.partition(b"\n")[0].decode()
+
+    await post(node, "/api/send", ws_id=ws_id, message="again")
+    _, more = await raw(node, path, has_native("turn_ended"), **{"last-event-id": place})
+    assert [frame["type"] for frame in seen(more)][:2] == ["message_accepted", "step_started"]
 
 
 @pytest.mark.parametrize("bad", ["x", "1-x", "-1", "1-2-3", "١", "1.5", "9" * 400 + "x"])

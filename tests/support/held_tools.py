@@ -58,7 +58,11 @@ class HeldTool:
 
     def let_go(self, key: str) -> None:
         """Let this call end."""
-        self._gates[key].set_result(ToolResult("ok", f"result of {key}"))
+        self.end(key, ToolResult("ok", f"result of {key}"))
+
+    def end(self, key: str, result: ToolResult) -> None:
+        """Let this call end with this result."""
+        self._gates[key].set_result(result)
 
     def break_down(self, key: str) -> None:
         """Let this call raise, as a tool with a fault does."""

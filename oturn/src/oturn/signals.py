@@ -159,6 +159,7 @@ StopOutcome: TypeAlias = Literal[
     "failed",  # the host gave it up
     "max_time",  # the host's limit of time was reached
     "max_tokens",  # the host's limit of tokens was reached
+    "over_budget",  # what the host had set aside for the work is used up
 ]
 
 

@@ -53,6 +53,7 @@ Outcome: TypeAlias = Literal[
     "max_steps",  # the limit of model calls was reached
     "max_time",  # the host's limit of time was reached
     "max_tokens",  # the host's limit of tokens was reached
+    "over_budget",  # what the host had set aside for the work is used up
     "needs_input",  # a refused call hands back to the person
     "failed",  # the model could not be asked
     "cancelled",  # somebody stopped it

@@ -162,6 +162,6 @@ class TurnHandler:
                 await self.publish.ending(ev_assistant_final(""))
             case "needs_input":
                 await self.publish.ending(ev_assistant_final(""))
-            case "empty" | "max_steps" | "max_time" | "max_tokens" | "failed":
+            case "empty" | "max_steps" | "max_time" | "max_tokens" | "over_budget" | "failed":
                 await self.publish.ending(ev_error(ending.reason))
                 await self.publish.ending(ev_assistant_final(f"Error: {ending.reason}"))

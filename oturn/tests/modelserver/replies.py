@@ -82,9 +82,14 @@ def raw_call(name: str, arguments: str, *, call_id: str | None = None) -> Call:
     return Call(name, arguments, call_id)
 
 
-def calls(*made: Call, text: str = "", chunk: int = DEFAULT_CHUNK) -> Reply:
+def calls(
+    *made: Call,
+    text: str = "",
+    chunk: int = DEFAULT_CHUNK,
+    usage: Mapping[str, Any] | None = None,
+) -> Reply:
     """An answer that calls tools, after some words if `text` is given."""
-    return Reply(text=text, calls=made, chunk=chunk)
+    return Reply(text=text, calls=made, chunk=chunk, usage=usage)
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:

@@ -33,8 +33,9 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _KNOWN = frozenset(str(kind.__struct_config__.tag) for kind in ev.Event.__subclasses__())
 
 
-class _Type(msgspec.Struct):
+class _Head(msgspec.Struct):
     type: str
+    id: str = ""
 
 
 class _Place:
@@ -132,9 +133,10 @@ def _event_of(found: Frame, where: str) -> ev.AnyEvent | None:
     if found.data is None:
         return None
     try:
-        if not found.id:
+        head = msgspec.json.decode(found.data, type=_Head)
+        if not head.id:
             raise read_error(200, found.data, where)
-        if msgspec.json.decode(found.data, type=_Type).type not in _KNOWN:
+        if head.type not in _KNOWN:
             return None
         return ev.decode(found.data)
     except msgspec.DecodeError as error:

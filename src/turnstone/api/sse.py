@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-#: A comment that keeps idle connections open, and tells a reader that nothing is on its way.
-KEEPALIVE = b": keepalive\n\n"
-
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -22,10 +19,19 @@ class Frame(NamedTuple):
     data: bytes | None
 
 
+def keepalive(event_id: str = "") -> bytes:
+    """A comment that keeps idle connections open, and tells a reader that nothing is on its way.
+    With an id, it also tells the place up to which the reader has seen all."""
+    return _id_line(event_id) + b": keepalive\n\n"
+
+
 def frame(event_id: str, data: bytes) -> bytes:
     """`data` is one line of JSON; an empty id leaves the line out."""
-    head = b"id: %b\n" % event_id.encode("ascii") if event_id else b""
-    return b"%bdata: %b\n\n" % (head, data)
+    return b"%bdata: %b\n\n" % (_id_line(event_id), data)
+
+
+def _id_line(event_id: str) -> bytes:
+    return b"id: %b\n" % event_id.encode("ascii") if event_id else b""
 
 
 class Decoder:

@@ -37,6 +37,7 @@ _ENDINGS: dict[ev.Outcome, tuple[str, str]] = {
     "max_steps": ("The turn was ended at its limit", "yellow"),
     "max_time": ("The turn was ended at its limit", "yellow"),
     "max_tokens": ("The turn was ended at its limit", "yellow"),
+    "over_budget": ("The turn was ended: its budget is used up", "yellow"),
     "needs_input": ("The turn waits for you", "yellow"),
     "failed": ("The turn failed", "red"),
     "cancelled": ("The turn was stopped", "yellow"),

@@ -17,25 +17,23 @@ from oturn import signals as s
 from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import events as ev
-from turnstone.core import permissions, policy
+from turnstone.core import permissions, policy, taint
+from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
 from turnstone.core.policy_rules import Parts
+from turnstone.core.purse import OverBudget, Purse
+from turnstone.core.results import ShownOutput, given, masked
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
 log = logging.getLogger(__name__)
-
-#: Characters of a call's output that readers are shown while it runs. What the model is given
-#: in the end is cut by the tool itself, and tells what was left out.
-MAX_SHOWN = 256_000
 
 #: What the model reads of a call with the status `unknown`.
 UNKNOWN = (
     "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
     "run partly or fully. Check what has happened before you repeat it."
 )
-_NOT_SHOWN = "\n[it has printed more, which is not shown while it runs]\n"
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
 
 
@@ -43,13 +41,19 @@ class Calls:
     """The calls of one turn. `items` and `rulings` are those of its last step, by call id."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, context: ToolContext, correlation_id: str
+        self,
+        journal: Journal,
+        engine: Engine,
+        context: ToolContext,
+        purse: Purse,
+        correlation_id: str,
     ) -> None:
         self.items: dict[str, ev.ToolItem] = {}
         self.rulings: dict[str, ev.CallDecision] = {}
         self._journal = journal
         self._engine = engine
         self._context = context
+        self._purse = purse
         self._cid = correlation_id
         self._prepared: dict[str, Prepared] = {}
         self._answers: dict[str, asyncio.Future[ev.ApprovalAnswered]] = {}
@@ -91,6 +95,10 @@ class Calls:
             return await self._run_again(call, prepared)
         if prepared.hash != self._decided_hash(call.id):
             return _not_run(call.id, _CHANGED)
+        try:
+            await self._purse.reserve(Cost(tool_calls=1))
+        except OverBudget as over:
+            return _not_run(call.id, f"Not run: {over}.")
         return await self._run_now(call, prepared)
 
     def answered(self, answer: ev.ApprovalAnswered) -> None:
@@ -103,6 +111,11 @@ class Calls:
         """What a crash may leave of a call of this tool; `effect` for a tool that is unknown."""
         tool = self._engine.tools.get(name)
         return tool.spec.effect if tool is not None else "effect"
+
+    def started_as(self, started: ev.ToolStarted) -> ev.EffectClass:
+        """What a crash may have left of a call: as its intent says, or worse, if the tool says
+        so by now. A tool that changed in between makes nothing repeatable."""
+        return stricter(started.effect, self.effect_class(started.name))
 
     async def _judge(self, call: s.ToolCall) -> ev.CallDecision | None:
         """What the rules say; None if a person has to be asked."""
@@ -118,7 +131,10 @@ class Calls:
             always=transcript.granted,
         )
         rules = self._engine.rules.placed(self._context.workspace.parts, _resolved)
-        ruling = policy.decide(prepared, spec, grants, self._engine.confinement.level, rules)
+        level = self._engine.confinement.level
+        ruling = policy.decide(prepared, spec, grants, level, rules)
+        read = transcript.tainted[0] if transcript.tainted else ""
+        ruling = taint.held_back(ruling, prepared, spec, read, level)
         self.items[call.id] = self._item(call, prepared, ruling)
         if ruling.verdict == "ask":
             return None
@@ -157,7 +173,7 @@ class Calls:
         )
 
     def _item(self, call: s.ToolCall, prepared: Prepared, ruling: policy.Ruling) -> ev.ToolItem:
-        return ev.ToolItem(
+        item = ev.ToolItem(
             call_id=call.id,
             name=call.name,
             func_name=call.name,
@@ -171,6 +187,8 @@ class Calls:
             grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
             grants=list(ruling.always),
         )
+        # A command is shown to the byte: it is what the model wrote, and what is run.
+        return item if prepared.commands else masked(item, self._engine.masking)
 
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
@@ -233,19 +251,16 @@ class Calls:
         return ""
 
     async def _run_now(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
-        shown = 0
+        shown = ShownOutput(self._engine.masking)
 
-        def emit(text: str) -> None:
-            nonlocal shown
-            if shown > MAX_SHOWN or not text:
-                return
-            shown += len(text)
-            if shown > MAX_SHOWN:
-                text = text[: len(text) - (shown - MAX_SHOWN)] + _NOT_SHOWN
-            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+        def show(text: str) -> None:
+            if text:
+                self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
+        tool = self._engine.tools[call.name]
         try:
-            result = await self._engine.tools[call.name].run(prepared, self._context, emit)
+            result = await tool.run(prepared, self._context, lambda text: show(shown.piece(text)))
+            show(shown.rest())
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
         except Exception as error:
@@ -254,12 +269,33 @@ class Calls:
             # A tool tells its failures. One that breaks may have done its work before.
             log.exception("workstream %s: the tool %s broke", self._context.ws_id, call.name)
             result = ToolResult("unknown", f"{UNKNOWN} ({type(error).__name__}: {error})")
+        return await self._taken_in(call, prepared, result)
+
+    async def _taken_in(
+        self, call: s.ToolCall, prepared: Prepared, result: ToolResult
+    ) -> s.ToolFinished:
+        """The result as it is recorded. Where it comes from outside, the workstream is marked
+        before the model can read it."""
+        spec = self._engine.tools[call.name].spec
+        source = taint.source(prepared, spec)
+        if source and source not in self._journal.transcript.tainted:
+            await self._journal.append(ev.Tainted(source=source, correlation_id=self._cid))
+        result = given(
+            result,
+            self._engine.masking,
+            source=source if spec.untrusted else "",
+            nonce=self._engine.ids.request(),
+        )
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
         """A call that had been started by a process that is gone."""
         as_decided = prepared.hash == self._decided_hash(call.id)
-        if prepared.effect == "pure":
+        started = self._journal.transcript.open_turn().running.get(call.id)
+        effect = self.started_as(started) if started is not None else prepared.effect
+        if effect == "effect":
+            return s.ToolFinished(call.id, "unknown", UNKNOWN)
+        if effect == "pure":
             return (
                 await self._run_now(call, prepared) if as_decided else _not_run(call.id, _CHANGED)
             )
@@ -276,6 +312,13 @@ class Calls:
     def _decided_hash(self, call_id: str) -> str:
         decision = self._decision(call_id)
         return decision.args_hash if decision is not None else ""
+
+
+def stricter(one: ev.EffectClass, other: ev.EffectClass) -> ev.EffectClass:
+    """Of two effect classes, what holds for both."""
+    if one == other:
+        return one
+    return "idempotent" if {one, other} == {"pure", "idempotent"} else "effect"
 
 
 def _not_run(call_id: str, why: str, *, started: bool = False) -> s.ToolFinished:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from oturn.transport.base import ModelTransport
+from turnstone.core.budget import Price
 from turnstone.core.clock import Clock, Ids, RandomIds, SystemClock
 from turnstone.core.limits import Limits
+from turnstone.core.masking import Masking
 from turnstone.core.policy_rules import Rules
 from turnstone.core.sandbox import Confinement
 from turnstone.core.tool import Tool
@@ -27,6 +29,17 @@ async def no_fence(correlation_id: str) -> bool:  # noqa: ARG001 - the form of a
     return True
 
 
+class CountMemories(Protocol):
+    """How many memories a conversation in this workspace can recall."""
+
+    async def __call__(self, workspace: Path) -> int: ...
+
+
+async def no_memories(workspace: Path) -> int:  # noqa: ARG001 - the form of a CountMemories
+    """The count of a node that keeps none."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     model: ModelTransport
@@ -36,9 +49,13 @@ class Engine:
     workspace: Path  # where workstreams work that name no other
     params: Mapping[str, Any] = field(default_factory=dict)  # of every model request
     context_window: int = 0  # tokens; 0: unknown
+    price: Price = field(default_factory=Price)
+    persona: str = ""  # whom the model speaks as, where a workstream says nothing else
     instructions: str = ""  # added to the system prompt of every workstream
+    memories: CountMemories = no_memories
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
+    masking: Masking = field(default_factory=Masking)  # of secrets, in what tools return
     rules: Rules = field(default_factory=Rules)  # that no permission overrides, or that are one
     max_steps: int = 100  # model calls of one turn
     limits: Limits = field(default_factory=Limits)  # of one turn, besides its steps

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Event, EventId, Grant, State, TurnEnded
+from turnstone.core.events import Budget, Event, EventId, Grant, State, TurnEnded
 
 WhenBusy: TypeAlias = Literal["queue", "reject", "steer"]
 
@@ -25,6 +25,7 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
     workspace: str = ""  # empty: the node's own
+    budget: Budget = Budget()
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,8 @@ class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: int = 0
     queued: int = 0  # accepted messages that wait for the turn in progress
     updated: float = 0.0  # Unix seconds of the last record
+    parent: str = ""  # of a sub-agent: the workstream above it
+    agent: str = ""  # `task` or `plan`
 
 
 class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):

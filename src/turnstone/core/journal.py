@@ -51,6 +51,7 @@ class Journal:
         self._on_record = on_record
         self._writing = asyncio.Lock()
         self._writes: set[asyncio.Task[Appended]] = set()
+        self._written: float | None = None  # when the last record was made, on the steady clock
 
     async def append(self, *events: Event) -> Appended:
         """Keep these records, in one transaction. Raises StoreError, NotOwner.
@@ -114,7 +115,11 @@ class Journal:
             return appended
 
     def _timed(self, event: EventT) -> EventT:
-        return sound(msgspec.structs.replace(event, timestamp=round(self._clock.now(), 6)))
+        now = self._clock.monotonic()
+        elapsed = None if self._written is None else round(now - self._written, 6)
+        self._written = now
+        timestamp = round(self._clock.now(), 6)
+        return sound(msgspec.structs.replace(event, timestamp=timestamp, elapsed=elapsed))
 
     def _stamped(self, event: Event, event_id: EventId) -> Event:
         """A live event as it is published: once for all the pieces that were gathered in it."""

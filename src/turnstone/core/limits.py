@@ -31,10 +31,13 @@ class WorkTime:
     last: float | None = None  # Unix seconds of the last record
 
     def after(self, event: Event) -> WorkTime:
-        """The time once this record is there too. A clock that was set back adds nothing."""
+        """The time once this record is there too. A clock that was set, and the sleep of the
+        machine, add nothing."""
         worked = self.last is not None and not self.asking and not isinstance(event, TurnResumed)
         seconds = self.seconds
-        if worked and self.last is not None:
+        if worked and event.elapsed is not None:
+            seconds += event.elapsed
+        elif worked and self.last is not None:
             seconds += max(0.0, event.timestamp - self.last)
         asking = self.asking
         if isinstance(event, ApprovalAsked):

@@ -119,6 +119,7 @@ class WorkstreamManager:
             workspace=str(_workspace(request.workspace, self._engine.workspace)),
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
+            budget=request.budget,
             timestamp=round(self._engine.clock.now(), 6),
         )
 

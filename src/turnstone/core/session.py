@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import NoReturn
 
 import msgspec
 
 from oturn import signals as s
-from oturn.agent_stream_state import MessageAssembler
 from oturn.driver import Report, TurnDriver
 from oturn.effects import CallModel, DecideCalls, RunTool
-from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
 from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
+from turnstone.core import prompts
 from turnstone.core.calls import UNKNOWN, Calls
 from turnstone.core.engine import Engine
 from turnstone.core.journal import Journal
-from turnstone.core.prompts import system_prompt
+from turnstone.core.limits import Stop
+from turnstone.core.model_calls import ModelCalls
+from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.tool import ToolContext
 from turnstone.core.transcript import OpenTurn
 from turnstone.core.turns import state_after, usage_of
+
+#: How a turn is told that the time of its workstream's budget is over.
+_OUT_OF_BUDGET = Stop("stopped: the budget of time is used up", "over_budget")
+
+_NEVER: tuple[float | None, Stop | None] = (None, None)
 
 
 class Session:
@@ -34,9 +41,11 @@ class Session:
         self._journal = journal
         self._engine = engine
         self._context = context
+        self.purse = Purse(journal, engine.ids.request)
+        self._model = ModelCalls(journal, engine, context, self.purse)
         self._driver: TurnDriver | None = None
         self._cid = ""
-        self._calls = Calls(journal, engine, context, "")
+        self._calls = Calls(journal, engine, context, self.purse, "")
         self._alarm: asyncio.TimerHandle | None = None  # at the end of the turn's time
         self._here: set[str] = set()  # the calls that the last drive started
         self._carried = ""  # the message whose turn this process has worked on last
@@ -112,7 +121,7 @@ class Session:
 
     def _start(self, message: ev.MessageAccepted) -> None:
         self._cid = message.correlation_id
-        self._calls = Calls(self._journal, self._engine, self._context, self._cid)
+        self._calls = Calls(self._journal, self._engine, self._context, self.purse, self._cid)
 
     async def _drive(
         self,
@@ -147,7 +156,7 @@ class Session:
                 correlation_id=self._cid,
             )
             for call_id, started in turn.running.items()
-            if call_id not in self._here and self._calls.effect_class(started.name) in classes
+            if call_id not in self._here and self._calls.started_as(started) in classes
         ]
 
     def _watch(self) -> None:
@@ -160,12 +169,22 @@ class Session:
             return
         limits = self._engine.limits
         stop = limits.passed(turn.time, turn.usage)
-        left = limits.left(turn.time)
         if stop is not None:
             driver.cancel(*stop)
-        elif left is not None:
+            return
+        ends = [
+            (limits.left(turn.time), limits.out_of_time),
+            (self._budgeted(turn), _OUT_OF_BUDGET),
+        ]
+        left, stop = min(((left, stop) for left, stop in ends if left is not None), default=_NEVER)
+        if left is not None and stop is not None:
             loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(left, driver.cancel, *limits.out_of_time)
+            self._alarm = loop.call_later(max(0.0, left), driver.cancel, *stop)
+
+    def _budgeted(self, turn: OpenTurn) -> float | None:
+        """Seconds of work that the budget leaves; None where it sets no limit, or nobody works."""
+        transcript = self._journal.transcript
+        return None if turn.time.asking else transcript.ledger.left(transcript.worked).seconds
 
     # The effect handler: what the driver asks for.
 
@@ -179,25 +198,27 @@ class Session:
             self._journal.publish(ev.StreamReset(step=step), self._cid)
         if isinstance(signal, s.ToolStarted):
             self._here.add(signal.call_id)
-        await self._journal.append_from(lambda: self._events_of(signal))
+        notes = await self._notes() if isinstance(signal, s.StepStarted) else []
+        await self._journal.append_from(lambda: self._events_of(signal, notes))
         self._watch()
 
+    async def _notes(self) -> list[str]:
+        """What the model is told with the next request, besides the conversation."""
+        left = await self.purse.note()
+        return [prompts.text("budget").format(left=left)] if left else []
+
     async def call_model(self, effect: CallModel) -> s.StepFinished | s.StepFailed:
-        if effect.resumed:
-            self._journal.publish(ev.StreamReset(step=effect.step), self._cid)
-        answer = MessageAssembler()
-        async for item in self._engine.model.stream(self._request()):
-            match item:
-                case TextDelta():
-                    self._journal.piece(ev.Content(text=item.text), self._cid)
-                case ReasoningDelta():
-                    self._journal.piece(ev.Reasoning(text=item.text), self._cid)
-                case Failed():
-                    return s.StepFailed(str(item.error))
-            answer.feed(item)
-        if answer.error is not None:
-            return s.StepFailed(str(answer.error))
-        return s.StepFinished(answer.message())
+        try:
+            return await self._model.ask(effect, self._cid)
+        except OverBudget as over:
+            return await self._out_of_budget(str(over))
+
+    async def _out_of_budget(self, reason: str) -> NoReturn:
+        """Stop the turn; whoever waits for this effect is interrupted with it."""
+        assert self._driver is not None
+        self._driver.cancel(reason, "over_budget")
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("a cancelled effect goes on")
 
     async def decide(self, effect: DecideCalls, report: Report) -> s.CallsDecided:
         return await self._calls.decide(effect, report)
@@ -205,24 +226,12 @@ class Session:
     async def run_tool(self, effect: RunTool) -> s.ToolFinished:
         return await self._calls.run(effect)
 
-    # Calling the model.
-
-    def _request(self) -> ModelRequest:
-        transcript = self._journal.transcript
-        prompt = system_prompt(
-            self._context.workspace, transcript.created.timestamp, self._engine.instructions
-        )
-        return ModelRequest(
-            model=self._engine.model_name,
-            messages=[{"role": "system", "content": prompt}, *transcript.messages],
-            tools=[tool.spec.function() for _, tool in sorted(self._engine.tools.items())],
-            params=self._engine.params,
-        )
-
     # Recording: each signal with what people and later processes need beside it.
 
-    def _events_of(self, signal: s.Signal) -> list[ev.Event]:
+    def _events_of(self, signal: s.Signal, notes: list[str]) -> list[ev.Event]:
         event = self._event_of(signal)
+        if isinstance(event, ev.StepStarted) and notes:
+            event = msgspec.structs.replace(event, notes=notes)
         return [] if event is None else [event]
 
     def _event_of(self, signal: s.Signal) -> ev.Event | None:

@@ -12,21 +12,30 @@ from typing import Any
 
 import msgspec
 
-from oturn.arguments import sendable_arguments
+from turnstone.core.budget import Ledger
+from turnstone.core.conversation import Conversation
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
     CallDecision,
     CallsDecided,
     CancelRequested,
+    Compacted,
+    ConversationSet,
     Event,
     Grant,
     GrantRevoked,
     HistoryMessage,
     MessageAccepted,
+    PlanAnswered,
+    PlanAsked,
+    PromptSet,
+    SettingsChanged,
     StepFailed,
     StepFinished,
     StepStarted,
+    Tainted,
+    Titled,
     ToolCallRecord,
     ToolFinished,
     ToolStarted,
@@ -36,6 +45,7 @@ from turnstone.core.events import (
     Usage,
     WsClosed,
     WsCreated,
+    WsReopened,
 )
 from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
@@ -80,13 +90,36 @@ class Transcript:
         self.question: ApprovalAsked | None = None
         self.endings: list[TurnEnded] = []  # of the last turn, and of what was steered into it
         self.answers: dict[str, ApprovalAnswered] = {}
-        self.messages: list[dict[str, Any]] = []  # as the model is sent them
-        self.history: list[HistoryMessage] = []  # as a reader is shown them
+        self.plan: PlanAsked | None = None  # that waits for what a person says of it
+        self.plans: dict[str, PlanAnswered] = {}
+        self.conversation = Conversation()
+        self.prompt = ""  # the system prompt, as it was last set
+        self.title = ""
+        self.settings = SettingsChanged()  # all that were changed, as they are now
+        self.tainted: list[str] = []  # what was read from outside, the first of each kind
         self.last_usage: Usage | None = None
+        self.ledger = Ledger()
+        self._worked = 0.0  # seconds of work of the turns that have ended
+
+    @property
+    def worked(self) -> float:
+        """Seconds of work of all turns, up to the last record."""
+        return self._worked + (self.turn.time.seconds if self.turn is not None else 0.0)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as the model is sent it."""
+        return self.conversation.messages
+
+    @property
+    def history(self) -> list[HistoryMessage]:
+        """The conversation as a reader is shown it."""
+        return self.conversation.history
 
     def apply(self, event: Event) -> None:
         """Take in the next record. Events that are no records change nothing."""
         self.summary = self.summary.after(event)
+        self.ledger.apply(event, self.worked)
         match event:
             case WsCreated():
                 self.created = event
@@ -95,18 +128,18 @@ class Transcript:
             case MessageAccepted():
                 self._line_up(event)
                 self.accepted.add(event.correlation_id)
-                self.auto_approve |= event.auto_approve
-                self.granted.update(map(Grant, event.auto_approve_tools))
             case GrantRevoked():
                 self._revoked(event.grant)
-            case WsClosed():
-                self.closed = True
+            case WsClosed() | WsReopened():
+                self.closed = isinstance(event, WsClosed)
             case ApprovalAnswered():
                 self._answered(event)
             case TurnEnded():
                 self._ended(event)
-            case _:
+            case _ if isinstance(event, _OF_A_TURN):
                 self._in_turn(event)
+            case _:
+                self._of_the_whole(event)
 
     def begin(self, correlation_id: str) -> OpenTurn:
         """The turn that answers this message: opened, if it is not open yet.
@@ -118,7 +151,7 @@ class Transcript:
         if self.turn is None:
             message = self._take(correlation_id)
             self.turn = OpenTurn(message)
-            self._say("user", message.message)
+            self._heard(message)
         return self.turn
 
     def permits(self, grant: Grant) -> bool:
@@ -147,6 +180,13 @@ class Transcript:
                 return self.waiting.pop(place)
         raise LookupError(f"a turn for message {correlation_id}, which does not wait for one")
 
+    def _heard(self, message: MessageAccepted) -> None:
+        """It enters the conversation, and what it permits holds from here on: not before, when
+        it waited, and never if it was taken back."""
+        self.conversation.say("user", message.message)
+        self.auto_approve |= message.auto_approve
+        self.granted.update(map(Grant, message.auto_approve_tools))
+
     def _line_up(self, message: MessageAccepted) -> None:
         """One that steers goes before what is queued; not before its like, nor before the
         message whose turn is just about to begin."""
@@ -157,9 +197,31 @@ class Transcript:
             place = next(queued, place)
         self.waiting.insert(place, message)
 
+    def _of_the_whole(self, event: Event) -> None:
+        match event:
+            case ConversationSet():
+                self.conversation.become(event)
+                self.prompt = ""
+                self.last_usage = None
+            case Compacted():
+                self.conversation.compact(event)
+            case PromptSet():
+                self.prompt = event.text
+            case SettingsChanged():
+                self.settings = _merged(self.settings, event)
+                self.prompt = ""
+            case Titled():
+                self.title = event.title
+            case Tainted() if event.source not in self.tainted:
+                self.tainted.append(event.source)
+            case PlanAsked():
+                self.plan = event
+            case PlanAnswered():
+                self.plans[event.request_id] = event
+                if self.plan is not None and self.plan.request_id == event.request_id:
+                    self.plan = None
+
     def _in_turn(self, event: Event) -> None:
-        if not isinstance(event, _OF_A_TURN):
-            return
         turn = self.begin(event.correlation_id)
         turn.records.append(event)
         turn.time = turn.time.after(event)
@@ -172,6 +234,8 @@ class Transcript:
             case StepStarted():
                 self._give_feedback(turn)
                 self._steer(turn, event.steered)
+                for note in event.notes:
+                    self.conversation.note(note)
                 turn.steps = event.step
             case StepFinished():
                 self._step_finished(turn, event)
@@ -198,26 +262,14 @@ class Transcript:
             self.last_usage = event.usage
             turn.usage = _sum(turn.usage, event.usage)
         if event.text or event.tool_calls:
-            self._say("assistant", event.text, event.tool_calls, event.finish)
+            self.conversation.say("assistant", event.text, event.tool_calls, event.finish)
 
     def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
         """Results enter the conversation together, in the order in which the model called."""
         turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
         if turn.results.keys() >= turn.calls.keys():
-            for call_id in turn.calls:
-                result = turn.results[call_id]
-                self.messages.append(
-                    {"role": "tool", "tool_call_id": call_id, "content": result.output}
-                )
-                self.history.append(
-                    HistoryMessage(
-                        role="tool",
-                        content=result.output,
-                        tool_call_id=call_id,
-                        status=result.status,
-                    )
-                )
+            self.conversation.returned(turn.results[call_id] for call_id in turn.calls)
 
     def _answered(self, event: ApprovalAnswered) -> None:
         self.answers[event.request_id] = event
@@ -237,14 +289,14 @@ class Transcript:
 
     def _give_feedback(self, turn: OpenTurn) -> None:
         for feedback in turn.feedback:
-            self._say("user", feedback)
+            self.conversation.say("user", feedback)
         turn.feedback.clear()
 
     def _steer(self, turn: OpenTurn, correlation_ids: list[str]) -> None:
         for correlation_id in correlation_ids:
             message = self._take(correlation_id)
             turn.steered.append(message)
-            self._say("user", message.message)
+            self._heard(message)
 
     def _ended(self, event: TurnEnded) -> None:
         if event.turn:
@@ -252,35 +304,12 @@ class Transcript:
         elif not event.begun:
             self._take(event.correlation_id)
         else:
-            self.begin(event.correlation_id)
+            turn = self.begin(event.correlation_id)
+            self._worked += turn.time.seconds
             self.turn = None
             self.endings = [event]
             self.question = None
-
-    def _say(
-        self, role: str, text: str, calls: list[ToolCallRecord] | None = None, finish: str = ""
-    ) -> None:
-        message: dict[str, Any] = {"role": role, "content": text}
-        if calls:
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {
-                        "name": call.name,
-                        "arguments": sendable_arguments(call.arguments, finish or None),
-                    },
-                }
-                for call in calls
-            ]
-        self.messages.append(message)
-        self.history.append(
-            HistoryMessage(
-                role="assistant" if role == "assistant" else "user",
-                content=text,
-                tool_calls=calls or [],
-            )
-        )
+            self.plan = None
 
 
 _OF_A_TURN = (
@@ -305,3 +334,10 @@ def _sum(one: Usage | None, other: Usage) -> Usage:
         one.completion_tokens + other.completion_tokens,
         one.total_tokens + other.total_tokens,
     )
+
+
+def _merged(one: SettingsChanged, other: SettingsChanged) -> SettingsChanged:
+    """The settings of `one`, but for those that `other` changed."""
+    names = [f.name for f in msgspec.structs.fields(SettingsChanged) if f.default is None]
+    changed = {name: value for name in names if (value := getattr(other, name)) is not None}
+    return msgspec.structs.replace(one, **changed)

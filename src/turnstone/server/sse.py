@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from turnstone.api import sse
 from turnstone.api.problems import body_of
 from turnstone.core.errors import TurnstoneError
-from turnstone.core.events import Event
+from turnstone.core.events import Connected, Event, Truncated
 
 #: Seconds without an event after which a comment is sent (contract, section 2.5).
 KEEPALIVE = 5.0
@@ -61,6 +61,8 @@ class EventStream:
         self._frames: list[bytes] = []
         self._size = 0
         self._ended = False
+        self._snapshot = ""  # the id of the snapshot that is being sent, or was last
+        self._due = ""  # that id, where it must still be told
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -124,7 +126,8 @@ class EventStream:
                 async with asyncio.timeout(self._keepalive):
                     await self._news.wait()
             except TimeoutError:
-                self._add(sse.KEEPALIVE)
+                self._add(sse.keepalive(self._due))
+                self._due = ""
             if not self._ended:
                 await asyncio.sleep(max(0.0, written + GATHER - loop.time()))
             chunk = b"".join(self._frames)
@@ -138,7 +141,14 @@ class EventStream:
             self._room.set()
 
     def _put(self, event: Event) -> None:
-        self._add(sse.frame(event.id, self._encode(event)))
+        """The events of a snapshot share one id, and a reader that came back with it would miss
+        what of the snapshot it had not seen. So they are sent without; the id follows them, alone
+        or with the next event."""
+        if isinstance(event, Connected | Truncated):
+            self._snapshot = event.id
+        inside = event.id == self._snapshot
+        self._due = event.id if inside else ""
+        self._add(sse.frame("" if inside else event.id, self._encode(event)))
 
     def _add(self, frame: bytes) -> None:
         self._frames.append(frame)

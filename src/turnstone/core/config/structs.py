@@ -214,3 +214,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         section, _, key = name.partition(".")
         found: object = getattr(getattr(self, section), key)
         return found
+
+    def secrets(self) -> list[str]:
+        """Every secret among the values, to be masked wherever it turns up."""
+        values = [self.value(name) for name in self.sources]
+        tokens = [token.value for token in self.auth.tokens]
+        return [one.reveal() for one in [*values, *tokens] if isinstance(one, Secret) and one]

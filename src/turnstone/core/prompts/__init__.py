@@ -1,12 +1,14 @@
 """The prompts: text files in this folder, filled in here. No prompt is a string in code.
 
-What is filled in does not change during a workstream's life, so that every request begins
-with the same bytes and a provider's prefix cache can hit.
+What is filled in is recorded with the conversation, and sent as it was recorded: every request
+begins with the same bytes, in every process and on every day, and a provider's prefix cache
+can hit. Reads nothing but its own folder.
 """
 
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -14,18 +16,41 @@ from pathlib import Path
 
 
 @cache
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+def text(name: str) -> str:
+    """A prompt as it stands in its file, without blanks around it."""
+    return files(__package__).joinpath(f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
-def system_prompt(workspace: Path, created: float, instructions: str = "") -> str:
-    """The system message of a workstream made at `created` (Unix seconds).
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the system prompt of a conversation is made of."""
 
-    `instructions` are the person's own, word for word, behind ours.
+    workspace: Path
+    now: float  # Unix seconds
+    persona: str = ""  # whom the model is to speak as
+    instructions: str = ""  # the person's own, word for word
+    project: str = ""  # what the workspace says of itself: its AGENTS.md
+    memories: int = 0  # that `recall` would find
+    creative: bool = False  # for writing, without tools
+
+
+def system_prompt(facts: Facts) -> str:
+    """The system message: ours, then the project's notes, then the person's own words.
+
+    The person's come last: where two of them differ, they hold.
     """
-    day = datetime.fromtimestamp(created, tz=UTC).date().isoformat()
-    filled = _text("system.txt").format(workspace=workspace, platform=platform.system(), date=day)
-    return f"{filled.strip()}\n\n{instructions}".strip()
+    day = datetime.fromtimestamp(facts.now, tz=UTC).date().isoformat()
+    parts = [
+        text("creative" if facts.creative else "system"),
+        text("place").format(workspace=facts.workspace, platform=platform.system(), date=day),
+    ]
+    if facts.memories and not facts.creative:
+        parts.append(text("memories").format(count=facts.memories))
+    if facts.project and not facts.creative:
+        parts.append(f"{text('project')}\n\n<AGENTS.md>\n{facts.project}\n</AGENTS.md>")
+    if facts.persona:
+        parts.append(text("persona").format(persona=facts.persona))
+    return "\n\n".join([*parts, facts.instructions.strip()]).strip()
 
 
 def extraction_prompts(question: str, url: str, page: str, mark: str) -> tuple[str, str]:
@@ -35,11 +60,11 @@ def extraction_prompts(question: str, url: str, page: str, mark: str) -> tuple[s
     """
     told = {"question": question, "url": url, "page": page, "mark": mark}
     return (
-        _text("extraction.txt").format(mark=mark).strip(),
-        _text("extraction_page.txt").format(**told).strip(),
+        text("extraction").format(mark=mark),
+        text("extraction_page").format(**told),
     )
 
 
 def web_search_prompt(query: str, topic: str) -> str:
     """What asks a model that searches by itself."""
-    return _text("web_search.txt").format(query=query, topic=topic).strip()
+    return text("web_search").format(query=query, topic=topic)

@@ -1,0 +1,102 @@
+"""What has been said in a workstream: as the model is sent it, and as a reader is shown it. Pure.
+
+The two differ once a conversation was compacted: the model is sent less, a reader still sees
+all. A tool call is never parted from its results: they enter together, and leave together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from oturn.arguments import sendable_arguments
+from turnstone.core import tokens
+from turnstone.core.events import (
+    Compacted,
+    ConversationSet,
+    HistoryMessage,
+    ToolCallRecord,
+    ToolFinished,
+)
+
+
+class Conversation:
+    """A fold. `messages` and `history` are for reading."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []  # as the model is sent them
+        self.history: list[HistoryMessage] = []  # as a reader is shown them
+        self.compactions = 0
+        self._counted = 0  # messages, from the first on, that the estimate has taken in
+        self._estimate = 0.0
+
+    def estimate(self) -> float:
+        """Tokens of the messages that the model is sent, uncorrected (`core.tokens`). Each is
+        looked at once."""
+        self._estimate += tokens.of_messages(self.messages[self._counted :])
+        self._counted = len(self.messages)
+        return self._estimate
+
+    def say(
+        self,
+        role: Literal["user", "assistant"],
+        text: str,
+        calls: Sequence[ToolCallRecord] = (),
+        finish: str = "",
+    ) -> None:
+        """A person, or the model, has said this. `finish`: why the model stopped."""
+        message: dict[str, Any] = {"role": role, "content": text}
+        if calls:
+            message["tool_calls"] = [_sent(call, finish) for call in calls]
+        self.messages.append(message)
+        self.history.append(HistoryMessage(role=role, content=text, tool_calls=list(calls)))
+
+    def note(self, text: str) -> None:
+        """The model is told this by the node itself; readers are not shown it."""
+        self.messages.append({"role": "user", "content": text})
+
+    def returned(self, results: Iterable[ToolFinished]) -> None:
+        """The results of all calls of one answer, in the order in which the model called."""
+        for result in results:
+            self.messages.append(
+                {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
+            )
+            self.history.append(
+                HistoryMessage(
+                    role="tool",
+                    content=result.output,
+                    tool_call_id=result.call_id,
+                    status=result.status,
+                )
+            )
+
+    def become(self, event: ConversationSet) -> None:
+        """Another conversation takes the place of this one."""
+        self.messages = list(event.messages)
+        self.history = list(event.history)
+        self.compactions = 0
+        self._counted, self._estimate = 0, 0.0
+
+    def compact(self, event: Compacted) -> None:
+        """The oldest messages are stood for by others, from the next request on."""
+        self.messages[: event.archived] = event.messages
+        self.compactions += 1
+        self._counted, self._estimate = 0, 0.0
+
+    def whole(self) -> tuple[list[dict[str, Any]], list[HistoryMessage]]:
+        """Both, without calls at the end that have no results yet: fit to go on from."""
+        messages, history = list(self.messages), list(self.history)
+        while messages and messages[-1].get("tool_calls"):
+            messages.pop()
+        while history and history[-1].tool_calls:
+            history.pop()
+        return messages, history
+
+
+def _sent(call: ToolCallRecord, finish: str) -> dict[str, Any]:
+    arguments = sendable_arguments(call.arguments, finish or None)
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
+    }

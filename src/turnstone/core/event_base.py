@@ -1,0 +1,151 @@
+"""What all events are made of: ids, the common fields, and the data that several of them carry.
+
+The vocabulary itself is in `turnstone.core.events`, which gives these names on. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+ToolStatus: TypeAlias = Literal[
+    "ok", "error", "invalid", "denied", "expired", "cancelled", "unknown"
+]
+EffectClass: TypeAlias = Literal["pure", "idempotent", "effect", "agent"]
+Outcome: TypeAlias = Literal[
+    "done",
+    "empty",
+    "max_steps",
+    "max_time",
+    "max_tokens",
+    "over_budget",
+    "needs_input",
+    "failed",
+    "cancelled",
+]
+StopOutcome: TypeAlias = Literal["cancelled", "failed", "max_time", "max_tokens", "over_budget"]
+State: TypeAlias = Literal["idle", "thinking", "running", "attention", "error"]
+
+STATES: tuple[State, ...] = ("idle", "thinking", "running", "attention", "error")
+
+
+class EventId(NamedTuple):
+    """Where in a workstream's log: compares like the tuple it is."""
+
+    seq: int
+    n: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.seq}-{self.n}"
+
+    @classmethod
+    def parse(cls, text: str) -> EventId:
+        """`12-3` or `12`. Raises ValueError for anything else."""
+        seq, _, n = text.partition("-")
+        if not seq.isascii() or not seq.isdigit() or not (n or "0").isdigit() or not n.isascii():
+            raise ValueError(f"an event id looks like 12-3, not {text!r}")
+        return cls(int(seq), int(n or 0))
+
+
+def _type_of(class_name: str) -> str:
+    """`StepFinished` is `step_finished` on the wire."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name).lstrip("_")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=_type_of):
+    """What all events carry. The live log fills these in; makers of events leave them alone.
+
+    `correlation_id` names the message that the event belongs to, and so the turn.
+    `timestamp` is in Unix seconds. `elapsed` is in seconds since the record before, on a clock
+    that is never set; None where that record is of another process.
+    """
+
+    ws_id: str = ""
+    id: str = ""
+    correlation_id: str = ""
+    timestamp: float = 0.0
+    elapsed: float | None = None
+
+    @property
+    def type(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class ToolCallRecord(msgspec.Struct, frozen=True):
+    """A tool call as the model made it; `arguments` is the text it sent, byte for byte."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What is permitted for a workstream: a tool inside its workspace, or on exactly one path,
+    or for exactly one command."""
+
+    tool: str
+    path: str = ""  # absolute, resolved; empty: inside the workspace
+    command: str = ""  # its exact text; empty: whatever the command
+
+
+class ToolItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as a person is shown it. The fields of the 0.2 wire, and what it lacked."""
+
+    call_id: str
+    name: str
+    func_name: str  # the same name, under its 0.2 spelling
+    header: str  # one line: what it does
+    preview: str = ""  # the exact command, or a unified diff of what will happen
+    approval_label: str = ""
+    needs_approval: bool = False
+    error: str | None = None
+    arguments: dict[str, Any] = {}
+    args_hash: str = ""  # an answer holds for exactly these arguments
+    rule: str = ""  # the rule that decided, or that made the question necessary
+    grant: str = ""  # what an answer with `always` permits from then on; empty: nothing
+    grants: list[Grant] = []  # the same, for programs
+
+
+class CallDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What may happen with one call, and which rule or person said so."""
+
+    call_id: str
+    verdict: Literal["allow", "deny", "expired", "invalid"]
+    rule: str = ""
+    reason: str = ""
+    args_hash: str = ""
+    expects: str = ""  # what the world must still look like, as the tool says it
+    concurrent: bool = False
+
+
+class Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
+    role: Literal["user", "assistant", "tool"]
+    content: str
+    tool_calls: list[ToolCallRecord] = []
+    tool_call_id: str = ""
+    status: str = ""
+    pending: bool = False
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The sub-agent that something comes from, as shown in the workstreams above it."""
+
+    ws_id: str = ""
+    name: str = ""
+    agent: str = ""  # `task`, `plan`
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be used in all. 0: no limit."""
+
+    tokens: int = 0
+    seconds: float = 0.0  # of work, as in `core.limits`
+    tool_calls: int = 0
+    money: float = 0.0  # in the currency of the price table

@@ -1,0 +1,49 @@
+"""The system prompt of a workstream: made anew where its conversation begins, or what it is
+made of was changed; otherwise as it was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+
+from turnstone.core import events as ev
+from turnstone.core.engine import Engine
+from turnstone.core.journal import Journal
+from turnstone.core.project_notes import project_notes
+from turnstone.core.prompts import Facts, system_prompt
+from turnstone.core.tool import ToolContext
+
+
+class Prompting:
+    """One per workstream."""
+
+    def __init__(self, journal: Journal, engine: Engine, context: ToolContext) -> None:
+        self._journal = journal
+        self._engine = engine
+        self._context = context
+
+    async def make(self) -> None:
+        """Record the prompt that the next request begins with, where none holds."""
+        if not self._journal.transcript.prompt:
+            await self._journal.append(ev.PromptSet(text=await self.fresh()))
+
+    async def fresh(self) -> str:
+        """The prompt as it would be made now."""
+        changed = self._journal.transcript.settings
+        workspace = self._context.workspace
+        notes = await asyncio.to_thread(project_notes, workspace)
+        text = system_prompt(
+            Facts(
+                workspace=workspace,
+                now=self._engine.clock.now(),
+                persona=_chosen(changed.persona, self._engine.persona),
+                instructions=_chosen(changed.instructions, self._engine.instructions),
+                project=notes,
+                memories=await self._engine.memories(workspace),
+                creative=bool(changed.creative),
+            )
+        )
+        return self._engine.masking.text(text)
+
+
+def _chosen(changed: str | None, default: str) -> str:
+    return default if changed is None else changed

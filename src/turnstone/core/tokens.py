@@ -1,0 +1,82 @@
+"""How many tokens a text will be, before anybody has counted them. Pure.
+
+The provider's own count is the truth, and comes with each answer; between two answers this
+estimate stands in. It goes by kinds of characters, since a fixed number of characters per
+token is 40 % off on JSON and logs and fourfold on Japanese, and is corrected by the ratio
+that the counts of this conversation have had to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: Tokens per character, by kind, as byte-pair vocabularies of current models have them.
+_WORD, _DIGIT, _MARK, _BLANK, _LINE = 0.235, 0.42, 0.62, 0.06, 0.5
+_LATIN, _OTHER, _IDEOGRAPH, _PICTURE = 0.5, 0.45, 0.95, 2.0
+
+_KINDS = (
+    (re.compile(r"[A-Za-z]+"), _WORD),
+    (re.compile(r"[0-9]+"), _DIGIT),
+    (re.compile(r"[!-/:-@\[-`{-~]+"), _MARK),
+    (re.compile(r"[ \t]+"), _BLANK),
+    (re.compile(r"[\r\n\x00-\x08\x0b\x0c\x0e-\x1f]+"), _LINE),
+    (re.compile(r"[\u0080-\u024f\u1e00-\u1eff]+"), _LATIN),
+    (
+        re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"),
+        _IDEOGRAPH,
+    ),
+    (re.compile(r"[\u2600-\u27bf\U0001f000-\U0001faff]+"), _PICTURE),
+)
+
+#: What a message costs beside its text, and a tool beside its schema.
+_MESSAGE, _TOOL = 4, 8
+
+#: The correction stays within these: a count that is further off counts something else.
+_LEAST, _MOST = 0.5, 2.5
+
+#: How much one new count moves the correction.
+_WEIGHT = 0.5
+
+
+def of_text(text: str) -> float:
+    """The estimate for one text, uncorrected."""
+    tokens, seen = 0.0, 0
+    for kind, weight in _KINDS:
+        length = sum(map(len, kind.findall(text)))
+        tokens += length * weight
+        seen += length
+    return tokens + (len(text) - seen) * _OTHER
+
+
+def of_message(message: Mapping[str, Any]) -> float:
+    """The estimate for one message as a model is sent it, uncorrected."""
+    content = message.get("content") or ""
+    tokens = _MESSAGE + of_text(content if isinstance(content, str) else json.dumps(content))
+    for call in message.get("tool_calls") or ():
+        function = call.get("function", {})
+        tokens += _TOOL + of_text(function.get("name", "")) + of_text(function.get("arguments", ""))
+    return tokens
+
+
+def of_tools(tools: Sequence[Mapping[str, Any]]) -> float:
+    """The estimate for the tools that a request offers, uncorrected."""
+    return sum(_TOOL + of_text(json.dumps(tool, ensure_ascii=False)) for tool in tools)
+
+
+def of_messages(messages: Iterable[Mapping[str, Any]]) -> float:
+    """The estimate for messages together, uncorrected."""
+    return sum(map(of_message, messages))
+
+
+def corrected(ratio: float, estimate: float, counted: int) -> float:
+    """The correction once a request that was estimated as `estimate` was counted as `counted`.
+
+    1 is none. It is what later estimates are multiplied with.
+    """
+    if estimate < 1 or counted < 1:
+        return ratio
+    found = min(_MOST, max(_LEAST, counted / estimate))
+    return ratio + (found - ratio) * _WEIGHT
