@@ -20,7 +20,7 @@ import msgspec
 from support import report
 from turnstone.core import events as ev
 from turnstone.core.clock import SystemClock
-from turnstone.core.journal import Journal
+from turnstone.core.journal import Journal, folded
 from turnstone.core.store import SqliteStore, WorkstreamRow
 
 _TEXT = "An answer of the model, as long as they usually are. " * 10
@@ -31,9 +31,9 @@ async def steps(path: Path, count: int) -> dict[str, list[float]]:
     store = await SqliteStore.open(path)
     created = ev.WsCreated(session_id="s" * 12, timestamp=time.time())
     row = WorkstreamRow(ws_id="aaaa0001", session_id="s" * 12, created=1.0, owner="n", epoch=1)
-    first = await store.create(row, created)
+    await store.create(row, created)
     row = msgspec.structs.replace(row, last_seq=1)
-    journal = Journal(store, row, [first], SystemClock())
+    journal = Journal(store, row, await folded(store, row.ws_id), SystemClock())
     took: dict[str, list[float]] = {}
     for n in range(count):
         cid = f"c{n}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -23,6 +24,7 @@ from oturn.transport.base import (
     StreamItem,
     TextDelta,
 )
+from oturn.transport.endpoint import SHARE
 from oturn.transport.openai import OpenAITransport, list_models
 from oturn.transport.retry import ONE_REQUEST, RetryNotice
 
@@ -198,6 +200,54 @@ async def test_a_reader_that_leaves_closes_the_connection() -> None:
             while not server.abandoned:
                 await asyncio.sleep(0.01)
         await transport.aclose()
+
+
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 85\r\n\r\n"
+    b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+
+
+async def test_streams_in_turn_share_a_connection_and_none_of_many_at_once_is_left_open() -> None:
+    many = 3 * SHARE
+    opened = asked = 0
+    all_asked = asyncio.Event()
+    still_open: set[asyncio.StreamWriter] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened, asked
+        opened += 1
+        still_open.add(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().partition(b"content-length:")[2].split()[0])
+                await reader.readexactly(length)
+                asked += 1
+                if asked > 3:
+                    if asked == 3 + many:
+                        all_asked.set()
+                    await all_asked.wait()
+                writer.write(ANSWER)
+        writer.close()
+        still_open.discard(writer)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    transport = OpenAITransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+
+    async def ask() -> list[StreamItem]:
+        return [item async for item in transport.stream(REQUEST)]
+
+    async with server, asyncio.timeout(PATIENCE):
+        for _ in range(3):
+            assert await ask() == [TextDelta("hi"), Finished("stop")]
+        assert opened == 1
+        answers = await asyncio.gather(*(ask() for _ in range(many)))
+        assert answers == [[TextDelta("hi"), Finished("stop")]] * many
+        assert opened == many
+        await transport.aclose()
+        while still_open:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("base_url", ["", "localhost:8000/v1", "ftp://x/v1", "http://", "/v1"])

@@ -23,7 +23,7 @@ from turnstone.mq.keys import Keys
 from turnstone.mq.lock import hold
 from turnstone.mq.worker_start import WorkerFence, start_worker
 from turnstone.server.app import NodeApp
-from turnstone.server.auth import Auth, Token
+from turnstone.server.auth import CONFIGURED, LOCAL, Auth, Token
 from turnstone.server.run import listen, serve_on, url_of
 from turnstone.wiring import build_local_host, find_model, store_name
 
@@ -42,16 +42,19 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
         endpoint = await find_model(settings, or_practice=or_practice)
         fence = WorkerFence() if takes_queue(settings) else None
         host = await build_local_host(settings, endpoint, "server", fence or no_fence)
+        taken_up = host.at_work
         try:
             await _first_workstream(host)
             app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
 
             def ready(url: str) -> None:
-                for line in _greeting(app, host, settings, url, endpoint.found):
+                for line in _greeting(app, host, settings, url, endpoint.found, taken_up):
                     say(line)
 
             async with _working(host, settings, url_of(listener), fence):
                 await serve_on(listener, app, address, ready=ready)
+            if host.at_work:
+                say(f"Stopping: {host.at_work} workstream(s) are at work; the next start goes on.")
         finally:
             await host.aclose()
 
@@ -89,7 +92,7 @@ async def _working(
 
 async def _first_workstream(host: Host) -> None:
     """A new node has one workstream, `default`, as a node of 0.2 has (contract, section 1.5)."""
-    if not await host.list():
+    if not await host.list(limit=1):
         await host.create(CreateWorkstream(name="default"))
 
 
@@ -98,8 +101,8 @@ def _auth(settings: Settings) -> Auth:
         return Auth(enabled=False)
     tokens = [Token(t.value.reveal(), t.role, name=t.role) for t in settings.auth.tokens]
     if settings.auth.token:
-        tokens.append(Token(settings.auth.token.reveal(), "full", name="configured"))
-    tokens.append(Token(make_token(settings.store.path.parent), "full", name="local"))
+        tokens.append(Token(settings.auth.token.reveal(), "full", name=CONFIGURED))
+    tokens.append(Token(make_token(settings.store.path.parent), "full", name=LOCAL))
     return Auth(tokens)
 
 
@@ -110,7 +113,7 @@ def _token_shown(settings: Settings) -> str:
 
 
 def _greeting(
-    app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str
+    app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str, taken_up: int
 ) -> Iterator[str]:
     engine = host.engine
     yield f"Turnstone listens on {url}"
@@ -128,6 +131,8 @@ def _greeting(
         redis, inbound = settings.redis, Keys(settings.redis.prefix).inbound_of(host.node_id)
         yield f"  queue       Redis at {redis.host}:{redis.port}"
         yield f"  node        {host.node_id}, whose own list is {inbound}"
+    if taken_up:
+        yield f"  taken up    {taken_up} workstream(s) that were cut off at work"
     yield f"  store       {store_name(settings)}"
     if engine.model_name == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"

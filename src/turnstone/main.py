@@ -9,19 +9,23 @@ once. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 needs an approval that nobo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from turnstone import __version__
 from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
-from turnstone.core.errors import TurnstoneError
+from turnstone.core.errors import StoreError, TurnstoneError
+
+if TYPE_CHECKING:
+    from turnstone.core.local_host import Left
 
 _INTERRUPTED = 130
 
@@ -34,9 +38,16 @@ _NO_EFFECT_YET = (
     "bridge.heartbeat_ttl",
 )
 
-_LEFT_BEHIND = (
-    "{count} turn(s) of earlier sessions were cut off and wait; `turnstone up` takes them up."
+_LEFT_BEHIND = "{count} conversation(s) of earlier sessions were cut off in a turn:"
+_LEFT_TO_DO = (
+    "`turnstone up` takes them up, at what they were doing; `turnstone erase ID --force` drops one."
 )
+
+#: Conversations that are named, and characters of a message that are shown of each.
+_LEFT_TOLD, _LEFT_WIDTH = 3, 60
+
+#: Parameters of `turnstone erase` that only a workstream needs.
+_OF_A_WORKSTREAM = ("force", "host", "port", "auth_token")
 
 Flags = Mapping[str, object]
 
@@ -51,6 +62,11 @@ def turnstone(ctx: click.Context, flags: Flags, prompt: str | None, as_json: boo
     """Talk to an agent that works on this machine with tools."""
     if ctx.invoked_subcommand is None:
         sys.exit(_run(_chat(flags, prompt, as_json)))
+    for given in _given(ctx, ctx.command.params):
+        raise click.UsageError(
+            f"{given} stands before `{ctx.invoked_subcommand}`, where it means nothing: put it "
+            "behind, if that takes it."
+        )
 
 
 @turnstone.command()
@@ -62,11 +78,17 @@ def up(flags: Flags) -> None:
 
 @turnstone.command()
 @options_for("turnstone erase")
-@click.argument("ws_id", metavar="WORKSTREAM")
+@click.argument("ws_id", metavar="[WORKSTREAM]", required=False)
 @click.option("--force", is_flag=True, help="Stop its turn first, if it works.")
-def erase(flags: Flags, ws_id: str, force: bool) -> None:
+@click.option("--compact", is_flag=True, help="Write the file of the store anew, without a gap.")
+@click.pass_context
+def erase(ctx: click.Context, flags: Flags, ws_id: str | None, force: bool, compact: bool) -> None:
     """Delete a workstream with all its records, for good."""
-    sys.exit(_run(_erase(flags, ws_id, force=force)))
+    if not (ws_id or compact):
+        raise click.UsageError("Name a workstream, or give --compact.")
+    for given in () if ws_id else _given(ctx, _OF_A_WORKSTREAM):
+        raise click.UsageError(f"{given} is for a workstream, and none is named.")
+    sys.exit(_run(_erase(flags, ws_id, force=force, compact=compact)))
 
 
 @turnstone.command()
@@ -131,8 +153,7 @@ async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
         if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
             click.echo(f"warning: {notice}", err=True)
         where = str(settings.tools.workspace)
-        left = await host.left_behind()
-        banner = _LEFT_BEHIND.format(count=left) if left else ""
+        banner = _told(await host.left_behind())
         return await run_chat(host, prompt=prompt, json=as_json, workspace=where, banner=banner)
     finally:
         await host.aclose()
@@ -154,10 +175,14 @@ async def _doctor(flags: Flags, *, as_json: bool) -> int:
     return 0 if doctor.is_well(found) else 1
 
 
-async def _erase(flags: Flags, ws_id: str, *, force: bool) -> int:
-    from turnstone.cli.erase import erase
+async def _erase(flags: Flags, ws_id: str | None, *, force: bool, compact: bool) -> int:
+    from turnstone.cli import erase
 
-    _say(await erase(_settings("turnstone erase", flags), ws_id, force=force))
+    settings = _settings("turnstone erase", flags)
+    if ws_id:
+        _say(await erase.erase(settings, ws_id, force=force))
+    if compact:
+        _say(await erase.compact(settings))
     return 0
 
 
@@ -169,6 +194,15 @@ async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> in
     return 0
 
 
+def _given(ctx: click.Context, names: Iterable[click.Parameter | str]) -> Iterator[str]:
+    """The flags among these that stand on the command line, as they are spelled."""
+    wanted = {name if isinstance(name, str) else name.name for name in names}
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if option.name in wanted and source is click.core.ParameterSource.COMMANDLINE:
+            yield option.opts[0]
+
+
 def _settings(program: str, flags: Flags) -> Settings:
     settings = load_settings(program, flags=flags, env=os.environ)
     for warning in settings.warnings:
@@ -176,7 +210,24 @@ def _settings(program: str, flags: Flags) -> Settings:
     for name in _NO_EFFECT_YET:
         if settings.source(name).kind == "command line":  # a file of 0.2 may well have them all
             click.echo(f"warning: {name} has no effect in this version.", err=True)
+    with contextlib.suppress(PermissionError):  # what it is, is told where it is opened
+        if settings.store.path.is_dir():
+            raise StoreError(
+                f"The store {settings.store.path} is a directory.", hint="Name a file with --store."
+            )
     return settings
+
+
+def _told(left: Sequence[Left]) -> str:
+    """What an earlier session left: whose turn it is, and what to do; empty for nothing."""
+    lines = [_LEFT_BEHIND.format(count=len(left))] if left else []
+    for one in left[:_LEFT_TOLD]:
+        said = " ".join(one.message.split())
+        said = said if len(said) <= _LEFT_WIDTH else f"{said[:_LEFT_WIDTH]}…"
+        lines.append(f"  {one.ws_id} ({one.name}): {said}")
+    if len(left) > _LEFT_TOLD:
+        lines.append(f"  … and {len(left) - _LEFT_TOLD} more")
+    return "\n".join([*lines, _LEFT_TO_DO] if left else [])
 
 
 def _say(line: str) -> None:

@@ -150,8 +150,15 @@ def _workspace(settings: Settings) -> Path:
             f"The name of the workspace {str(workspace)!r} is not UTF-8.",
             hint="Name another with --workspace.",
         )
-    if workspace.is_relative_to(settings.store.path.parent.resolve()):
-        # The token lies beside the store: whoever may write there may write anything.
+    folder = settings.store.path.parent.resolve()
+    # The token lies beside the store: whoever may write there may write anything.
+    if workspace != folder and workspace.is_relative_to(folder):
+        raise ConfigurationError(
+            f"The workspace {workspace} lies in the folder of the store, {folder}, where the "
+            "token is that commands must not reach.",
+            hint="Put the store into another folder with --store, or name another --workspace.",
+        )
+    if workspace == folder:
         raise ConfigurationError(
             f"The store {settings.store.path} lies in the workspace {workspace}, where commands "
             "could change it.",

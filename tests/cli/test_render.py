@@ -56,6 +56,19 @@ def test_an_answer_that_is_asked_again_begins_on_a_new_line() -> None:
     assert printed == "half an ans\nThe answer broke off; the model is asked again.\nWhole.\n"
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        ev.CancelRequested(reason="cancelled", outcome="cancelled"),
+        ev.CancelRequested(reason="its time is over", outcome="max_time"),
+        ev.StepFailed(error="the model went away"),
+    ],
+)
+def test_an_answer_that_was_stopped_is_not_said_to_be_asked_again(why: ev.Event) -> None:
+    printed = shown(ev.StepStarted(), ev.Content(text="half an ans"), ev.StreamReset(), why)
+    assert printed == "half an ans\nThe answer broke off.\n"
+
+
 def test_reasoning_and_answer_are_kept_apart() -> None:
     printed = shown(ev.Reasoning(text="hm"), ev.Content(text="Yes."), ev.StepFinished(text="Yes."))
     assert printed == "hm\nYes.\n"

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from modelserver import Plan, Reply, call, calls, hold, text
+from modelserver import Reply, call, calls, hold, text
 from modelserver.plans import echo, tool_results
-from support.nodes import local_node
-from support.servers import FULL, serving
-from turnstone.api.http_host import HttpHost
+from support.hosts import Told, read, said, texts
 from turnstone.core import events as ev
 from turnstone.core.errors import (
     EmptyMessage,
@@ -33,62 +29,6 @@ from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 
 #: Seconds for a state that must come; more is a failure.
 PATIENCE = 15.0
-
-
-@dataclass
-class Told:
-    """A plan whose behaviour a test sets after the node has been started."""
-
-    plan: Plan = echo
-
-    def __call__(self, body: dict[str, Any]) -> Reply:
-        return self.plan(body)
-
-
-@pytest.fixture
-def model() -> Told:
-    return Told()
-
-
-@pytest.fixture(params=["local", "http"])
-async def host(request: pytest.FixtureRequest, tmp_path: Path, model: Told) -> AsyncIterator[Host]:
-    async with local_node(tmp_path, model, max_workstreams=3) as node:
-        if request.param == "local":
-            yield node.host
-            return
-        async with serving(node.host) as served:
-            client = HttpHost(served.url, FULL)
-            try:
-                yield client
-            finally:
-                await client.aclose()
-
-
-async def read(
-    host: Host, ws_id: str, until: type[ev.Event], after: ev.EventId | None = None
-) -> list[ev.Event]:
-    """The events up to the first of this type."""
-    seen: list[ev.Event] = []
-    async with asyncio.timeout(PATIENCE):
-        events = host.follow(ws_id, after)
-        assert isinstance(events, AsyncGenerator)
-        async with aclosing(events):
-            async for event in events:
-                seen.append(event)
-                if isinstance(event, until):
-                    return seen
-    raise AssertionError(f"the stream ended without {until.__name__}: {seen}")
-
-
-async def said(host: Host, ws_id: str, message: str = "go") -> ev.EventId:
-    """Carry one turn to its end; the id of its last event."""
-    await host.send(SendMessage(ws_id=ws_id, message=message))
-    [*_, ended] = await read(host, ws_id, ev.TurnEnded, ev.EventId(1))
-    return ev.EventId.parse(ended.id)
-
-
-def texts(events: list[ev.Event]) -> str:
-    return "".join(e.text for e in events if isinstance(e, ev.Content))
 
 
 def asks_for_bash(body: dict[str, Any]) -> Reply:
@@ -133,6 +73,31 @@ async def test_idle_workstreams_make_room_for_new_ones_and_stay_listed(host: Hos
     ]
     assert (await host.health()).awake <= 3
     await said(host, made[0].id)
+
+
+async def test_a_list_is_read_by_pages_and_a_closed_workstream_keeps_its_place(
+    host: Host, model: Told
+) -> None:
+    made = [(await host.create(CreateWorkstream())).id for _ in range(5)]
+    model.plan = asks_for_bash
+    await host.send(SendMessage(ws_id=made[3], message="go"))
+    await read(host, made[3], ev.ApprovalAsked)
+
+    first = await host.list(limit=2)
+    await host.close(made[1])
+    second = await host.list(limit=2, after=made[1])
+    rest = await host.list(after=made[3])
+
+    assert [info.id for info in (*first, *second, *rest)] == made
+    assert second[1].state == "attention"
+    assert [info.id for info in await host.list(limit=99)] == [made[0], *made[2:]]
+    await host.erase(made[1])
+    for unknown in (made[1], "ffffffff"):
+        with pytest.raises(UnknownWorkstream, match=unknown):
+            await host.list(after=unknown)
+    for wrong in (0, -1):
+        with pytest.raises(InvalidRequest, match="limit: "):
+            await host.list(limit=wrong)
 
 
 async def test_an_erased_workstream_is_gone_and_its_messages_do_not_run_again(host: Host) -> None:
@@ -315,19 +280,6 @@ async def test_an_answer_without_an_id_goes_to_the_question_that_waits(
     assert "not today" in finished.output
 
 
-async def test_a_late_reader_gets_the_question_that_waits_after_the_history(
-    host: Host, model: Told
-) -> None:
-    model.plan = asks_for_bash
-    ws = await host.create(CreateWorkstream())
-    await host.send(SendMessage(ws_id=ws.id, message="go"))
-    await read(host, ws.id, ev.ApprovalAsked)
-
-    late = await read(host, ws.id, ev.ApprovalAsked)
-    assert [e.type for e in late] == ["connected", "history", "approval_asked"]
-    assert {e.id for e in late} == {late[0].id}
-
-
 async def test_cancel_stops_the_turn_with_one_ending(host: Host, model: Told) -> None:
     gate = threading.Event()
     model.plan = lambda body: hold(text("never whole, " * 20), gate, before=5)
@@ -367,102 +319,6 @@ async def test_a_sender_who_wants_no_queue_is_refused_while_a_turn_runs(
     pytest.fail("the stream ended before the turn")
 
 
-async def test_a_closed_workstream_is_gone_and_its_readers_end(host: Host) -> None:
-    ws = await host.create(CreateWorkstream())
-    reading = asyncio.create_task(read(host, ws.id, ev.WsClosed))
-    everything = asyncio.create_task(follow_to_the_end(host, ws.id))
-    await asyncio.sleep(0)
-    await read(host, ws.id, ev.Connected)
-    await host.close(ws.id)
-
-    async with asyncio.timeout(PATIENCE):
-        assert (await reading)[-1].type == "ws_closed"
-        assert (await everything)[-1].type == "ws_closed"
-    assert await host.list() == []
-    with pytest.raises(UnknownWorkstream):
-        await host.send(SendMessage(ws_id=ws.id, message="hello"))
-
-
-async def follow_to_the_end(host: Host, ws_id: str) -> list[ev.Event]:
-    return [event async for event in host.follow(ws_id, ev.EventId(1))]
-
-
-async def test_a_new_reader_starts_from_connected_and_the_history(host: Host) -> None:
-    ws = await host.create(CreateWorkstream(name="named"))
-    [first] = await read(host, ws.id, ev.Connected)
-    assert isinstance(first, ev.Connected)
-    assert (first.name, first.state, first.model) == ("named", "idle", "scripted-model")
-
-    await said(host, ws.id, "hello")
-    connected, history = await read(host, ws.id, ev.History)
-    assert isinstance(history, ev.History)
-    assert [(m.role, m.content) for m in history.messages] == [
-        ("user", "hello"),
-        ("assistant", "hello"),
-    ]
-
-
-async def test_two_readers_one_of_them_late_get_the_same_ids_and_text(
-    host: Host, model: Told
-) -> None:
-    gate = threading.Event()
-    answer = "a long answer, in many pieces, " * 10
-    model.plan = lambda body: hold(text(answer), gate, before=20)
-    ws = await host.create(CreateWorkstream())
-    await host.send(SendMessage(ws_id=ws.id, message="go"))
-    early = asyncio.create_task(read(host, ws.id, ev.TurnEnded, ev.EventId(1)))
-    try:
-        before = await read(host, ws.id, ev.Content, ev.EventId(1))
-    finally:
-        gate.set()
-    late = await read(host, ws.id, ev.TurnEnded, ev.EventId.parse(before[-1].id))
-
-    async with asyncio.timeout(PATIENCE):
-        whole = await early
-    assert texts(whole) == answer
-    assert [*before, *late] == whole
-
-
-async def test_a_reader_whose_place_is_gone_is_told_and_gets_a_snapshot(host: Host) -> None:
-    ws = await host.create(CreateWorkstream())
-    last = await said(host, ws.id, "hello")
-
-    for gone in (ev.EventId(0), ev.EventId(last.seq + 1000)):
-        seen = await read(host, ws.id, ev.History, gone)
-        assert [e.type for e in seen] == ["truncated", "connected", "history"]
-        assert {e.id for e in seen} == {str(last)}
-
-
-async def test_the_global_stream_tells_creations_states_and_closings(host: Host) -> None:
-    seen: list[ev.Event] = []
-
-    async def follow_all() -> None:
-        # From the far past: the first event says that this is gone, and so that we are there.
-        async for event in host.follow_all(ev.EventId(0)):
-            seen.append(event)
-            there.set()
-            if isinstance(event, ev.WsClosed):
-                return
-
-    there = asyncio.Event()
-    following = asyncio.create_task(follow_all())
-    async with asyncio.timeout(PATIENCE):
-        await there.wait()
-        ws = await host.create(CreateWorkstream(name="watched"))
-        await said(host, ws.id)
-        await host.close(ws.id)
-        await following
-
-    assert seen[0].type == "truncated"
-    assert {e.ws_id for e in seen[1:]} == {ws.id}
-    assert [e.name for e in seen if isinstance(e, ev.WsCreated)] == ["watched"]
-    states = [e.state for e in seen if isinstance(e, ev.WsState)]
-    assert states[-1] == "idle"
-    assert "thinking" in states
-    ids = [ev.EventId.parse(e.id) for e in seen]
-    assert ids == sorted(set(ids))
-
-
 async def test_health_counts_workstreams_and_names_the_model(host: Host) -> None:
     await host.create(CreateWorkstream())
     health = await host.health()
@@ -476,6 +332,30 @@ async def test_health_counts_workstreams_and_names_the_model(host: Host) -> None
         "running": 0,
         "attention": 0,
         "error": 0,
+    }
+
+
+async def test_health_counts_those_that_work_and_those_that_sleep(host: Host, model: Told) -> None:
+    model.plan = asks_for_bash
+    made = [(await host.create(CreateWorkstream())).id for _ in range(6)]
+    for ws_id in made[:2]:
+        await host.send(SendMessage(ws_id=ws_id, message="go"))
+        await read(host, ws_id, ev.ApprovalAsked)
+    asked = (await host.health()).workstreams
+    await host.approve(Answer(ws_id=made[0], approved=True))
+    await read(host, made[0], ev.TurnEnded, ev.EventId(1))
+    await host.close(made[2])
+    later = (await host.health()).workstreams
+
+    assert {state: count for state, count in asked.items() if count} == {
+        "total": 6,
+        "idle": 4,
+        "attention": 2,
+    }
+    assert {state: count for state, count in later.items() if count} == {
+        "total": 5,
+        "idle": 4,
+        "attention": 1,
     }
 
 

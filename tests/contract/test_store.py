@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
+from support.postgres import PostgresServer
 from turnstone.core.errors import Erased, NotOwner, StoreError, UnknownWorkstream
 from turnstone.core.events import (
     Event,
@@ -24,7 +27,14 @@ from turnstone.core.events import (
     encode,
 )
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
-from turnstone.core.store.schema import MIGRATIONS, SQLITE, statements
+from turnstone.core.store.base import Place
+from turnstone.core.store.schema import MIGRATIONS, POSTGRES, SQLITE, statements
+
+#: What a row's summary was before states were counted; the name has what looks like a state.
+OLD_SUMMARY = msgspec.json.encode({"name": '"state":"idle"', "state": "attention"})
+
+#: The version from which on states are counted.
+STATES = 4
 
 #: Opens the same store once more, as another process would.
 Opener = Callable[[], Awaitable[Store]]
@@ -131,6 +141,69 @@ async def test_rows_count_open_turns_and_leave_closed_workstreams_out(store: Sto
     closed = await store.row("aaaa0002")
     assert closed is not None
     assert closed.closed
+
+
+async def test_of_two_that_take_over_what_they_have_looked_at_one_is_refused(store: Store) -> None:
+    await store.create(row(), WsCreated())
+
+    taken = await store.acquire("aaaa0001", "one", 1)
+
+    assert taken.epoch == 2
+    with pytest.raises(NotOwner, match="aaaa0001"):
+        await store.acquire("aaaa0001", "two", 1)
+    found = await store.row("aaaa0001")
+    assert found is not None
+    assert (found.owner, found.epoch) == ("one", 2)
+
+
+async def test_settling_tells_what_is_there_and_only_to_the_owner(store: Store) -> None:
+    await store.create(row(), WsCreated())
+    told = await store.append("aaaa0001", 1, [accepted("c1"), StepStarted()])
+
+    assert await store.settle("aaaa0001", 1, 1) == told.events
+    assert await store.settle("aaaa0001", 1, 3) == []
+    await store.acquire("aaaa0001", "other")
+    with pytest.raises(NotOwner):
+        await store.settle("aaaa0001", 1, 1)
+
+
+async def test_rows_come_by_pages_that_join_without_a_gap_whatever_closes(store: Store) -> None:
+    names = [f"aaaa000{n}" for n in range(7)]
+    for n, ws_id in enumerate(names):
+        await store.create(row(ws_id, created=float(n // 3)), WsCreated())
+    await store.create(row("bbbb0000", owner="other", created=0.0), WsCreated())
+    pages: list[list[str]] = []
+    place: Place | None = None
+    while page := await store.rows("node", after=place, limit=3):
+        pages.append([r.ws_id for r in page])
+        place = page[-1].place
+        await store.append(page[-1].ws_id, 1, [WsClosed()])
+
+    assert pages == [names[:3], names[3:6], names[6:]]
+    assert [r.ws_id for r in await store.rows("node", limit=2)] == names[:2]
+    everybody = await store.rows(after=Place(0.0, names[1]))
+    assert [r.ws_id for r in everybody] == ["bbbb0000", "aaaa0003", "aaaa0004"]
+
+
+async def test_states_are_counted_as_the_last_summary_has_them(store: Store) -> None:
+    for n, state in enumerate(("idle", "idle", "thinking", None)):
+        made = row(f"aaaa000{n}")
+        if state:
+            made = msgspec.structs.replace(made, summary={"state": state, "name": '"state":"x"'})
+        await store.create(made, WsCreated())
+    await store.create(row("bbbb0000", owner="other"), WsCreated())
+    before = await store.states("node")
+    await store.append("aaaa0000", 1, [accepted("c1")], {"state": "error"})
+    await store.append("aaaa0001", 1, [accepted("c2")])
+    await store.append("aaaa0002", 1, [WsClosed()])
+    after = await store.states("node")
+    await store.acquire("aaaa0001", "other")
+
+    assert before == {"idle": 2, "thinking": 1, "": 1}
+    assert after == {"idle": 1, "error": 1, "": 1}
+    assert await store.states("node") == {"error": 1, "": 1}
+    assert await store.states("other") == {"idle": 1, "": 1}
+    assert await store.states("nobody") == {}
 
 
 async def test_a_row_knows_when_its_last_record_was_written(store: Store) -> None:
@@ -336,28 +409,69 @@ async def test_nothing_is_written_behind_the_closing(store: Store) -> None:
         await store.append("aaaa0001", 1, [accepted("c1")])
 
 
-@pytest.mark.parametrize("version", [1, 2])
+#: Columns of a workstream as the first version had them.
+_FIRST = "ws_id, session_id, created, owner, epoch, last_seq, open_turns, closed, summary"
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 async def test_a_store_of_an_older_version_is_brought_up_to_date(
     tmp_path: Path, version: int
 ) -> None:
     path = tmp_path / "turnstone.db"
     first = WsCreated(name="old", ws_id="aaaa0001", id="1-0", timestamp=7.5)
-    old = ("aaaa0001", "s" * 12, 1.0, "node", 1, 1, 0, 0, b"{}")
+    old = ("aaaa0001", "s" * 12, 1.0, "node", 1, 1, 0, 0, OLD_SUMMARY)
     with sqlite3.connect(path) as connection:
         for migration in MIGRATIONS[:version]:
             for statement in statements(migration, SQLITE):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
-        columns = "ws_id, session_id, created, owner, epoch, last_seq, open_turns, closed, summary"
-        connection.execute(f"INSERT INTO workstream ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", old)
+        connection.execute(f"INSERT INTO workstream ({_FIRST}) VALUES (?,?,?,?,?,?,?,?,?)", old)
         record = ("aaaa0001", 1, first.type, "", encode(first))
-        connection.execute("INSERT INTO record VALUES (?,?,?,?,?)", record)
+        names = "ws_id, seq, type, correlation_id, body"
+        connection.execute(f"INSERT INTO record ({names}) VALUES (?,?,?,?,?)", record)
     connection.close()
 
     store = await SqliteStore.open(path)
-    await store.append("aaaa0001", 1, [accepted("c1")])
+    assert await store.states("node") == ({"attention": 1} if version < STATES else {"": 1})
+    await store.append("aaaa0001", 1, [accepted("c1")], {"state": "idle"})
     assert [r.type for r in await store.records("aaaa0001")] == ["ws_created", "message_accepted"]
     [found] = await store.rows("node")
     assert found.updated == (7.5 if version == 1 else 0.0)
     assert found.open_turns == 1
     await store.aclose()
+    await (await SqliteStore.open(path)).aclose()  # which checks it
+
+
+async def test_the_states_of_an_older_store_on_postgres_are_counted_too(
+    postgres: PostgresServer,
+) -> None:
+    from turnstone.core.store.postgres import PostgresStore
+
+    url, old = postgres.database(), STATES - 1
+    with psycopg.connect(url) as connection:
+        for migration in MIGRATIONS[:old]:
+            for statement in statements(migration, POSTGRES):
+                connection.execute(statement.encode())
+        connection.execute("CREATE TABLE turnstone_schema (version BIGINT NOT NULL)")
+        connection.execute("INSERT INTO turnstone_schema VALUES (%s)", (old,))
+        for n, summary in enumerate((OLD_SUMMARY, b"{}")):
+            connection.execute(
+                f"INSERT INTO workstream ({_FIRST}) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+                (f"aaaa000{n}", "s" * 12, 1.0, "node", 1, 0, 0, 0, summary),
+            )
+
+    store = await PostgresStore.open(url)
+    assert await store.states("node") == {"attention": 1, "": 1}
+    await store.aclose()
+
+
+async def test_a_state_that_is_not_its_summarys_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await SqliteStore.open(path)
+    await store.create(row(), WsCreated())
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE workstream SET state = 'error'")
+
+    with pytest.raises(StoreError, match="the row of workstream aaaa0001: its state is wrong"):
+        await SqliteStore.open(path)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from turnstone.core.host import CreateWorkstream
 from turnstone.core.journal import Journal
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.store import SqliteStore, WorkstreamRow
+from turnstone.core.transcript import Transcript
 
 costs = st.builds(
     Cost, tokens=st.integers(0, 400), money=st.floats(0, 2), tool_calls=st.integers(0, 2)
@@ -170,7 +172,10 @@ async def purses(folder: Path, agents: int, budget: ev.Budget) -> AsyncIterator[
     for n in range(agents + 1):
         row = WorkstreamRow(ws_id=f"{n:08x}", session_id="s", created=1.0, owner="n1", epoch=1)
         first = await store.create(row, ev.WsCreated(name=f"ws {n}"))
-        journals.append(Journal(store, row, [first], SystemClock()))
+        transcript = Transcript()
+        transcript.apply(first)
+        begun = msgspec.structs.replace(row, last_seq=1)
+        journals.append(Journal(store, begun, transcript, SystemClock()))
     await journals[0].append(ev.BudgetSet(budget=budget))
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from modelserver import ModelServer, Reply, call, calls, hold, text
 from modelserver.plans import echo, tool_results
 from support.held_tools import HeldTool
 from support.nodes import local_node, start_host
-from support.stores import UnsteadyStore
+from support.stores import UnsteadyStore, journal
 from support.watching import PATIENCE, ending, send, snapshot, until
 from turnstone.core import events as ev
 from turnstone.core.errors import TurnstoneError, UnknownRequest
@@ -27,9 +27,9 @@ def asks(body: dict[str, Any]) -> Reply:
     return text("done") if tool_results(body) else calls(call("bash", command="sleep 600"))
 
 
-async def endings(host: LocalHost, ws_id: str) -> list[str]:
+async def endings(folder: Path, ws_id: str) -> list[str]:
     """The messages that have ended, by the journal."""
-    records = await host._store.records(ws_id)
+    records = await journal(folder, ws_id)
     return [r.correlation_id for r in records if isinstance(r, ev.TurnEnded)]
 
 
@@ -49,10 +49,8 @@ async def busy_with(
         ws = await host.create(CreateWorkstream())
         await send(host, ws.id, "go", "c1")
         await tool.runs("k")
-        kept = host._store
-        assert isinstance(kept, UnsteadyStore)
         try:
-            yield host, ws.id, kept
+            yield host, ws.id, UnsteadyStore.of(folder)
         finally:
             await host.aclose()
 
@@ -75,7 +73,7 @@ async def test_while_the_model_streams_what_was_streamed_is_void(tmp_path: Path)
         await send(node.host, ws.id, "again", "c2")
         await ending(node.host, ws.id, "c2")
 
-        assert await endings(node.host, ws.id) == ["c1", "c2"]
+        assert await endings(tmp_path, ws.id) == ["c1", "c2"]
     assert (ended.outcome, ended.text) == ("cancelled", "")
     assert [e.type for e in seen][-3:] == ["stream_reset", "cancel_requested", "turn_ended"]
     [history] = [e for e in late if isinstance(e, ev.History)]
@@ -101,7 +99,7 @@ async def test_while_a_command_runs_its_processes_are_gone(tmp_path: Path) -> No
         assert await node.host.cancel(ws.id)
         ended, seen = await until(node.host, ws.id, ev.TurnEnded, "c1")
 
-        assert await endings(node.host, ws.id) == ["c1"]
+        assert await endings(tmp_path, ws.id) == ["c1"]
         assert _sleepers(node.workspace) == []
     [finished] = [e for e in seen if isinstance(e, ev.ToolFinished)]
     assert (finished.status, ended.outcome) == ("cancelled", "cancelled")
@@ -133,7 +131,7 @@ async def test_while_a_question_waits_it_is_void(tmp_path: Path) -> None:
             await node.host.approve(Answer(ws_id=ws.id, request_id=asked.request_id, approved=True))
 
         assert not await node.host.cancel(ws.id, "c1")
-        assert await endings(node.host, ws.id) == ["c1"]
+        assert await endings(tmp_path, ws.id) == ["c1"]
     assert ended.outcome == "cancelled"
 
 
@@ -152,7 +150,7 @@ async def test_while_it_waits_it_ends_at_once_and_the_model_never_reads_it(
         tool.let_go("k")
         last = await ending(host, ws_id, "c3")
 
-        assert await endings(host, ws_id) == ["c2", "c1", "c3"]
+        assert await endings(tmp_path, ws_id) == ["c2", "c1", "c3"]
         assert not await host.cancel(ws_id, "c2")
         assert not await host.cancel(ws_id, "never sent")
     assert (ended.outcome, ended.begun, ended.steps) == ("cancelled", False, 0)
@@ -193,7 +191,7 @@ async def test_a_message_that_is_being_taken_back_gets_no_turn(tmp_path: Path) -
         await ending(host, ws_id, "c1")
         await send(host, ws_id, "next", "c3")
         assert (await ending(host, ws_id, "c3")).text == "go / next"
-        assert sorted(await endings(host, ws_id)) == ["c1", "c2", "c3"]
+        assert sorted(await endings(tmp_path, ws_id)) == ["c1", "c2", "c3"]
 
 
 async def test_one_that_a_step_takes_along_at_the_same_moment_has_one_end(tmp_path: Path) -> None:
@@ -210,7 +208,7 @@ async def test_one_that_a_step_takes_along_at_the_same_moment_has_one_end(tmp_pa
 
         assert not await cancelling  # the step was first
         assert (await ending(host, ws_id, "c2")).text == "go / rather left"
-        assert await endings(host, ws_id) == ["c1", "c2"]
+        assert await endings(tmp_path, ws_id) == ["c1", "c2"]
 
 
 @pytest.mark.parametrize("cid", ["c1", "c2"])
@@ -226,7 +224,7 @@ async def test_during_a_shutdown_it_ends_once_now_or_in_the_next_process(
         ended = [
             await again.ending(ws_id, c) or await ending(again, ws_id, c) for c in ("c1", "c2")
         ]
-        assert sorted(await endings(again, ws_id)) == ["c1", "c2"]
+        assert sorted(await endings(tmp_path, ws_id)) == ["c1", "c2"]
         await again.aclose()
 
     assert isinstance(told[0], bool | TurnstoneError)

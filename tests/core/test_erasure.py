@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelserver import call, calls, text
+from modelserver import ModelServer, call, calls, text
 from modelserver.plans import echo, tool_results
 from support.clocks import SetClock
-from support.nodes import local_host
+from support.nodes import local_host, start_host
 from turnstone.core import events as ev
 from turnstone.core.errors import Erased, UnknownWorkstream
 from turnstone.core.host import CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
+from turnstone.core.node import lock_process
+from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 
 #: Seconds for a state that must come; more is a failure.
 PATIENCE = 15.0
@@ -156,6 +158,76 @@ async def test_age_alone_never_erases_what_works_or_is_read(tmp_path: Path) -> N
             assert {info.id for info in await host.list()} == {asked.id, read.id}
         await host.sweep()
         assert [info.id for info in await host.list()] == [asked.id]
+
+
+class Overtaken(SqliteStore):
+    """Another process does something to what is old, just after it was looked at."""
+
+    then: Callable[[Store, WorkstreamRow], Awaitable[object]]
+
+    async def older(self, before: float) -> list[WorkstreamRow]:
+        rows = await super().older(before)
+        for row in rows:
+            await Overtaken.then(self, row)
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("owner", "taker"), [("server", "other"), ("gone", "other"), ("server", "server")]
+)
+async def test_what_was_taken_over_since_it_was_looked_at_is_not_erased(
+    tmp_path: Path, owner: str, taker: str
+) -> None:
+    clock = SetClock()
+    other = lock_process(tmp_path / "turnstone.db")
+    by = other.node_id if taker == "other" else taker
+
+    async def taken(store: Store, row: WorkstreamRow) -> None:
+        await store.acquire(row.ws_id, by)
+
+    with ModelServer(echo) as model:
+        Overtaken.then = taken
+        host = await start_host(
+            tmp_path, model.base_url, store=Overtaken, node_id="server", clock=clock, retention=DAY
+        )
+        store = await SqliteStore.open(tmp_path / "turnstone.db")
+        ws = await host.create(CreateWorkstream())
+        await store.acquire(ws.id, owner)
+        clock.advance(2 * DAY)
+        await host.sweep()
+
+        kept = await store.row(ws.id)
+        assert kept is not None
+        assert kept.owner == by
+        await store.aclose()
+        await host.aclose()
+    other.release()
+
+
+async def test_what_was_used_since_it_was_looked_at_is_not_erased(tmp_path: Path) -> None:
+    clock = SetClock()
+
+    async def used(store: Store, row: WorkstreamRow) -> None:
+        message = ev.MessageAccepted(message="new", correlation_id="c1", timestamp=clock.now())
+        await store.append(row.ws_id, row.epoch, [message])
+
+    with ModelServer(echo) as model:
+        Overtaken.then = used
+        host = await start_host(
+            tmp_path, model.base_url, store=Overtaken, clock=clock, retention=DAY
+        )
+        store = await SqliteStore.open(tmp_path / "turnstone.db")
+        ws = await host.create(CreateWorkstream())
+        await store.acquire(ws.id, "gone")
+        clock.advance(2 * DAY)
+        await host.sweep()
+
+        assert [r.type for r in await store.records(ws.id)][:2] == [
+            "ws_created",
+            "message_accepted",
+        ]
+        await store.aclose()
+        await host.aclose()
 
 
 async def test_without_a_retention_everything_is_kept(tmp_path: Path) -> None:

@@ -240,3 +240,88 @@ async def up_to_now(log: LiveLog, after: EventId) -> list[Event]:
 
 def id_of(event: Event) -> EventId:
     return EventId.parse(event.id)
+
+
+async def test_ids_go_on_behind_those_that_an_earlier_process_gave_out() -> None:
+    log = a_log(seq=41)
+
+    assert log.meet(EventId(41, 1))
+    log.publish(Info(message="new"))
+
+    assert [e.id for e in await take(log, EventId(41, 1), 1)] == ["41-2"]
+    assert [e.id for e in await take(log, EventId(41), 1)] == ["41-2"]
+
+
+async def test_a_reader_that_has_seen_more_than_was_told_here_gets_a_later_place() -> None:
+    log = a_log(seq=41)
+    log.publish(Info(message="told here"))
+
+    assert not log.meet(EventId(41, 3))
+
+    assert log.last == EventId(41, 3)
+    log.publish(Info(message="next"))
+    assert [e.id for e in await take(log, EventId(41, 1), 1)] == ["41-4"]
+
+
+async def test_a_reader_ahead_of_all_records_is_not_followed() -> None:
+    log = a_log(seq=41)
+
+    assert not log.meet(EventId(42))
+    assert not log.meet(EventId(42, 7))
+    assert not log.meet(EventId(41, 10**30))
+
+    assert log.last == EventId(41)
+
+
+async def test_a_new_record_begins_a_count_of_its_own() -> None:
+    log = a_log(seq=41)
+    log.publish(Info(message="told here"))
+    log.record(record(42))
+
+    assert log.meet(EventId(42, 5))
+    assert log.last == EventId(42, 5)
+
+
+@given(
+    start=st.integers(0, 3),
+    steps=st.lists(
+        st.one_of(
+            st.just("live"), st.just("record"), st.integers(0, 6).map(lambda n: EventId(0, n))
+        )
+    ),
+)
+async def test_ids_never_go_back_for_any_reader(start: int, steps: list[str | EventId]) -> None:
+    log = a_log(seq=start)
+    seen = [EventId(start)]  # what each reader has seen last, and goes on from
+    for step in steps:
+        before = log.last
+        if step == "live":
+            log.publish(Info(message="live"))
+        elif step == "record":
+            log.record(record(log.last.seq + 1))
+        elif isinstance(step, EventId):
+            after = EventId(log.last.seq, step.n)
+            if not log.meet(after):
+                after = log.last
+            seen.append(after)
+        assert log.last >= before
+    assert all(place <= log.last for place in seen)
+    end = log.last
+    log.publish(Info(message="end"))
+    for place in seen:
+        if not log.covers(place):
+            continue
+        *_, last = await take(log, place, len([e for e in await all_of(log) if e > place]))
+        assert EventId.parse(last.id) > end
+
+
+async def all_of(log: LiveLog) -> list[EventId]:
+    """The ids of what the log holds."""
+    first = EventId(0)
+    while not log.covers(first):
+        first = EventId(first.seq + 1)
+    found: list[EventId] = []
+    reading = log.read(first)
+    while not found or found[-1] < log.last:
+        found.append(EventId.parse((await anext(reading)).id))
+    return found

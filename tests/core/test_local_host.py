@@ -12,56 +12,12 @@ import pytest
 from modelserver import Reply, call, calls, hold, raw_call, text
 from modelserver.plans import echo, last_user_text, logs, tool_results
 from support.logs import FIRST_CAUSE, FIRST_SERVICE, FIRST_TIME, write_logs
-from support.nodes import local_node, start_host
+from support.nodes import local_node
+from support.turns import bash_once, ending, kinds, turn, until_ended
 from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest
-from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.sandbox import Confinement, Level
-
-
-async def turn(host: Host, ws_id: str, message: str, **answer: Any) -> list[ev.Event]:
-    """Send, answer every question with `answer`, and return the events of the turn."""
-    sent = await host.send(SendMessage(ws_id=ws_id, message=message))
-    return await until_ended(host, ws_id, sent.correlation_id, **answer)
-
-
-async def until_ended(
-    host: Host, ws_id: str, correlation_id: str, after: ev.EventId | None = None, **answer: Any
-) -> list[ev.Event]:
-    seen: list[ev.Event] = []
-    async with asyncio.timeout(20):
-        async for event in host.follow(ws_id, after or ev.EventId(1)):
-            if event.correlation_id != correlation_id:
-                continue
-            seen.append(event)
-            if isinstance(event, ev.ApprovalAsked) and answer:
-                await host.approve(
-                    Answer(ws_id=ws_id, request_id=event.request_id, by="tester", **answer)
-                )
-            if isinstance(event, ev.TurnEnded):
-                return seen
-    raise AssertionError("the stream ended before the turn")
-
-
-def kinds(events: list[ev.Event]) -> list[str]:
-    """The types of the events, streaming pieces left out."""
-    return [e.type for e in events if not isinstance(e, ev.Content | ev.ToolOutput)]
-
-
-def ending(events: list[ev.Event]) -> ev.TurnEnded:
-    last = events[-1]
-    assert isinstance(last, ev.TurnEnded)
-    return last
-
-
-def bash_once(command: str) -> Any:
-    """A plan: call bash with this command, then answer with what it gave."""
-
-    def plan(body: dict[str, Any]) -> Reply:
-        results = tool_results(body)
-        return text(results[-1][1]) if results else calls(call("bash", command=command))
-
-    return plan
 
 
 async def test_a_plain_turn_streams_its_answer_and_ends_with_its_ending(tmp_path: Path) -> None:
@@ -264,52 +220,6 @@ async def test_a_hundred_workstreams_at_once_each_get_their_own_answer(tmp_path:
     assert answers == [f"message {n}" for n in range(100)]
 
 
-async def test_a_node_that_starts_again_takes_its_open_turns_up(tmp_path: Path) -> None:
-    gate = threading.Event()
-    async with local_node(tmp_path, lambda body: hold(text("at last"), gate)) as node:
-        ws = await node.host.create(CreateWorkstream(name="kept"))
-        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
-        async for event in node.host.follow(ws.id, ev.EventId(1)):
-            if isinstance(event, ev.StepStarted):
-                break
-        await node.host.aclose()
-        gate.set()
-
-        again = await start_host(tmp_path, node.model.base_url)
-        events = await until_ended(again, ws.id, sent.correlation_id)
-        [listed] = await again.list()
-        await again.aclose()
-
-    assert ending(events).text == "at last"
-    assert "turn_resumed" in kinds(events)
-    assert listed.name == "kept"
-    assert listed.state == "idle"
-
-
-async def test_a_question_survives_a_restart_under_its_id(tmp_path: Path) -> None:
-    async with local_node(tmp_path, bash_once("echo ran >> note")) as node:
-        ws = await node.host.create(CreateWorkstream())
-        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
-        async for event in node.host.follow(ws.id, ev.EventId(1)):
-            if isinstance(event, ev.ApprovalAsked):
-                asked = event
-                break
-        await node.host.aclose()
-
-        again = await start_host(tmp_path, node.model.base_url)
-        async for event in again.follow(ws.id):
-            if isinstance(event, ev.ApprovalAsked):
-                assert event.request_id == asked.request_id
-                break
-        await again.approve(Answer(ws_id=ws.id, request_id=asked.request_id, approved=True))
-        events = await until_ended(again, ws.id, sent.correlation_id, ev.EventId.parse(asked.id))
-        await again.aclose()
-
-        assert (node.workspace / "note").read_text() == "ran\n"
-    assert kinds(events).count("approval_asked") == 0
-    assert ending(events).outcome == "done"
-
-
 async def test_a_workstream_asked_for_by_id_is_made_once(tmp_path: Path) -> None:
     async with local_node(tmp_path, echo) as node:
         asked = CreateWorkstream(ws_id="0a1b2c3d", name="first")
@@ -375,42 +285,3 @@ async def test_a_sender_that_gives_up_waiting_does_not_take_its_message_with_it(
 
         assert ending(await follower).outcome == "done"
         assert (node.workspace / "note").read_text() == "ran\n"
-
-
-async def test_a_question_may_wait_through_any_number_of_restarts(tmp_path: Path) -> None:
-    async with local_node(tmp_path, bash_once("echo ran >> note")) as node:
-        ws = await node.host.create(CreateWorkstream())
-        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
-        host = node.host
-        for _ in range(6):
-            async for event in host.follow(ws.id):
-                if isinstance(event, ev.ApprovalAsked):
-                    break
-            await host.aclose()
-            host = await start_host(tmp_path, node.model.base_url)
-        await host.approve(Answer(ws_id=ws.id, approved=True))
-        async for event in host.follow(ws.id):
-            if isinstance(event, ev.TurnEnded) or (
-                isinstance(event, ev.Connected) and event.state == "idle"
-            ):
-                break
-        await host.aclose()
-
-        assert (node.workspace / "note").read_text() == "ran\n"
-    assert event.correlation_id in ("", sent.correlation_id)
-
-
-async def test_a_node_that_is_given_another_id_keeps_its_workstreams(tmp_path: Path) -> None:
-    async with local_node(tmp_path, echo) as node:
-        ws = await node.host.create(CreateWorkstream(name="kept"))
-        await turn(node.host, ws.id, "one")
-        await node.host.aclose()
-
-        renamed = await start_host(tmp_path, node.model.base_url, node_id="server-12")
-        [listed] = await renamed.list()
-        events = await turn(renamed, ws.id, "two")
-        await renamed.aclose()
-
-    assert renamed.node_id == "server-12"
-    assert listed.name == "kept"
-    assert ending(events).text == "two"

@@ -12,6 +12,7 @@ import pytest
 from modelserver import hold, text
 from modelserver.plans import echo, last_user_text
 from support.nodes import local_node
+from support.stores import journal
 from support.watching import ending, send, until
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream, SendMessage
@@ -37,7 +38,7 @@ async def test_turns_come_in_the_order_in_which_messages_were_accepted(
         chance.shuffle(sent)
         await asyncio.gather(*(one(cid) for cid in sent))
         texts = {cid: (await ending(node.host, ws.id, cid)).text for cid in set(sent)}
-        records = await node.host._store.records(ws.id)
+        records = await journal(tmp_path, ws.id)
 
     accepted = [r.correlation_id for r in records if isinstance(r, ev.MessageAccepted)]
     ended = [r.correlation_id for r in records if isinstance(r, ev.TurnEnded)]
@@ -55,11 +56,11 @@ async def test_an_id_that_another_workstream_has_is_answered_with_the_first_one(
         other = await node.host.create(CreateWorkstream())
         await send(node.host, one.id, "first", "c1")
         again = await node.host.send(
-            SendMessage(ws_id=other.id, message="second", correlation_id="c1")
+            SendMessage(ws_id=other.id, message="first", correlation_id="c1")
         )
         gate.set()
         ended, _ = await until(node.host, one.id, ev.TurnEnded, "c1")
-        records = await node.host._store.records(other.id)
+        records = await journal(tmp_path, other.id)
 
     assert (again.ws_id, again.correlation_id, again.duplicate) == (one.id, "c1", True)
     assert ended.text == "first"

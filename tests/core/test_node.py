@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -33,11 +34,37 @@ def test_a_wanted_id_is_kept_from_then_on(tmp_path: Path) -> None:
     again = lock_server(store)
 
     assert again.node_id == "server-12"
-    assert again.former == ""
+    assert again.former == ()
     again.release()
     renamed = lock_server(store, "server-13")
-    assert (renamed.node_id, renamed.former) == ("server-13", "server-12")
+    assert (renamed.node_id, renamed.former) == ("server-13", ("server-12",))
+    assert lives(store, "server-13")
     renamed.release()
+
+
+def test_former_ids_are_kept_until_their_workstreams_are_adopted(tmp_path: Path) -> None:
+    store = tmp_path / "turnstone.db"
+    for node_id in ("first", "second", "third"):
+        lock_server(store, node_id).release()
+
+    lock = lock_server(store)
+
+    assert (lock.node_id, lock.former) == ("third", ("second", "first"))
+    lock.adopted()
+    lock.release()
+    again = lock_server(store, "second")
+    assert (again.node_id, again.former) == ("second", ("third",))
+    again.release()
+
+
+def test_a_dead_process_is_dead_also_while_another_asks_about_it(tmp_path: Path) -> None:
+    store = tmp_path / "turnstone.db"
+    gone = lock_process(store)
+    gone.release()
+    with (tmp_path / "turnstone.db.nodes" / f"{gone.node_id}.lock").open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+
+        assert not lives(store, gone.node_id)
 
 
 def test_processes_live_beside_a_server_under_ids_of_their_own(tmp_path: Path) -> None:

@@ -11,15 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnstone.core.config import load_settings
-from turnstone.core.errors import ConfigurationError
 from turnstone.core.events import Grant
 from turnstone.core.policy import Grants, Ruling, decide
 from turnstone.core.policy_rules import Parts, RuleError, Rules, parse
 from turnstone.core.sandbox import Level
 from turnstone.core.tool import Access, PathUse, Prepared, ToolContext, ToolSpec
 from turnstone.tools.paths import resolve
-from turnstone.wiring import read_rules
 
 WORKSPACE = Path("/work/space")
 HOME = Path("/users/ann")
@@ -438,79 +435,3 @@ def test_a_link_in_the_path_of_a_rule_is_followed_to_forbid_and_not_to_permit(
     assert judged_in(workspace, "secrets/a", deny=("write_file(way/**)",)).verdict == "deny"
     assert judged_in(workspace, "secrets/a", allow=("write_file(way/**)",)).verdict == "ask"
     assert judged_in(workspace, "way/a", allow=("write_file(way/**)",)).verdict == "ask"
-
-
-# At the start.
-
-
-def read_from(folder: Path, page: str, **env: str) -> Rules:
-    file = folder / "config.toml"
-    file.write_text(page)
-    settings = load_settings("turnstone", flags={"config": str(file)}, env=env, home=folder)
-    return read_rules(settings, TOOLS)
-
-
-def test_rules_are_read_from_the_file(tmp_path: Path) -> None:
-    found = read_from(
-        tmp_path, '[policy]\nallow = ["write_file(docs/**)"]\nask = ["search"]\ndeny = ["bash"]\n'
-    )
-
-    assert [r.text for r in (*found.allow, *found.ask, *found.deny)] == [
-        "write_file(docs/**)",
-        "search",
-        "bash",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("page", "line", "says"),
-    [
-        ('[policy]\nallow = ["bash(ls | $X *)"]\n', 2, "means something to the shell"),
-        ('[policy]\nallow = ["bash(sudo *)"]\n', 2, "it can never hold: sudo can run anything"),
-        ('[policy]\nallow = ["bash(git *)"]\n', 2, "of git, * may follow add, blame"),
-        ('[policy]\nallow = ["bash(* log)"]\n', 2, "name the program without *"),
-        ('[policy]\nask = ["bash(ls | wc)"]\n', 2, "one command of plain words"),
-        ('[policy]\ndeny = ["bash(ls > x)"]\n', 2, "one command of plain words"),
-        ('[policy]\nallow = ["bash(ls *)"]\ndeny = ["bash(ls *)"]\n', 2, "deny has 'bash(ls *)'"),
-        ('[policy]\nallow = ["bash(ls *)"]\ndeny = ["bash"]\n', 2, "deny has 'bash'"),
-        ('[policy]\nask = []\ndeny = ["nothing"]\n', 3, "no tool 'nothing'"),
-        ('[policy]\nallow = ["bash"]\ndeny = ["*"]\n', 2, "can never hold: deny has '*'"),
-        ('[policy]\nask = ["read_file"]\nallow = ["read_file(a)"]\n', 3, "ask has 'read_file'"),
-        ('[policy]\nallow = ["search(a)"]\ndeny = ["*(a)"]\n', 2, "deny has '*(a)'"),
-    ],
-)
-def test_a_rule_that_is_none_is_told_with_its_place(
-    tmp_path: Path, page: str, line: int, says: str
-) -> None:
-    with pytest.raises(ConfigurationError) as told:
-        read_from(tmp_path, page)
-
-    assert f"config.toml:{line})" in str(told.value)
-    assert says in str(told.value)
-
-
-def test_an_allow_rule_through_a_link_is_told_where_it_leads(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    real = tmp_path.resolve() / "real"
-
-    with pytest.raises(ConfigurationError) as told:
-        read_from(tmp_path, f'[policy]\nallow = ["read_file({tmp_path}/link/**)"]\n')
-
-    assert f"{real}/**" in str(told.value)
-    read_from(tmp_path, f'[policy]\nallow = ["read_file({real}/**)"]\n')
-    read_from(tmp_path, f'[policy]\ndeny = ["read_file({tmp_path}/link/**)"]\n')
-
-
-def test_every_wrong_rule_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError) as told:
-        read_from(tmp_path, '[policy]\nallow = ["one", "bash"]\nask = ["two"]\n')
-
-    assert "'one'" in str(told.value)
-    assert "'two'" in str(told.value)
-    assert "'bash'" not in str(told.value).partition("the tools are")[0]
-
-
-def test_rules_may_come_from_the_environment(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="TURNSTONE_POLICY_DENY"):
-        read_from(tmp_path, "", TURNSTONE_POLICY_DENY="nothing")

@@ -247,3 +247,14 @@ async def test_a_no_is_taken_for_a_no(tmp_path: Path) -> None:
         ending = seen[-1]
         assert isinstance(ending, ev.TurnEnded) and "could not" in ending.text
         assert list((tmp_path / "workspace").iterdir()) == []
+
+
+async def test_what_may_have_run_is_not_said_to_have_been_impossible() -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "run touch here"},
+        {"role": "assistant", "tool_calls": [{"id": "k"}]},
+        {"role": "tool", "tool_call_id": "k", "content": "Outcome unknown: it may have run."},
+    ]
+    answer = reply(messages, ALL)
+    assert "could not" not in str(answer)
+    assert "began to run `touch here`. Outcome unknown" in str(answer)

@@ -14,6 +14,7 @@ import pytest
 from turnstone.core.errors import StoreError
 from turnstone.core.events import AnyEvent, MessageAccepted, StepFinished, WsClosed, WsCreated
 from turnstone.core.store import SqliteStore, WorkstreamRow
+from turnstone.core.store.backup import back_up
 from turnstone.core.store.mark import mark_path
 
 LONG = os.environ.get("TURNSTONE_TEST_SIZE") == "long"
@@ -148,6 +149,21 @@ async def test_a_log_that_lost_its_end_is_refused_and_left_as_it_was(
     assert log.read_bytes() == content
 
 
+async def test_a_young_store_that_lost_its_log_is_told_and_not_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "work" / "turnstone.db"
+    store = await SqliteStore.open(path)
+    row = WorkstreamRow(ws_id="aaaa0000", session_id="s" * 12, created=1.0, owner="n", epoch=1)
+    await store.create(row, WsCreated())
+    shutil.copytree(path.parent, tmp_path / "image")  # as a process leaves it that is killed now
+    await store.aclose()
+    path = tmp_path / "image" / "turnstone.db"
+    path.with_name("turnstone.db-wal").unlink()
+    assert path.stat().st_size
+
+    with pytest.raises(StoreError, match="has lost what was committed to it: all but its begin"):
+        await SqliteStore.open(path)
+
+
 @pytest.mark.parametrize("how", ["gone", "empty"])
 async def test_a_store_that_is_gone_is_told_and_not_made_anew(
     crashed: tuple[Path, Held], tmp_path: Path, how: str
@@ -201,3 +217,83 @@ async def test_an_unreadable_mark_is_no_reason_to_refuse_a_good_store(
     mark_path(path).write_bytes(b"\xff" * 300)
 
     assert await _read(path) == crashed[1]
+
+
+async def made(path: Path, *ws_ids: str) -> SqliteStore:
+    """Opens the store, and makes workstreams with a message each in it."""
+    store = await SqliteStore.open(path)
+    for n, ws_id in enumerate(ws_ids):
+        row = WorkstreamRow(
+            ws_id=ws_id, session_id="s" * 12, created=float(n), owner="node", epoch=1
+        )
+        await store.create(row, WsCreated(name=ws_id))
+        await store.append(ws_id, 1, [StepFinished(text=ws_id)])
+    return store
+
+
+async def test_an_erasure_after_the_mark_was_read_is_no_loss(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await made(path, "aaaa0001", "aaaa0002")
+    before = mark_path(path).read_bytes()
+    await store.erase("aaaa0002", 1)
+    await store.aclose()
+
+    mark_path(path).write_bytes(before)
+    assert back_up(path, tmp_path / "backup.db") == 1
+    store = await SqliteStore.open(path)
+
+    assert [row.ws_id for row in await store.rows()] == ["aaaa0001"]
+    await store.aclose()
+
+
+async def test_an_id_that_was_erased_may_be_used_again_whenever_the_process_dies(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await made(path, "aaaa0001")
+    await store.erase("aaaa0001", 1)
+    before = mark_path(path).read_bytes()
+    await store.create(
+        WorkstreamRow(ws_id="aaaa0001", session_id="s" * 12, created=9.0, owner="node", epoch=1),
+        WsCreated(name="again"),
+    )
+    await store.aclose()
+
+    mark_path(path).write_bytes(before)  # killed before it noted what it had made
+    store = await SqliteStore.open(path)
+
+    assert [row.created for row in await store.rows()] == [9.0]
+    await store.aclose()
+
+
+async def test_an_erasure_that_the_store_has_forgotten_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await made(path, "aaaa0001", "aaaa0002")
+    await store.aclose()
+    old = path.read_bytes()
+    store = await SqliteStore.open(path)
+    await store.erase("aaaa0002", 1)
+    await store.append("aaaa0001", 1, [WsClosed()])
+    await store.aclose()
+
+    path.write_bytes(old)
+
+    with pytest.raises(StoreError, match="an erasure .* is not in it"):
+        await SqliteStore.open(path)
+    with pytest.raises(StoreError, match="an erasure .* is not in it"):
+        back_up(path, tmp_path / "backup.db")
+
+
+async def test_what_came_after_an_erasure_and_is_forgotten_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await made(path, "aaaa0001", "aaaa0002")
+    await store.erase("aaaa0002", 1)
+    await store.aclose()
+    old = path.read_bytes()
+    store = await made(path, "aaaa0002")
+    await store.aclose()
+
+    path.write_bytes(old)
+
+    with pytest.raises(StoreError, match="record 2 of workstream aaaa0002 is not in it"):
+        await SqliteStore.open(path)

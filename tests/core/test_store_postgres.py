@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,8 +13,8 @@ import pytest
 
 from support.postgres import PostgresServer, postgres_server
 from support.proxy import Proxy, proxy_to
-from turnstone.core.errors import InvalidRequest, NotOwner, StoreError
-from turnstone.core.events import MessageAccepted, StepStarted, WsCreated
+from turnstone.core.errors import InvalidRequest, NotOwner, StoreError, Unsettled
+from turnstone.core.events import MessageAccepted, StepStarted, TurnEnded, WsCreated
 from turnstone.core.store import WorkstreamRow
 from turnstone.core.store.postgres import PostgresStore
 
@@ -127,29 +126,49 @@ async def test_an_append_that_was_cut_off_before_its_commit_is_written_once(
     await store.aclose()
 
 
-async def test_what_was_told_as_unknown_is_taken_back_before_anything_else_is_written(
+async def test_what_was_told_as_unknown_is_told_by_settling_and_stays(
     url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PostgresStore, "settling", 0.5)  # a time, not a behaviour
     store = await PostgresStore.open(through(proxy, url))
     await made(store)
-    before = await store.row(WS)
     proxy.lose(10_000, to=COMMIT)
-    with pytest.raises(StoreError, match="not known yet"):
+    with pytest.raises(Unsettled, match="not known yet"):
         await store.append(WS, 1, [message("c1"), StepStarted()], {"n": 1})
     direct = await PostgresStore.open(url)
-    assert await kinds(direct) == ["ws_created", "message_accepted", "step_started"]
+    assert (await direct.append(WS, 1, [message("c1")])).duplicate
+    with pytest.raises(Unsettled):
+        await store.settle(WS, 1, 1)
     proxy.lose(0)
+    with pytest.raises(Unsettled):  # nothing is written behind what is not known
+        await store.append(WS, 1, [TurnEnded(correlation_id="c1")])
 
-    told = await store.append(WS, 1, [message("c1")])
+    told = await store.settle(WS, 1, 1)
 
-    assert not told.duplicate
-    assert await kinds(store) == ["ws_created", "message_accepted"]
-    after = await store.row(WS)
-    assert before is not None
-    assert after is not None
-    assert (after.last_seq, after.open_turns, after.summary) == (2, 1, before.summary)
+    assert [event.type for event in told] == ["message_accepted", "step_started"]
+    assert (await store.append(WS, 1, [message("c1")])).duplicate
+    await store.append(WS, 1, [TurnEnded(text="42", correlation_id="c1")])
+    ending = await direct.ending(WS, "c1")
+    assert ending is not None
+    assert ending.text == "42"
+    assert (await store.records(WS))[1:-1] == told
     await direct.aclose()
+    await store.aclose()
+
+
+async def test_an_acquire_or_an_erasure_whose_commit_was_not_answered_is_told_as_done(
+    url: str, proxy: Proxy
+) -> None:
+    store = await PostgresStore.open(through(proxy, url))
+    await made(store)
+    proxy.lose(to=COMMIT)
+    taken = await store.acquire(WS, "node", 1)
+    proxy.lose(to=COMMIT)
+    await store.erase(WS, taken.epoch)
+
+    assert proxy.lost == 2
+    assert taken.epoch == 2
+    assert await store.row(WS) is None
     await store.aclose()
 
 
@@ -167,7 +186,7 @@ async def test_whoever_acquires_a_workstream_keeps_what_was_in_doubt(
     await other.acquire(WS, "other")
 
     with pytest.raises(NotOwner):
-        await store.append(WS, 1, [message("c2")])
+        await store.settle(WS, 1, 1)
 
     assert await kinds(other) == ["ws_created", "message_accepted"]
     await other.aclose()
@@ -181,62 +200,6 @@ async def test_nodes_that_start_together_make_the_tables_once(url: str) -> None:
     assert [len(await store.rows()) for store in stores] == [1] * 5
     for store in stores:
         await store.aclose()
-
-
-async def test_a_process_lives_as_long_as_it_has_the_store_open(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PostgresStore, "settling", 2.0)  # a time, not a behaviour
-    one, two = await PostgresStore.open(url), await PostgresStore.open(url)
-    await one.be_present("node1")
-
-    assert await two.lives("node1")
-    assert await one.lives("node1")
-    assert not await two.lives("node2")
-    with pytest.raises(StoreError, match="another process of the node node1"):
-        await two.be_present("node1")
-    await one.aclose()
-    await two.be_present("node1")
-    await two.aclose()
-
-
-async def test_a_process_that_was_killed_lives_no_more(url: str) -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from turnstone.core.store.postgres import PostgresStore\n"
-        "async def main():\n"
-        "    store = await PostgresStore.open(sys.argv[1])\n"
-        "    await store.be_present('victim')\n"
-        "    print('here', flush=True)\n"
-        "    await asyncio.sleep(600)\n"
-        "asyncio.run(main())\n"
-    )
-    store = await PostgresStore.open(url)
-    with subprocess.Popen(
-        [sys.executable, "-c", program, url], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
-        assert await store.lives("victim")
-        process.send_signal(signal.SIGKILL)
-    async with asyncio.timeout(20):
-        while await store.lives("victim"):
-            await asyncio.sleep(0.02)
-    await store.aclose()
-
-
-async def test_a_node_lives_again_after_the_server_was_started_again(
-    server: PostgresServer, url: str
-) -> None:
-    one, two = await PostgresStore.open(url), await PostgresStore.open(url)
-    await one.be_present("node1")
-    server.stop()
-    server.start()
-
-    await one.rows()
-    assert await two.lives("node1")
-    await one.aclose()
-    await two.aclose()
 
 
 async def test_what_postgres_cannot_keep_is_refused_as_a_bad_request(
@@ -304,3 +267,21 @@ def test_without_psycopg_it_is_said_what_to_install() -> None:
     assert "needs psycopg" in done.stderr
     assert "Install turnstone[postgres]." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ("postgresql://tester@127.0.0.1:{port}/nowhere", "Make it there"),
+        ("postgresql://nobody_known@127.0.0.1:{port}/postgres", "Make it there"),
+        ("postgresql://tester@127.0.0.1:9/postgres", "Check that the server runs"),
+    ],
+)
+async def test_a_program_that_ends_for_it_does_not_say_that_it_tries_again(
+    postgres: PostgresServer, place: str, hint: str
+) -> None:
+    with pytest.raises(StoreError, match="cannot be reached") as refused:
+        await PostgresStore.open(place.format(port=postgres.port))
+
+    assert hint in refused.value.hint
+    assert "tried again" not in refused.value.hint

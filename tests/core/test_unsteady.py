@@ -27,16 +27,13 @@ PATIENCE = 20.0
 class Scene:
     """A node on an unsteady store, with one workstream."""
 
-    def __init__(self, host: LocalHost, model: ModelServer, ws_id: str) -> None:
+    def __init__(
+        self, host: LocalHost, store: UnsteadyStore, model: ModelServer, ws_id: str
+    ) -> None:
         self.host = host
+        self.store = store
         self.model = model
         self.ws_id = ws_id
-
-    @property
-    def store(self) -> UnsteadyStore:
-        store = self.host._store
-        assert isinstance(store, UnsteadyStore)
-        return store
 
     async def send(self, text: str, cid: str) -> None:
         await self.host.send(SendMessage(ws_id=self.ws_id, message=text, correlation_id=cid))
@@ -58,7 +55,7 @@ async def scene(folder: Path, plan: Plan) -> AsyncIterator[Scene]:
         host = await start_host(folder, model.base_url, store=UnsteadyStore)
         ws = await host.create(CreateWorkstream())
         try:
-            yield Scene(host, model, ws.id)
+            yield Scene(host, UnsteadyStore.of(folder), model, ws.id)
         finally:
             await host.aclose()
 
@@ -188,6 +185,8 @@ async def test_a_turn_that_could_not_be_recorded_goes_on_when_it_can(
         ended = await s.until(ev.TurnEnded, "c1")
 
     assert isinstance(complaint, ev.Error)
+    assert complaint.correlation_id == "c1"
+    assert "goes on by itself" in complaint.message
     assert "disk is full" in complaint.message
     assert isinstance(ended, ev.TurnEnded)
     assert ended.text == "hello"

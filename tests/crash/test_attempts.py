@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from modelserver import ModelServer, Reply, call, calls, text
 from support.processes import Server, server
-from support.watching import send, until
+from support.watching import PATIENCE, send, until
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream
 
@@ -38,7 +39,8 @@ async def test_a_turn_that_kills_its_process_again_and_again_is_given_up_and_say
                     ws_id = (await host.create(CreateWorkstream())).id
                     await send(host, ws_id, "go", "cid")
                     await host.aclose()
-                await node.process.wait()
+                async with asyncio.timeout(PATIENCE):  # fewer attempts would not kill it
+                    await node.process.wait()
         async with server(tmp_path, "--base-url", model.base_url) as node:
             running.append(node)
             host = node.client()

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from support.crashing.campaign import AtInstant, AtRecord, Death, Order
 from support.crashing.harness import Campaign, campaign, size
+from support.postgres import PostgresServer
 
 #: Rounds over all writes, and turns that are killed at moments of chance.
 ROUNDS = {"default": (1, 12), "ci": (2, 30), "long": (5, 120)}
+
+#: What makes a server take 100 ms for each commit, and how many more of the writes are killed.
+SLOW = urlencode({"options": "-c commit_delay=100000 -c commit_siblings=0"}, quote_via=quote)
+SLOW_WRITES = {"default": 2, "ci": 8, "long": 1000}
 
 #: Deaths of one turn, at most.
 LIVES = 5
@@ -64,6 +70,25 @@ def test_kills_at_moments_of_chance_lose_nothing_and_double_nothing(
             died += len(nodes.expect_no_violation(order).died)
     print(died, "kills")
     assert died >= turns // 2
+
+
+@pytest.mark.timeout(900)
+def test_a_kill_while_the_server_still_commits_loses_nothing_and_doubles_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """The next life has begun when what was under way is committed."""
+
+    def new_store() -> str:
+        return f"{postgres.database()}?{SLOW}"
+
+    with campaign() as nodes:
+        writes = nodes.expect_no_violation(Order(url=new_store())).writes
+        more = new_dice().sample(range(4, writes + 1), min(SLOW_WRITES[size()], writes - 3))
+        numbers = [1, 2, 3, *more]  # that there is a workstream, and its message, is in the first
+        for number in numbers:
+            order = Order(deaths=[AtRecord(number, "during")], url=new_store())
+            assert nodes.expect_no_violation(order).died
+    print(len(numbers), "kills")
 
 
 def new_dice() -> random.Random:

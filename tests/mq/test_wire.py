@@ -32,6 +32,10 @@ TOLD: list[tuple[Event, list[tuple[str, dict[str, Any]]]]] = [
         [("status", {"prompt_tokens": 1, "total_tokens": 3, "pct": 0.5, "effort": "low"})],
     ),
     (ev.Error(message="m", code="c"), [("error", {"message": "m", "code": "c"})]),
+    (
+        ev.Error(message="the turn is kept", code="store"),
+        [("info", {"message": "the turn is kept"})],
+    ),
     (ev.Info(message="m"), [("info", {"message": "m"})]),
     (ev.TurnEnded(outcome="done"), [("turn_complete", {"outcome": "done"})]),
     (

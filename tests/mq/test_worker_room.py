@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelserver import Plan, hold
 from modelserver.plans import echo
 from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import Node, local_node
@@ -29,11 +32,11 @@ NEVER = 1_000.0
 
 @asynccontextmanager
 async def full_node(
-    broker: MemoryBroker, folder: Path, *, room: int = 0, **worker: Any
+    broker: MemoryBroker, folder: Path, *, room: int = 0, plan: Plan = echo, **worker: Any
 ) -> AsyncIterator[tuple[Node, str]]:
     """A node with one workstream in use, and room for so many more."""
     async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(local_node(folder, echo, max_workstreams=1 + room))
+        node = await stack.enter_async_context(local_node(folder, plan, max_workstreams=1 + room))
         ws = await node.host.create(CreateWorkstream())
         await stack.enter_async_context(in_use(node.host, ws.id))
         options = {"beat_every": 0.05} | worker
@@ -96,13 +99,38 @@ async def test_what_follows_the_one_that_a_node_had_room_for_is_not_tried_again(
     broker = MemoryBroker()
     names = [f"c{n}" for n in range(8)]
     await staged(broker, *(message("go", name) for name in names))
-    async with full_node(broker, tmp_path, room=1, retry=NEVER):
-        await until(lambda: any(result_in(broker, name) for name in names))
-        await until(lambda: len(shared(broker)) == 7)
+    gate = threading.Event()
+    plan = lambda body: hold(echo(body), gate)  # noqa: E731
+    async with full_node(broker, tmp_path, room=1, plan=plan, retry=NEVER) as (node, _):
+        await until(lambda: len(node.model.requests) == 1 and len(shared(broker)) == 7)
+        tries = [tries_of(broker, name) for name in names]
+        waiting = shared(broker)
+        gate.set()
+        await until(lambda: result_in(broker, names[0]) or result_in(broker, names[-1]))
 
-    (made,) = [name for name in names if result_in(broker, name)]
-    assert shared(broker) == [name for name in names if name != made]
-    assert [tries_of(broker, name) for name in names] == [1] * 8
+    assert waiting == [name for name in names if name in waiting]
+    assert tries == [1] * 8
+
+
+async def test_a_full_node_takes_the_next_message_as_soon_as_a_turn_of_the_queue_has_ended(
+    tmp_path: Path,
+) -> None:
+    broker = MemoryBroker()
+    names = [f"c{n}" for n in range(5)]
+    async with full_node(broker, tmp_path, room=1, retry=NEVER):
+        for name in names:
+            broker.send(message("shared", name))
+            broker.send(message("mine", f"d{name}", ws_id=f"0badc0d{name[1]}", create=True), "n1")
+            await until(partial(result_in, broker, name))
+            await until(partial(result_in, broker, f"d{name}"))
+
+    kinds = [
+        [json.loads(envelope)["type"] for _, envelope in events]
+        for events in broker.streams.values()
+    ]
+    assert all(told[-1] == "turn_ended" for told in kinds if told)
+    done = [result_in(broker, name) for name in names]
+    assert [kept.content for kept in done if kept] == [["shared"]] * 5
 
 
 async def test_what_a_full_node_gives_back_and_had_staged_wakes_one_that_waits(

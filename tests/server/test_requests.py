@@ -51,6 +51,16 @@ async def test_a_wrong_type_is_refused_with_the_fields_name(
     assert answer.json()["error"].startswith(field)
 
 
+@pytest.mark.parametrize("limit", ["", "x", "1.5", "0", "-3"])
+async def test_a_limit_that_is_no_number_of_workstreams_is_refused(
+    node: Served, limit: str
+) -> None:
+    async with node.client() as client:
+        answer = await client.get("/api/workstreams", params={"limit": limit})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("limit: ")
+
+
 MALFORMED = [
     b"",
     b"{",
@@ -74,6 +84,45 @@ async def test_a_body_that_is_no_json_is_empty_for_programs_and_refused_for_brow
         strict = await browser.post("/api/send", content=content, headers=as_json)
     assert (lax.status_code, lax.json()["code"]) == (400, "empty_message")
     assert (strict.status_code, strict.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("content", [b'{"message":"\xed\xa0\x80"}', b"hello", b'{"message":'])
+async def test_a_program_is_told_that_its_body_could_not_be_read(
+    node: Served, content: bytes
+) -> None:
+    async with node.client() as client:
+        answer = await client.post("/api/send", content=content)
+        empty = await client.post("/api/send", json={"message": ""})
+    assert (answer.status_code, answer.json()["code"]) == (400, "empty_message")
+    assert "was not JSON" in answer.json()["error"]
+    assert "JSON" not in empty.json()["error"]
+
+
+async def test_a_word_that_is_none_of_a_fields_words_is_refused_with_those(node: Served) -> None:
+    async with node.client() as client:
+        answer = await client.post("/api/send", json={"message": "hello", "busy": "foo"})
+    assert answer.json()["error"] == "busy: 'foo' is none of 'queue', 'reject', 'steer'."
+
+
+@pytest.mark.parametrize("missing", ["ws_id", "correlation_id"])
+async def test_an_ending_is_asked_for_by_both_ids(node: Served, missing: str) -> None:
+    query = {"ws_id": await new(node), "correlation_id": "c1"} | {missing: ""}
+    async with node.client() as client:
+        answer = await client.get("/api/ending", params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["error"].startswith(f"{missing}: ")
+
+
+async def test_an_ending_of_a_message_that_was_never_accepted_is_told_from_one_to_come(
+    node: Served,
+) -> None:
+    query = {"ws_id": await new(node), "correlation_id": "c1"}
+    async with node.client() as client:
+        never = (await client.get("/api/ending", params=query)).json()
+        await client.post("/api/send", json={"message": "hello", **query})
+        accepted = (await client.get("/api/ending", params=query)).json()
+    assert never == {"ending": None, "known": False}
+    assert accepted["known"] is True
 
 
 @pytest.mark.parametrize(
@@ -178,7 +227,8 @@ async def test_a_busy_workstream_takes_the_next_message_unless_it_is_told_to_ref
     async with asyncio.timeout(10), node.client() as client:
         await client.post("/api/send", json={"ws_id": ws_id, "message": "one"})
         refused = await client.post(
-            "/api/send", json={"ws_id": ws_id, "message": "two", "busy": "reject"}
+            "/api/send",
+            json={"ws_id": ws_id, "message": "two", "busy": "reject", "correlation_id": "c2"},
         )
         queued = await client.post("/api/send", json={"ws_id": ws_id, "message": "three"})
         async with client.stream("GET", path) as stream:
@@ -188,6 +238,7 @@ async def test_a_busy_workstream_takes_the_next_message_unless_it_is_told_to_ref
         board = (await client.get("/api/dashboard")).json()
         gate.set()
     assert (refused.status_code, refused.json()["status"]) == (200, "busy")
+    assert refused.json()["correlation_id"] == "c2"
     assert queued.json()["status"] == "ok"
     [row] = board["workstreams"]
     assert (row["state"], row["queued"], row["node"]) == ("thinking", 1, "local")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from modelserver import ModelServer, Plan
 from oturn.transport.openai import OpenAITransport
 from turnstone.core.engine import Engine
 from turnstone.core.local_host import LocalHost
-from turnstone.core.node import lock_server
-from turnstone.core.store import SqliteStore
+from turnstone.core.node import NodeLock, lock_server
+from turnstone.core.store import SqliteStore, Store
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
@@ -53,10 +53,15 @@ async def start_host(
     base_url: str,
     *,
     store: type[SqliteStore] = SqliteStore,
+    url: str = "",
     node_id: str = "",
     **engine: Any,
 ) -> LocalHost:
-    """A node that asks the model at `base_url`. The caller closes it."""
+    """A node that asks the model at `base_url`. The caller closes it.
+
+    It keeps its journals in `folder`, or in the PostgreSQL at `url`. One that does not start
+    leaves nothing open.
+    """
     workspace = folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
     sandbox = await find_sandbox()
@@ -70,4 +75,19 @@ async def start_host(
     }
     path = folder / "turnstone.db"
     lock = lock_server(path, node_id)
-    return await LocalHost.start(await store.open(path), Engine(**parts | engine), lock)
+    async with AsyncExitStack() as on_failure:
+        on_failure.callback(lock.release)
+        opened = await (_shared(url, lock) if url else store.open(path))
+        on_failure.push_async_callback(opened.aclose)
+        host = await LocalHost.start(opened, Engine(**parts | engine), lock)
+        on_failure.pop_all()
+        return host
+
+
+async def _shared(url: str, lock: NodeLock) -> Store:
+    from turnstone.core.store.postgres import PostgresStore
+
+    store = await PostgresStore.open(url)
+    await store.be_present(lock.node_id)
+    lock.elsewhere = store.lives
+    return store

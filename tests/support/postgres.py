@@ -117,6 +117,17 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.close()
 
 
+def waits(url: str, how: str) -> bool:
+    """Whether another session of the database is in this state, or waits for this."""
+    sql = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND %s IN (state, wait_event_type) AND query LIKE '%%FOR UPDATE'"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        [count] = connection.execute(sql, (how,)).fetchone() or (0,)
+    return bool(count)
+
+
 def _binaries() -> Path:
     """Debian keeps them off the PATH, by version."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))

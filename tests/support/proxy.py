@@ -1,4 +1,5 @@
-"""A TCP proxy that can lose replies: what the server has done, its client never learns."""
+"""A TCP proxy that can lose replies: what the server has done, its client never learns. It can
+lose commands too: then there is nothing that was done."""
 
 from __future__ import annotations
 
@@ -17,11 +18,27 @@ class Proxy:
         self._upstream = (host, port)
         self._losing = 0
         self._wanted = b""
+        self._told = b""
+        self._arrives = True
+        self._after = b""
 
-    def lose(self, replies: int = 1, *, to: bytes = b"") -> None:
-        """Lose the next replies; `to` commands that contain these bytes only."""
+    def lose(
+        self,
+        replies: int = 1,
+        *,
+        to: bytes = b"",
+        told: bytes = b"",
+        after: bytes = b"",
+        arrives: bool = True,
+    ) -> None:
+        """Lose the next replies: `to` commands that contain these bytes only, and only where these
+        are `told` in them; and none before a command came that contains those of `after`. Where
+        none of these commands `arrives`, they are lost themselves."""
         self._losing = replies
+        self._told = told
         self._wanted = to
+        self._after = after
+        self._arrives = arrives
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
@@ -41,6 +58,10 @@ class Proxy:
     ) -> None:
         while data := await _some(reader):
             asked += data
+            if self._after in data:
+                self._after = b""
+            if not self._arrives:
+                self._cut(asked, self._told)
             writer.write(data)
         raise _Cut
 
@@ -48,13 +69,18 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: bytearray
     ) -> None:
         while data := await _some(reader):
-            if self._losing and self._wanted in asked:
-                self._losing -= 1
-                self.lost += 1
-                raise _Cut
+            self._cut(asked, data)
             asked.clear()
             writer.write(data)
         raise _Cut
+
+    def _cut(self, asked: bytearray, reply: bytes) -> None:
+        if not self._losing or self._after:
+            return
+        if self._wanted in asked and self._told in reply:
+            self._losing -= 1
+            self.lost += 1
+            raise _Cut
 
 
 class _Cut(Exception):

@@ -1,15 +1,25 @@
-"""Stores for tests that need a slow disk, or one that fails for a while."""
+"""Stores for tests that need a slow disk, or one that fails for a while; and what is in one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from turnstone.core.errors import StoreError
-from turnstone.core.events import Event
+from turnstone.core.events import AnyEvent, Event
 from turnstone.core.store import Appended, SqliteStore
+
+
+async def journal(folder: Path, ws_id: str) -> list[AnyEvent]:
+    """What is kept of a workstream of the node in this folder, read beside it."""
+    store = await SqliteStore.open(folder / "turnstone.db")
+    try:
+        return await store.records(ws_id)
+    finally:
+        await store.aclose()
 
 
 class UnsteadyStore(SqliteStore):
@@ -18,8 +28,16 @@ class UnsteadyStore(SqliteStore):
     `held` names the record whose write waits for `gate`; `writing` is set while one does.
     """
 
+    _made: ClassVar[WeakValueDictionary[Path, UnsteadyStore]] = WeakValueDictionary()
+
+    @classmethod
+    def of(cls, folder: Path) -> UnsteadyStore:
+        """The one that the node in this folder was started on last."""
+        return cls._made[folder / "turnstone.db"]
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._made[path] = self
         self.held: type[Event] | None = None
         self.writing = asyncio.Event()
         self.gate = asyncio.Event()

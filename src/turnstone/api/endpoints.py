@@ -109,9 +109,11 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`ending` is null while the turn goes on, and where there is no such message."""
+    """`ending` is null while the turn goes on, and where the workstream has never accepted
+    such a message: then `known` is false."""
 
     ending: TurnEnded | None = None
+    known: bool = True
 
 
 class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,7 +225,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/workstreams",
         role="read",
-        summary="All open workstreams, in the order of their creation.",
+        summary="Open workstreams in the order of creation; the first `limit=` behind `after=`.",
         reply=WorkstreamsReply,
     ),
     Endpoint(

@@ -132,6 +132,10 @@ class HttpHost:
         query = {"ws_id": ws_id, "correlation_id": correlation_id}
         return (await self._call("ending", api.EndingReply, query=query, again=True)).ending
 
+    async def knows(self, ws_id: str, correlation_id: str) -> bool:
+        query = {"ws_id": ws_id, "correlation_id": correlation_id}
+        return (await self._call("ending", api.EndingReply, query=query, again=True)).known
+
     async def close(self, ws_id: str) -> None:
         await self._call("close", api.OkReply, api.WorkstreamRequest(ws_id=ws_id))
 
@@ -139,8 +143,12 @@ class HttpHost:
         query = {"force": "true"} if force else None
         await self._call("erase", api.OkReply, query=query, ws_id=ws_id)
 
-    async def list(self) -> list[WorkstreamInfo]:
-        return (await self._call("workstreams", api.WorkstreamsReply)).workstreams
+    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+        query = {"after": after} if after else {}
+        if limit is not None:
+            query["limit"] = str(limit)
+        reply = await self._call("workstreams", api.WorkstreamsReply, query=query, again=True)
+        return reply.workstreams
 
     async def health(self) -> NodeHealth:
         """`Host.health`; a node tells strangers only that it is up, which is no answer here."""

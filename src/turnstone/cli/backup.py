@@ -26,6 +26,7 @@ def restore(settings: Settings, backup: Path) -> str:
     """Put `backup` into the place of the store; what to tell the person. Raises StoreError."""
     _need_file(settings, "pg_restore --clean --dbname=URL FILE")
     store = settings.store.path
+    copies.check_backup(backup)
     lock = lock_server(store, settings.bridge.node_id)
     try:
         done = copies.restore(backup, store, lock.node_id)

@@ -48,8 +48,8 @@ async def run_chat(
 
     Without `prompt`, and without a terminal to type on, the message is read from stdin.
     `json`: print events as envelopes, one a line, instead of the answer (with a message only).
-    `banner`: further lines for the first screen. `workspace` is shown there; `create` says how
-    the workstream is made.
+    `banner`: further lines for the first screen, or for stderr. `workspace` is shown there;
+    `create` says how the workstream is made.
 
     Exit codes: 0 done (or left), 1 failed, 2 wrong usage, 3 something needed an approval and
     nobody could be asked, 130 stopped. A TurnstoneError, and a standard stream that cannot be
@@ -66,6 +66,8 @@ async def run_chat(
         text = sendable(prompt if prompt is not None else read_all())
         if not text.strip():
             return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
+        for line in banner.splitlines():
+            _beside().line(line, "dim")
         asked = Lines(on=sys.stderr) if has_keyboard() and sys.stderr.isatty() else None
         return await run_print(host, _beside(), text, create=create, json=json, lines=asked)
     except TurnstoneError as error:

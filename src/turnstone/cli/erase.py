@@ -1,7 +1,7 @@
 """`turnstone erase`: a workstream, with all its records, out of the store.
 
 Where a server runs that owns it, that server is asked to; else it is done here. Nothing is
-erased that works, unless that was asked for.
+erased that works, unless that was asked for. With `--compact` the store's file is written anew.
 """
 
 from __future__ import annotations
@@ -10,9 +10,16 @@ from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
 from turnstone.core.config import Settings
 from turnstone.core.erasure import at_work, erasable
-from turnstone.core.errors import NodeUnavailable, NotOwner
+from turnstone.core.errors import (
+    ConfigurationError,
+    NodeUnavailable,
+    NotOwner,
+    StoreError,
+    UnknownWorkstream,
+)
 from turnstone.core.node import lock_process
-from turnstone.wiring import open_store
+from turnstone.core.store import SqliteStore
+from turnstone.wiring import open_store, store_name, store_url
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -28,7 +35,40 @@ async def erase(settings: Settings, ws_id: str, *, force: bool) -> str:
         wiped = await _erase_here(settings, ws_id, force=force)
     except NotOwner as error:
         return await _erase_there(settings, ws_id, error, force=force)
+    except UnknownWorkstream as error:
+        raise UnknownWorkstream(
+            f"There is no workstream {ws_id} in the store {store_name(settings)}.",
+            hint="Name the store that has it with --store; --host, --port and --auth-token are "
+            "for the server of that store.",
+        ) from error
     return f"Workstream {ws_id} is erased." + ("" if wiped else f" {_READ}")
+
+
+async def compact(settings: Settings) -> str:
+    """Write the file of the store anew, and so all that was erased out of it; what to tell the
+    person. Others wait to write meanwhile. Raises StoreError, ConfigurationError."""
+    path = settings.store.path
+    if store_url(settings):
+        raise ConfigurationError(
+            "The store is a PostgreSQL database, which does this by itself.",
+            hint="To have it done now, use VACUUM FULL there.",
+        )
+    if not path.is_file():
+        raise StoreError(f"There is no store {path}.", hint="Name it with --store.")
+    before = path.stat().st_size
+    store = await SqliteStore.open(path)
+    try:
+        done = await store.scrub(anew=True)
+    finally:
+        await store.aclose()
+    if not done:
+        raise StoreError(
+            f"The store {path} could not be written anew: another process was using it, or its "
+            f"disk has no room for a second copy ({before / 1e6:,.1f} MB).",
+            hint="Nothing is lost. Try again while no turn runs.",
+        )
+    after = path.stat().st_size
+    return f"The store {path} was written anew: {after / 1e6:,.1f} MB, {before / 1e6:,.1f} before."
 
 
 async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:

@@ -79,6 +79,7 @@ class Screen:
         self._shown: list[str] = []  # rows of its output, as they came
         self._row = ""  # the row that is not whole yet
         self._streamed = ""  # of the step in progress; empty again once it was finished
+        self._broken = False  # what had streamed is void, and why is not told yet
         self._kind: type[ev.Event] | None = None
         self._at_start = True  # of a line
         self._usage: ev.Status | None = None
@@ -89,6 +90,8 @@ class Screen:
         self._own.add(own_id)
 
     def show(self, event: ev.Event) -> None:
+        if self._broken:
+            self._tell_broken(event)
         match event:
             case ev.Content() | ev.Reasoning():
                 self._piece(event)
@@ -154,7 +157,20 @@ class Screen:
 
     def _reset(self) -> None:
         self._streamed = ""
-        self.line("The answer broke off; the model is asked again.", "dim")
+        self._broken = True
+        self._break()
+
+    def _tell_broken(self, event: ev.Event) -> None:
+        """What comes next says whether the model is asked again."""
+        match event:
+            case ev.CancelRequested() | ev.StepFailed() | ev.TurnEnded():
+                said = "The answer broke off."
+            case ev.Content() | ev.Reasoning() | ev.StepStarted() | ev.StepFinished():
+                said = "The answer broke off; the model is asked again."
+            case _:
+                return
+        self._broken = False
+        self.line(said, "dim")
 
     def _step_finished(self, event: ev.StepFinished) -> None:
         """The answer is whole: print what of it had not streamed."""

@@ -7,7 +7,7 @@ or encode these; they never invent their own.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TurnstoneError(Exception):
@@ -66,6 +66,20 @@ class Erased(TurnstoneError):
     code = "erased"
     status = 410
 
+    @classmethod
+    def of(cls, correlation_id: str) -> Self:
+        return cls(
+            f"Message {correlation_id} was accepted before, and its workstream was erased.",
+            hint="It is not run again. Send it under another correlation id if it should be.",
+        )
+
+
+class CorrelationIdUsed(TurnstoneError):
+    """Another text was accepted under this correlation id before."""
+
+    code = "correlation_id_used"
+    status = 409
+
 
 class UnknownRequest(TurnstoneError):
     """No question of this id is waiting for an answer."""
@@ -114,6 +128,10 @@ class NotOwner(StoreError):
 
     code = "not_owner"
     status = 409
+
+
+class Unsettled(StoreError):
+    """Whether it was written is not known: the answer to the commit is missing."""
 
 
 class ConfigurationError(TurnstoneError):

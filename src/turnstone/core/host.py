@@ -29,7 +29,8 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """`correlation_id` is the idempotency key: the same one sent twice is accepted once.
+    """`correlation_id` is the idempotency key: the same one sent twice is accepted once, and
+    under it only the same text, in whichever workstream.
 
     `busy` says what becomes of it while a turn runs. `queue`: its turn comes after those before
     it. `reject`: it is not taken. `steer`: the model reads it with the next results of the turn
@@ -124,7 +125,11 @@ class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of /health that a caller with a token gets (contract, section 2.7), and more."""
+    """The body of /health that a caller with a token gets (contract, section 2.7), and more.
+
+    `status` is `ok`, or `degraded` while the store cannot be written: `store`, which is `ok`
+    else, says why.
+    """
 
     status: str
     version: str
@@ -133,6 +138,7 @@ class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
     workstreams: dict[str, int]
     node_id: str = ""
     sandbox: str = ""
+    store: str = "ok"
     awake: int = 0  # workstreams in memory; the others sleep in the store
 
 
@@ -146,7 +152,7 @@ class Host(Protocol):
         """Accept a message: when this returns, it is kept, and will be carried to an end.
 
         Raises UnknownWorkstream, EmptyMessage, InvalidRequest (auto_approve_tools),
-        WorkstreamBusy (only with busy="reject").
+        WorkstreamBusy (only with busy="reject"), CorrelationIdUsed (for another text), Erased.
         """
 
     async def approve(self, answer: Answer) -> None:
@@ -174,6 +180,12 @@ class Host(Protocol):
         Raises UnknownWorkstream.
         """
 
+    async def knows(self, ws_id: str, correlation_id: str) -> bool:
+        """Whether this workstream has accepted the message, ended or not.
+
+        Raises UnknownWorkstream.
+        """
+
     async def close(self, ws_id: str) -> None:
         """End a workstream, stopping its turn. Raises UnknownWorkstream."""
 
@@ -186,8 +198,12 @@ class Host(Protocol):
         turn first; NotOwner if it belongs to another process that lives.
         """
 
-    async def list(self) -> list[WorkstreamInfo]:
-        """All open workstreams, in the order of their creation."""
+    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+        """The open workstreams, in the order of their creation: all of them, or the first `limit`
+        behind the workstream `after`, which may have been closed meanwhile.
+
+        Raises UnknownWorkstream for an `after` that was erased; InvalidRequest (limit).
+        """
 
     async def health(self) -> NodeHealth: ...
 

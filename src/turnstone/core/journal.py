@@ -1,27 +1,52 @@
 """The one way to write to a workstream: to the store, into the fold, on to the readers.
 
 In that order, always, and one write at a time: what a reader sees is kept already, and the
-transcript is never ahead of the disk nor behind it. Decides nothing.
+transcript is never ahead of the disk nor behind it. Where the store does not say whether it has
+written, nothing else is written before it does; what is there then is taken in as if it had been
+told at once. Decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from turnstone.core.clock import Clock
+from turnstone.core.errors import NotOwner, StoreError, Unsettled
 from turnstone.core.events import Content, Event, EventId, EventT, Reasoning, ToolOutput, sound
 from turnstone.core.host import WorkstreamInfo
 from turnstone.core.livelog import LiveLog
 from turnstone.core.store import Appended, Store, WorkstreamRow
+from turnstone.core.store.base import PART
 from turnstone.core.transcript import Transcript
+
+#: Seconds between two questions to a store that did not say whether it has written.
+ASK = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def folded(store: Store, ws_id: str) -> Transcript:
+    """The fold of all records of a workstream. They are read and taken in by parts; between two
+    of them others get their turn, however long it is. Raises StoreError."""
+    transcript, after = Transcript(), 0
+    while True:
+        records = await store.records(ws_id, after, PART)
+        for record in records:
+            transcript.apply(record)
+        after += len(records)
+        if len(records) < PART:
+            return transcript
 
 
 class Journal:
     """A workstream's log, as its owner holds it. Use on one event loop only.
 
+    `transcript` is the fold of the records up to the row's last; it is the journal's from then on.
     `context_window` is the model's, in tokens (0: unknown). `place` is the last id that was
     given out in this process, if the log was held before: ids go on from there. `on_record`
     is called with each record after everything else has been done with it.
@@ -31,7 +56,7 @@ class Journal:
         self,
         store: Store,
         row: WorkstreamRow,
-        records: Sequence[Event],
+        transcript: Transcript,
         clock: Clock,
         *,
         context_window: int = 0,
@@ -40,12 +65,13 @@ class Journal:
     ) -> None:
         self.ws_id = row.ws_id
         self.session_id = row.session_id
-        self.transcript = Transcript()
-        for record in records:
-            self.transcript.apply(record)
+        self.transcript = transcript
         self.live = LiveLog(max(EventId(row.last_seq), place or EventId(0)), self._stamped)
         self._store = store
-        self._epoch = row.epoch
+        self.lost = False  # to another process; nothing can be written any more
+        self._owner, self._epoch, self._last = row.owner, row.epoch, row.last_seq
+        self._doubt = False  # whether something is behind `_last` that was not told
+        self._asking: asyncio.Task[None] | None = None
         self._clock = clock
         self._context_window = context_window
         self._on_record = on_record
@@ -89,30 +115,100 @@ class Journal:
 
     @property
     def writing(self) -> bool:
-        """A write is under way, whether or not whoever asked for it still waits."""
-        return bool(self._writes)
+        """A write is under way or in doubt, whether or not whoever asked for it still waits."""
+        return bool(self._writes) or self._doubt
 
     async def settle(self) -> None:
         """Wait for the writes that are under way."""
         await asyncio.gather(*self._writes, return_exceptions=True)
 
+    async def catch_up(self) -> bool:
+        """Take in what is there of a write in doubt; whether that was anything.
+
+        Raises Unsettled where the store does not say, and NotOwner.
+        """
+        if not self._doubt:
+            return False
+        async with self._writing:
+            try:
+                return await self._settled()
+            except NotOwner as error:
+                await self._own_again(error)
+                return True
+
+    def leave(self) -> None:
+        """Ask no more: what is in doubt is taken up by whoever reads the journal next."""
+        if self._asking is not None:
+            self._asking.cancel()
+
     async def _append(self, make: Callable[[], Sequence[Event]]) -> Appended:
         async with self._writing:
-            events = [self._timed(event) for event in make()]
-            if not events:
-                return Appended([])
-            summary = self.transcript.summary
-            for event in events:
-                summary = summary.after(event)
+            try:
+                await self._settled()
+                return await self._write(make)
+            except NotOwner as error:
+                await self._own_again(error)
+                return await self._write(make)
+
+    async def _write(self, make: Callable[[], Sequence[Event]]) -> Appended:
+        events = [self._timed(event) for event in make()]
+        if not events:
+            return Appended([])
+        summary = self.transcript.summary
+        for event in events:
+            summary = summary.after(event)
+        try:
             appended = await self._store.append(
                 self.ws_id, self._epoch, events, msgspec.to_builtins(summary)
             )
-            if not appended.duplicate:
-                for event in appended.events:
-                    self.transcript.apply(event)
-                    self.live.record(event)
-                    self._on_record(event)
-            return appended
+        except Unsettled:
+            self._doubt = True
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask(), name=f"doubt of {self.ws_id}")
+            raise
+        if not appended.duplicate:
+            self._take_in(appended.events)
+        return appended
+
+    def _take_in(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._last = EventId.parse(event.id).seq
+            self.transcript.apply(event)
+            self.live.record(event)
+            self._on_record(event)
+
+    async def _ask(self) -> None:
+        """Nobody may send anything for long, and what was accepted is to be run."""
+        while self._doubt:
+            await asyncio.sleep(ASK)
+            with contextlib.suppress(StoreError):
+                await self.catch_up()
+
+    async def _settled(self) -> bool:
+        if not self._doubt:
+            return False
+        found = await self._store.settle(self.ws_id, self._epoch, self._last)
+        self._doubt = False
+        self._take_in(found)
+        return bool(found)
+
+    async def _own_again(self, refused: NotOwner) -> None:
+        """Go on under a new epoch where the row is this node's still: then it was an acquire of
+        its own whose answer was lost. Raises `refused` where another node has it."""
+        row = await self._store.row(self.ws_id)
+        if row is None or row.owner != self._owner:
+            self.lost, self._doubt = True, False
+            raise refused
+        row = await self._store.acquire(self.ws_id, self._owner, row.epoch)
+        found = await self._store.records(self.ws_id, self._last)
+        self._epoch, self._doubt = row.epoch, False
+        self._take_in(found)
+        if found:  # whoever writes now goes by what was there before
+            log.warning("workstream %s: %d record(s) were not known", self.ws_id, len(found))
+            raise StoreError(
+                f"Workstream {self.ws_id} was not read to its end; nothing was written.",
+                hint="Try again.",
+            )
 
     def _timed(self, event: EventT) -> EventT:
         now = self._clock.monotonic()

@@ -8,7 +8,7 @@ restart neither forgives nor adds anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from turnstone.core.events import (
@@ -44,7 +44,7 @@ class WorkTime:
             asking = True
         elif isinstance(event, CallsDecided | CancelRequested):
             asking = False
-        return replace(self, seconds=seconds, asking=asking, last=event.timestamp)
+        return WorkTime(seconds, asking, event.timestamp)
 
 
 class Stop(NamedTuple):

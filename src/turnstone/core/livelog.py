@@ -37,6 +37,10 @@ CAPACITY = 4096
 #: Characters of text kept, whatever the number of events.
 MAX_TEXT = 8_000_000
 
+#: The largest number behind a record that a reader is believed to have seen: all that read ids
+#: can count on from there.
+MOST = 2**53
+
 #: Seconds for which pieces of text are gathered: shorter than the eye notices.
 GATHER = 0.025
 
@@ -78,10 +82,12 @@ class LiveLog:
         self._streamed: list[Content | Reasoning] = []
         self._printed: dict[str, list[ToolOutput]] = {}  # by the calls that run
         self._text = 0  # characters in the ring
+        self._told = False  # something live has come behind the last record
 
     def record(self, event: Event) -> None:
         """Take in a record, which has its id from the journal."""
         self.flush()
+        self._told = False
         self._add(event, EventId.parse(event.id))
 
     def publish(self, event: Event) -> None:
@@ -115,8 +121,19 @@ class LiveLog:
         self.flush()
         return list(_joined(self._printed.get(call_id, [])))
 
+    def meet(self, after: EventId) -> bool:
+        """Whether a reader that comes with `after` can go on from here without a snapshot.
+
+        A process before this one may have given out more ids behind the last record than this
+        one has. The log goes on behind the reader's then: for no reader do ids ever go back.
+        """
+        if after.seq != self.last.seq or after <= self.last or after.n > MOST:
+            return self.covers(after)
+        self.last = after
+        return not self._told
+
     def covers(self, after: EventId) -> bool:
-        """Whether a reader that has seen `after` can go on from here without a snapshot."""
+        """Whether the log has all that came behind `after`."""
         return self._floor <= after <= self.last
 
     async def read(self, after: EventId) -> AsyncIterator[Event]:
@@ -134,6 +151,7 @@ class LiveLog:
             place += 1
 
     def _publish(self, event: Event) -> None:
+        self._told = True
         next_id = EventId(self.last.seq, self.last.n + 1)
         self._add(self._stamp(event, next_id), next_id)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
 from turnstone import __version__
 from turnstone.core import events as ev
 from turnstone.core.engine import Engine
-from turnstone.core.errors import TurnstoneError
+from turnstone.core.errors import Erased, StoreError, TurnstoneError, UnknownWorkstream
 from turnstone.core.host import (
     Accepted,
     Answer,
@@ -25,7 +24,7 @@ from turnstone.core.host import (
 from turnstone.core.livelog import Lagged, LiveLog
 from turnstone.core.manager import WorkstreamManager
 from turnstone.core.node import NodeLock
-from turnstone.core.store import Store
+from turnstone.core.store import Store, WorkstreamRow
 
 #: Records that every reader of the node's global stream is told of, besides states.
 _GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsClosed)
@@ -33,10 +32,24 @@ _GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsClosed)
 #: Seconds between two sweeps: the longest, and as a share of the idle timeout.
 _SWEEP, _SWEEP_SHARE = 300.0, 0.25
 
+#: Seconds between two looks for turns that a process has left which is gone.
+_LOOK = 20.0
+
+#: Records among which the last message is looked for.
+_LAST = 500
+
 #: How a workstream stands that nothing has been told of yet.
 _RESTING = ("idle", "")
 
 log = logging.getLogger(__name__)
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A workstream whose turn waits for a server; the beginning of what was sent to it last."""
+
+    ws_id: str
+    name: str
+    message: str
 
 
 class LocalHost:
@@ -51,7 +64,7 @@ class LocalHost:
         self._states: dict[str, tuple[str, str]] = {}  # of those that are not resting
         self._global = LiveLog(ev.EventId(self._milliseconds()), self._stamped)
         self._manager = WorkstreamManager(store, engine, lock.node_id, self._changed, lock.lives)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._left = False
 
     @classmethod
@@ -61,23 +74,39 @@ class LocalHost:
         A server takes up those of terminals too that are gone; see `left_behind`.
         """
         host = cls(store, engine, lock)
-        if lock.former:
-            await host._manager.adopt(lock.former)
-        await host._manager.recover(await host._gone() if lock.serves else ())
-        host._sweeper = asyncio.create_task(host._keep_sweeping(), name="sweeper")
+        await host._take_up()
+        share = engine.idle_timeout * _SWEEP_SHARE
+        for seconds, work in ((min(_SWEEP, share or _SWEEP), host.sweep), (_LOOK, host._take_up)):
+            host._tasks.append(asyncio.create_task(host._keep(seconds, work)))
         return host
 
-    async def left_behind(self) -> int:
-        """How many turns of processes that are gone wait for a server to take them up."""
+    @property
+    def at_work(self) -> int:
+        """How many workstreams have a turn open, or a message waiting: at the start, those that
+        were taken up; at the end, those that are left for the next start."""
+        return self._manager.at_work
+
+    async def left_behind(self) -> list[Left]:
+        """The turns of processes that are gone, which wait for a server to take them up."""
         gone = await self._gone()
-        return sum(row.open_turns for row in await self._store.working() if row.owner in gone)
+        return [await self._left_in(r) for r in await self._store.working() if r.owner in gone]
+
+    async def _left_in(self, row: WorkstreamRow) -> Left:
+        try:
+            found = await self._store.records(row.ws_id, max(0, row.last_seq - _LAST))
+        except StoreError:  # a server tells of it, where it matters
+            found = []
+        sent = [record.message for record in found if isinstance(record, ev.MessageAccepted)]
+        return Left(row.ws_id, str(row.summary.get("name", "")), sent[-1] if sent else "")
 
     async def sweep(self) -> None:
-        """Put to sleep what is idle for long, and erase what is older than it is kept.
+        """Put to sleep what is idle for long, take up what was left, and erase what is older than
+        it is kept.
 
         The node does this by itself, now and then. Raises StoreError.
         """
         self._manager.put_idle_to_sleep()
+        await self._take_up()
         await self._manager.erase_older()
         await self._manager.scrub()
 
@@ -85,8 +114,17 @@ class LocalHost:
         return await self._manager.create(request)
 
     async def send(self, request: SendMessage) -> Accepted:
-        async with self._manager.use(request.ws_id) as workstream:
-            return await workstream.send(request)
+        try:
+            async with self._manager.use(request.ws_id) as workstream:
+                accepted = await workstream.send(request)
+        except UnknownWorkstream:
+            cid = request.correlation_id
+            if cid and await self._store.taker(cid) == "":  # it is gone with its workstream
+                raise Erased.of(cid) from None
+            raise
+        if accepted.duplicate:  # also where it was written without anybody here being told
+            await self._manager.go_on(accepted.ws_id)
+        return accepted
 
     async def approve(self, answer: Answer) -> None:
         async with self._manager.use(answer.ws_id) as workstream:
@@ -107,26 +145,31 @@ class LocalHost:
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         return await self._manager.ending(ws_id, correlation_id)
 
+    async def knows(self, ws_id: str, correlation_id: str) -> bool:
+        return await self._manager.knows(ws_id, correlation_id)
+
     async def close(self, ws_id: str) -> None:
         await self._manager.close(ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         await self._manager.erase(ws_id, force=force)
 
-    async def list(self) -> list[WorkstreamInfo]:
-        return await self._manager.list()
+    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+        return await self._manager.list(limit, after)
 
     async def health(self) -> NodeHealth:
-        states = Counter(info.state for info in await self.list())
+        states = await self._manager.states()
         counts = {"total": states.total()} | {state: states[state] for state in ev.STATES}
+        trouble = await self._store.trouble()
         return NodeHealth(
-            status="ok",
+            status="degraded" if trouble else "ok",
             version=__version__,
             uptime_seconds=round(self.engine.clock.monotonic() - self._started, 2),
             model=self.engine.model_name,
             workstreams=counts,
             node_id=self.node_id,
             sandbox=self.engine.confinement.summary,
+            store=trouble or "ok",
             awake=self._manager.awake,
         )
 
@@ -153,13 +196,22 @@ class LocalHost:
         if self._left:
             return
         self._left = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._manager.leave()
         await self.engine.model.aclose()
         await self._store.aclose()
         self._lock.release()
+
+    async def _take_up(self) -> None:
+        """Go on with what an earlier process of this node left, and others that are gone."""
+        former = [node for node in self._lock.former if not await self._lock.lives(node)]
+        for node in former:  # not of one that goes by that id by now
+            await self._manager.adopt(node)
+        if former and len(former) == len(self._lock.former):
+            self._lock.adopted()
+        await self._manager.recover(await self._gone() if self._lock.serves else ())
 
     async def _gone(self) -> set[str]:
         """Nodes that own open turns in this store, and whose processes have ended."""
@@ -167,14 +219,13 @@ class LocalHost:
         owners.discard(self.node_id)
         return {owner for owner in owners if not await self._lock.lives(owner)}
 
-    async def _keep_sweeping(self) -> None:
-        share = self.engine.idle_timeout * _SWEEP_SHARE
+    async def _keep(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.sweep()
+                await work()
             except TurnstoneError as error:
-                log.error("idle workstreams were not swept: %s", error)
-            await asyncio.sleep(min(_SWEEP, share or _SWEEP))
+                log.error("the store was not looked through: %s", error)
+            await asyncio.sleep(seconds)
 
     def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
         """A record was written: tell the global stream what it needs to know of it."""

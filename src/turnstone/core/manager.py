@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -31,18 +33,22 @@ from turnstone.core.errors import (
     UnknownWorkstream,
 )
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
-from turnstone.core.journal import Journal
+from turnstone.core.journal import Journal, folded
 from turnstone.core.permissions import check_tools
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.summary import Summary
 from turnstone.core.tool import ToolContext
+from turnstone.core.transcript import Transcript
 from turnstone.core.workstream import Workstream
 
 log = logging.getLogger(__name__)
 
 #: The form of a workstream's id (contract, section 0.1).
 _WS_ID = re.compile(r"[0-9a-f]{8}")
+
+#: Rows that are read at a time: some milliseconds of work.
+_PAGE = 500
 
 
 class WorkstreamManager:
@@ -63,35 +69,46 @@ class WorkstreamManager:
         self._on_change = on_change
         self._lives = lives
         self._awake = Awake(engine.clock, engine.max_workstreams)
-        self._opening = asyncio.Lock()
+        # One lock for each workstream that is being made, woken or erased, and one for making.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._making = asyncio.Lock()
         self._unscrubbed = False
+        self._failing: dict[str, str] = {}  # why a turn that was left cannot be taken up
 
     @property
     def awake(self) -> int:
         """How many workstreams are in memory."""
         return len(self._awake)
 
+    @property
+    def at_work(self) -> int:
+        """How many workstreams have a turn open, or a message waiting."""
+        return sum(workstream.busy for workstream in self._awake)
+
     async def recover(self, others: Iterable[str] = ()) -> None:
         """Take up every turn that an earlier process of this node left, or one of `others`.
 
-        A workstream that cannot be taken up is logged, and holds the others up in nothing.
-        Those without work are not even looked at.
+        A workstream that cannot be taken up is logged, once, and holds the others up in nothing;
+        it is tried again when this is called again. Those without work are not looked at.
         """
-        mine = {self._node_id, *others}
+        mine, failing = {self._node_id, *others}, dict[str, str]()
         for row in await self._store.working():
             if row.owner in mine:
                 try:
                     if row.owner != self._node_id:
-                        await self._store.acquire(row.ws_id, self._node_id)
+                        await self._store.acquire(row.ws_id, self._node_id, row.epoch)
                     async with self.use(row.ws_id) as workstream:
                         workstream.wake()
                 except (TurnstoneError, LookupError) as error:
-                    log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
+                    failing[row.ws_id] = str(error)
+                    if self._failing.get(row.ws_id) != str(error):
+                        log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
+        self._failing = failing
 
     async def adopt(self, former: str) -> None:
-        """Take over all workstreams of the id that this node had before."""
+        """Take over all workstreams of an id that this node had before."""
         for row in await self._store.rows(former):
-            await self._store.acquire(row.ws_id, self._node_id)
+            await self._store.acquire(row.ws_id, self._node_id, row.epoch)
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """A new workstream, or the one that has the id asked for (`Host.create`)."""
@@ -100,11 +117,11 @@ class WorkstreamManager:
         ws_id = request.ws_id or self._engine.ids.workstream()
         check_tools(request.auto_approve_tools, self._engine)
         created = self._new(request, ws_id)
-        async with self._opening:
+        async with self._making, self._lock(ws_id):
             made = not request.ws_id or await self._store.row(ws_id) is None
             if made:
                 self._need_room()
-                self._awake.enter(ws_id, await self._stored(created))
+                self._enter(*await self._stored(created))
         async with self.use(ws_id) as workstream:
             info = workstream.info()
         if made:
@@ -132,7 +149,10 @@ class WorkstreamManager:
                 hint="Wait, close some, or raise [server] max_workstreams.",
             )
 
-    async def _stored(self, created: ev.WsCreated) -> Workstream:
+    def _lock(self, ws_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(ws_id, asyncio.Lock())
+
+    async def _stored(self, created: ev.WsCreated) -> tuple[WorkstreamRow, Transcript]:
         row = WorkstreamRow(
             ws_id=created.ws_id,
             session_id=created.session_id,
@@ -141,8 +161,9 @@ class WorkstreamManager:
             epoch=1,
             summary=msgspec.to_builtins(Summary().after(created)),
         )
-        first = await self._store.create(row, created)
-        return self._built(msgspec.structs.replace(row, last_seq=1), [first])
+        transcript = Transcript()
+        transcript.apply(await self._store.create(row, created))
+        return msgspec.structs.replace(row, last_seq=1), transcript
 
     @asynccontextmanager
     async def use(self, ws_id: str) -> AsyncIterator[Workstream]:
@@ -150,54 +171,106 @@ class WorkstreamManager:
 
         Raises UnknownWorkstream.
         """
-        await self._wake(ws_id)
+        woken = await self._wake(ws_id)
         with self._awake.hold(ws_id) as workstream:  # before anybody else gets a turn
+            if woken:  # something may be open in it that nobody here has accepted
+                workstream.wake()
             yield workstream
 
-    async def _wake(self, ws_id: str) -> None:
-        if self._awake.get(ws_id) is not None:
-            return
-        async with self._opening:
-            if self._awake.get(ws_id) is None:
-                row = await self._own_row(ws_id)
-                self._awake.make_room()  # where there is none, this one is not refused for that
-                row = await self._acquired(row)
-                self._awake.enter(ws_id, self._built(row, await self._store.records(ws_id)))
+    async def go_on(self, ws_id: str) -> None:
+        """See to it that what is open in a workstream of this node is worked on; does nothing
+        where it is no workstream of this node, or cannot be woken now: `recover` comes by."""
+        with suppress(UnknownWorkstream, StoreError):
+            async with self.use(ws_id) as workstream:
+                workstream.wake()
+
+    async def _wake(self, ws_id: str) -> bool:
+        """Whether it was asleep."""
+        if self._here(ws_id) is not None:
+            return False
+        async with self._lock(ws_id):
+            if self._here(ws_id) is None:
+                row = await self._acquired(await self._own_row(ws_id))
+                self._enter(row, await folded(self._store, ws_id))
+            return True
+
+    def _enter(self, row: WorkstreamRow, transcript: Transcript) -> None:
+        self._awake.make_room()  # where there is none, this one is not refused for that
+        self._awake.enter(row.ws_id, self._built(row, transcript))
+
+    def _here(self, ws_id: str) -> Workstream | None:
+        """The one that is awake; one that another process has taken over is let go of first."""
+        workstream = self._awake.get(ws_id)
+        if workstream is not None and workstream.lost and self._awake.let_go(ws_id):
+            return None
+        return workstream
 
     async def _acquired(self, row: WorkstreamRow) -> WorkstreamRow:
         """Under a new epoch; under the one it has where the store takes no writes at present, so
         that it can be looked at."""
         try:
-            return await self._store.acquire(row.ws_id, self._node_id)
+            return await self._store.acquire(row.ws_id, self._node_id, row.epoch)
         except NotOwner:
             raise
         except StoreError as error:
             log.warning("workstream %s wakes to be read only: %s", row.ws_id, error)
-            return row
+            return row  # if it is another by now, the journal finds that when it writes
 
     async def _own_row(self, ws_id: str) -> WorkstreamRow:
         row = await self._store.row(ws_id)
         if row is None or row.closed or row.owner != self._node_id:
-            raise UnknownWorkstream(
-                f"There is no workstream {ws_id} on this node.",
-                hint="List them to see which there are.",
-            )
+            raise _unknown(ws_id)
         return row
 
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         """How the turn of a message ended (`Host.ending`). Wakes nothing."""
-        if self._awake.get(ws_id) is None:
+        workstream = self._here(ws_id)
+        if workstream is None:
             await self._own_row(ws_id)
+        else:
+            await workstream.settled()
         return await self._store.ending(ws_id, correlation_id)
+
+    async def knows(self, ws_id: str, correlation_id: str) -> bool:
+        """Whether it has accepted a message (`Host.knows`). Wakes nothing."""
+        if self._here(ws_id) is None:
+            await self._own_row(ws_id)
+        return await self._store.taker(correlation_id) == ws_id
 
     def put_idle_to_sleep(self) -> None:
         """Let go of all that were not used for `idle_timeout`, and have nothing to do."""
         if self._engine.idle_timeout:
             self._awake.let_go_unused(self._engine.idle_timeout)
 
-    async def list(self) -> list[WorkstreamInfo]:
-        """All of them, in the order of creation; those that sleep are not woken."""
-        return [self._info(row) for row in await self._store.rows(self._node_id)]
+    async def list(self, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+        """`Host.list`; those that sleep are not woken. Read by pages: what else there is to do
+        for the store, and for this process, is done in between."""
+        if limit is not None and limit < 1:
+            raise InvalidRequest(f"limit: {limit} is not 1 or more.")
+        place = (await self._known(after)).place if after else None
+        found: list[WorkstreamInfo] = []
+        while limit is None or len(found) < limit:
+            count = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            rows = await self._store.rows(self._node_id, after=place, limit=count)
+            found += [self._info(row) for row in rows]
+            if len(rows) < count:
+                break
+            place = rows[-1].place
+        return found
+
+    async def _known(self, ws_id: str) -> WorkstreamRow:
+        """The row of one that may be closed by now: its place in the order is known still."""
+        row = await self._store.row(ws_id)
+        if row is None or row.owner != self._node_id:
+            raise _unknown(ws_id)
+        return row
+
+    async def states(self) -> Counter[str]:
+        """How many of them are in which state."""
+        found = await self._store.states(self._node_id)
+        counts = Counter({state: count for state, count in found.items() if state})
+        counts[Summary().state] += found.get("", 0)
+        return counts
 
     def _info(self, row: WorkstreamRow) -> WorkstreamInfo:
         workstream = self._awake.get(row.ws_id)
@@ -213,15 +286,15 @@ class WorkstreamManager:
         row = await self._erasable(ws_id)
         if force and row.open_turns:  # who waits for one of its messages is told before
             if row.owner != self._node_id:
-                await self._store.acquire(ws_id, self._node_id)
+                await self._store.acquire(ws_id, self._node_id, row.epoch)
             await self._wake(ws_id)
-        workstream = self._awake.get(ws_id)
+        workstream = self._here(ws_id)
         if workstream is not None:
             if not (force or workstream.quiet):
                 raise at_work(ws_id)
             await workstream.close("erased")
             self._awake.forget(ws_id)
-        async with self._opening:
+        async with self._lock(ws_id):
             row = await self._erasable(ws_id)
             if row.open_turns or self._awake.get(ws_id) is not None:
                 raise at_work(ws_id)
@@ -237,24 +310,36 @@ class WorkstreamManager:
         if not self._engine.retention:
             return
         before = self._engine.clock.now() - self._engine.retention
-        for row in await self._store.older(before):
-            if row.owner == self._node_id or not await self._lives(row.owner):
-                await self._erase_if_older(row.ws_id, before)
+        older = await self._store.older(before)
+        others = {row.owner for row in older} - {self._node_id}
+        alive = {owner for owner in others if await self._lives(owner)}
+        for row in older:
+            if row.owner not in alive:
+                with suppress(NotOwner, UnknownWorkstream):  # another node was quicker
+                    await self._erase_if_older(row, before)
         await self.scrub()
 
-    async def _erase_if_older(self, ws_id: str, before: float) -> None:
-        async with self._opening:
-            if not self._awake.let_go(ws_id):
+    async def _erase_if_older(self, seen: WorkstreamRow, before: float) -> None:
+        """Erase the one that was seen: not one that somebody has used, or taken over, since."""
+        async with self._lock(seen.ws_id):
+            if not self._awake.let_go(seen.ws_id):
                 return
-            row = await self._store.row(ws_id)
-            if row is not None and row.updated < before and not row.open_turns:
+            row = await self._store.row(seen.ws_id)
+            if row is None or row.epoch != seen.epoch:
+                return
+            if row.owner != self._node_id:
+                if await self._lives(row.owner):
+                    return
+                # From here on nobody writes to it, whether or not its process lives after all.
+                row = await self._store.acquire(row.ws_id, self._node_id, seen.epoch)
+            if row.updated < before and not row.open_turns:
                 await self._delete(row, "expired")
 
     async def _delete(self, row: WorkstreamRow, reason: str) -> None:
         """Delete one that is not awake, and tell whoever follows the node."""
+        self._unscrubbed = True  # also where the answer is lost
         await self._store.erase(row.ws_id, row.epoch)
         self._awake.forget(row.ws_id)
-        self._unscrubbed = True
         if not row.closed:
             now = round(self._engine.clock.now(), 6)
             closed = ev.WsClosed(ws_id=row.ws_id, reason=reason, timestamp=now)
@@ -270,7 +355,7 @@ class WorkstreamManager:
         await asyncio.gather(*(workstream.leave() for workstream in self._awake))
         self._awake.clear()
 
-    def _built(self, row: WorkstreamRow, records: Sequence[ev.Event]) -> Workstream:
+    def _built(self, row: WorkstreamRow, transcript: Transcript) -> Workstream:
         engine = self._engine
 
         def recorded(event: ev.Event) -> None:
@@ -281,7 +366,7 @@ class WorkstreamManager:
         journal = Journal(
             self._store,
             row,
-            records,
+            transcript,
             engine.clock,
             context_window=engine.context_window,
             place=self._awake.place(row.ws_id),
@@ -301,6 +386,12 @@ class WorkstreamManager:
         return summary.info(
             row.ws_id, row.session_id, window=self._engine.context_window, queued=row.open_turns
         )
+
+
+def _unknown(ws_id: str) -> UnknownWorkstream:
+    return UnknownWorkstream(
+        f"There is no workstream {ws_id} on this node.", hint="List them to see which there are."
+    )
 
 
 def _workspace(wanted: str, default: Path) -> Path:

@@ -30,7 +30,7 @@ class NodeLock:
     def __init__(self, node_id: str, store: Path, descriptor: int, *, serves: bool) -> None:
         self.node_id = node_id
         self.serves = serves  # the server of its store, and not just a process on it
-        self.former = ""  # the id that this server had before, if it was given another
+        self.former: tuple[str, ...] = ()  # ids it had before, whose workstreams it has still
         # For a store that other machines use too: whether a process on any of them lives.
         self.elsewhere: Callable[[str], Awaitable[bool]] | None = None
         self._store = store
@@ -41,6 +41,13 @@ class NodeLock:
         if self.elsewhere is not None and await self.elsewhere(node_id):
             return True
         return lives(self._store, node_id)
+
+    def adopted(self) -> None:
+        """The workstreams of the former ids are this one's now. Raises StoreError."""
+        folder = _folder(self._store)
+        with _explained(folder):
+            _keep(folder / _SERVER, self.node_id)
+        self.former = ()
 
     def release(self) -> None:
         """Let go. Idempotent."""
@@ -57,12 +64,13 @@ def lock_server(store: Path, wanted: str = "") -> NodeLock:
     folder = _folder(store)
     keeper = folder / _SERVER
     with _explained(folder):
-        node_id = wanted or _read(keeper) or _made_up()
+        node_id = wanted or next(iter(_read(keeper)), "") or _made_up()
         lock = _lock(folder, _SERVER, node_id, store)
-        former = _read(keeper)
-        if former != node_id:
-            lock.former = former
-            keeper.write_text(node_id, encoding="utf-8")
+        known = _read(keeper)
+        # Kept until they are `adopted`: it may be another process that comes to do that.
+        lock.former = tuple(one for one in known if one != node_id)
+        if known[:1] != [node_id]:
+            _keep(keeper, node_id, *lock.former)
         return lock
 
 
@@ -78,13 +86,14 @@ def lives(store: Path, node_id: str) -> bool:
     """Whether the process that has this node id lives. Raises StoreError."""
     folder = _folder(store)
     with _explained(folder):
-        name = _SERVER if node_id == _read(folder / _SERVER) else node_id
+        name = _SERVER if [node_id] == _read(folder / _SERVER)[:1] else node_id
         try:
             descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two who ask at the same time do not take each other for it.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:
@@ -145,11 +154,22 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _read(path: Path) -> str:
+def _read(keeper: Path) -> list[str]:
+    """The server's id, and those it had before."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return [one for one in keeper.read_text(encoding="utf-8").splitlines() if one]
     except FileNotFoundError:
-        return ""
+        return []
+
+
+def _keep(keeper: Path, *ids: str) -> None:
+    """Whole or not at all: a server that has forgotten its id has lost its workstreams."""
+    draft = keeper.with_name(f"{keeper.name}.new")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write("\n".join(ids))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(keeper)
 
 
 def _made_up() -> str:

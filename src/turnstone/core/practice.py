@@ -252,7 +252,8 @@ def _turn(messages: Sequence[Message]) -> _Turn:
 
 
 #: How the engine begins the result of a call that was not carried out, or not surely.
-_REFUSALS = ("Not run", "Outcome unknown", "Stopped while it ran")
+_BEGUN = ("Outcome unknown", "Stopped while it ran")
+_REFUSALS = ("Not run", *_BEGUN)
 
 
 def _not_run(result: str) -> bool:
@@ -270,6 +271,8 @@ def _report(actions: Sequence[Action], results: Sequence[str], remarks: Sequence
 def _told(action: Action, result: str) -> str:
     """One result in plain words: how much came back, and its beginning."""
     lines = result.strip("\n").splitlines()
+    if result.startswith(_BEGUN):
+        return f"I began to {action.words}. {_cut(result)}"
     if _not_run(result):
         return f"I wanted to {action.words}, and could not. {_cut(result)}"
     if not lines:

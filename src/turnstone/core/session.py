@@ -111,9 +111,14 @@ class Session:
 
         Not of a turn that was found and not yet begun with: the process before it died.
         """
-        turn = self._journal.transcript.turn
-        if turn is not None and turn.message.correlation_id == self._carried:
-            await self._journal.append(ev.TurnLeft(correlation_id=self._carried))
+
+        def left() -> list[ev.Event]:
+            turn = self._journal.transcript.turn
+            if turn is None or turn.message.correlation_id != self._carried:
+                return []
+            return [ev.TurnLeft(correlation_id=self._carried)]
+
+        await self._journal.append_from(left)
 
     def answered(self, answer: ev.ApprovalAnswered) -> None:
         """An answer is in the journal: whoever waits for it may go on."""

@@ -17,6 +17,7 @@ from turnstone.core import events as ev
 from turnstone.core import permissions
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
+    CorrelationIdUsed,
     EmptyMessage,
     InvalidRequest,
     NotOwner,
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds before a turn is tried again that could not be recorded (a full disk, say).
 RETRY = 5.0
+
+_KEPT = "The turn is kept, and goes on by itself as soon as the store takes records again."
 
 _WITHDRAWN = "taken back before its turn began"
 
@@ -64,12 +67,21 @@ class Workstream:
         """Nothing runs, waits or is being written: between two awaits it may be let go of, and
         its journal is all there is to it."""
         return not (
-            self.busy
+            (self.busy and not self.lost)
             or self._journal.writing
             or self._session.running
             or (self._runner is not None and not self._runner.done())
             or (self._close_task is not None and not self._close_task.done())
         )
+
+    @property
+    def lost(self) -> bool:
+        """Another process has taken it over."""
+        return self._journal.lost
+
+    async def settled(self) -> None:
+        """Return when what is told of it is certain. Raises Unsettled while it is not."""
+        await self._journal.catch_up()
 
     def place(self) -> ev.EventId:
         """The id of its last event, with everything told that was still held back."""
@@ -81,7 +93,7 @@ class Workstream:
 
     def wake(self) -> None:
         """Go on with what is open and what waits; does nothing while it does already."""
-        if (self._runner is None or self._runner.done()) and self.busy:
+        if (self._runner is None or self._runner.done()) and self.busy and not self.lost:
             self._runner = asyncio.create_task(self._run(), name=f"ws-{self._journal.ws_id}")
 
     def recorded(self, event: ev.Event) -> None:
@@ -98,6 +110,7 @@ class Workstream:
         if self._closing:
             raise UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
         permissions.check_tools(request.auto_approve_tools, self._engine)
+        await self._journal.catch_up()
         known = request.correlation_id in self._journal.transcript.accepted
         if request.busy == "reject" and not known and (self.busy or self._sending):
             text = "A turn is running; the message was not taken."
@@ -117,6 +130,8 @@ class Workstream:
         finally:
             self._sending -= 1
         [event] = appended.events
+        if appended.duplicate:
+            self._check_same(event, request)
         notice = permissions.notice_of(
             request.auto_approve, request.auto_approve_tools, self._engine
         )
@@ -129,8 +144,20 @@ class Workstream:
             notice=notice,
         )
 
+    @staticmethod
+    def _check_same(first: ev.Event, request: SendMessage) -> None:
+        """What came under this correlation id before must be this very message."""
+        text = ev.sound(ev.MessageAccepted(message=request.message)).message
+        if isinstance(first, ev.MessageAccepted) and first.message.strip() != text.strip():
+            raise CorrelationIdUsed(
+                f"The correlation id {first.correlation_id!r} was used for another message, in "
+                f"workstream {first.ws_id}; this one was not taken.",
+                hint="Send it under a correlation id of its own.",
+            )
+
     async def answer(self, answer: Answer) -> None:
         """Take an answer to the question that waits (`Host.approve`)."""
+        await self._journal.catch_up()  # it may have been answered
         question = self._journal.transcript.question
         request_id = answer.request_id or (question.request_id if question else "")
         if question is None or question.request_id != request_id or request_id in self._answering:
@@ -241,6 +268,7 @@ class Workstream:
     async def _close(self, reason: str) -> None:
         try:
             await self._stop_runner()
+            await self._journal.catch_up()
             while self.busy:
                 await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
             if not self._journal.transcript.closed:
@@ -259,11 +287,12 @@ class Workstream:
             log.error(
                 "workstream %s: an attempt of its turn is counted: %s", self._journal.ws_id, error
             )
+        self._journal.leave()
 
     async def follow(self, after: ev.EventId | None) -> AsyncIterator[ev.Event]:
         """The events (`Host.follow`), with a snapshot first wherever it is needed."""
         live = self._journal.live
-        missed = after is not None and not live.covers(after)
+        missed = after is not None and not live.meet(after)
         while True:
             if missed:
                 yield self._at(live.last, ev.Truncated())
@@ -321,6 +350,8 @@ class Workstream:
                 await asyncio.wait({withdrawal})
                 continue
             try:
+                if await self._journal.catch_up():
+                    continue  # what the turn goes on from is another now
                 await self._one_turn(message)
             except NotOwner as error:
                 self._stand_still(error)
@@ -328,7 +359,7 @@ class Workstream:
             except StoreError as error:
                 # Nothing can be recorded, so nothing may be done. The turn stays open, and is
                 # taken up again when the store takes records.
-                self._stand_still(error)
+                self._stand_still(error, message.correlation_id)
                 await asyncio.sleep(RETRY)
 
     async def _one_turn(self, message: ev.MessageAccepted) -> None:
@@ -349,9 +380,11 @@ class Workstream:
         transcript = self._journal.transcript
         return transcript.turn.message if transcript.turn else transcript.waiting[0]
 
-    def _stand_still(self, error: StoreError) -> None:
+    def _stand_still(self, error: StoreError, correlation_id: str = "") -> None:
+        """With a correlation id: the turn of this message, which goes on later."""
         log.error("workstream %s stands still: %s", self._journal.ws_id, error)
-        self._journal.publish(ev.Error(message=str(error), code=error.code))
+        told = f"{error.message} {_KEPT}" if correlation_id else str(error)
+        self._journal.publish(ev.Error(message=told, code=error.code), correlation_id)
 
     async def _stop_runner(self) -> None:
         """No turn runs after this, and what was being written has been: the fold is true."""

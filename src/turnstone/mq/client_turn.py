@@ -7,6 +7,7 @@ that was taken back, told twice or missed can get into an answer.
 from __future__ import annotations
 
 from turnstone.core import events as ev
+from turnstone.core.errors import StoreError
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.results import STEP_BREAK, UNANSWERED, StoredResult, TurnResult
@@ -134,7 +135,7 @@ class TurnReader:
                 self._before = len(known.content_parts)
             case ev.ToolFinished():
                 known.tool_results.append((event.name, event.output))
-            case ev.Error():
+            case ev.Error() if event.code != StoreError.code:  # with that the turn goes on later
                 known.errors.append(event.message)
             case ev.TurnEnded():
                 known.outcome = event.outcome

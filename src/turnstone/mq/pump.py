@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 #: Seconds without an event after which a pump ends, if nobody's turn or question is open.
 IDLE = 30.0
 
+#: Seconds after a turn for which a pump stays even if its place is needed: what the node says of
+#: the workstream and of itself comes on two ways.
+LINGER = 0.2
+
 #: Seconds before a node that did not answer is asked again.
 NODE_PAUSE = 1.0
 
@@ -58,6 +62,9 @@ class Listener(Protocol):
 
     def interested(self, ws_id: str) -> bool:
         """Whether something of this workstream is still open."""
+
+    def works(self, ws_id: str) -> bool:
+        """Whether the node has said that it is at work, and not yet that it rests."""
 
     def handles(self, correlation_id: str) -> bool:
         """Whether the ending of this turn is told by `saw`, not by the pump."""
@@ -106,26 +113,56 @@ class Pumps:
         else:
             self._spawn(self.watch(ws_id))
 
+    async def make_room(self) -> bool:
+        """Let go of a workstream that rests, and of which all is in Redis; False: there is none.
+
+        A node puts none to sleep that is followed.
+        """
+        for pump in list(self._pumps.values()):
+            if pump.let_go():
+                await pump.over.wait()
+                return True
+        return False
+
     async def caught_up(self, ws_id: str, place: ev.EventId) -> None:
         """Wait until everything up to this place is in Redis."""
         while (pump := self._pumps.get(ws_id)) is not None and not pump.has(place):  # noqa: ASYNC110 - a start only
             await asyncio.sleep(_LOOK)
 
-    def ended(self, ws_id: str) -> None:
-        self._pumps.pop(ws_id, None)
+    def ended(self, ws_id: str, pump: _Pump) -> None:
+        if self._pumps.get(ws_id) is pump:  # and not the next one already
+            del self._pumps[ws_id]
 
 
 class _Pump:
-    """One workstream's. `ready` is set when its place among the events is known."""
+    """One workstream's. `ready` is set when its place among the events is known, `over` when it
+    follows them no more."""
 
     def __init__(self, pumps: Pumps, ws_id: str, *, fresh: bool) -> None:
         self.ready = asyncio.Event()
+        self.over = asyncio.Event()
         self.touched = True
         self._pumps = pumps
         self._ws_id = ws_id
         self._fresh = fresh
         self._after: ev.EventId | None = None
         self._state = ""
+        self._rests = 0.0  # since when, on the loop's clock; 0: it does not
+        self._silence: asyncio.Timeout | None = None  # while the next event is waited for
+        self._asked = False  # to let go
+
+    def let_go(self) -> bool:
+        """End soon, if all there was is in Redis and nothing is open; False: it is needed, or
+        was asked before."""
+        if self._silence is None or not self._rests or self._asked or self._open():
+            return False
+        self._asked = True
+        self._silence.reschedule(max(self._rests + LINGER, asyncio.get_running_loop().time()))
+        return True
+
+    def _open(self) -> bool:
+        listener = self._pumps.listener
+        return listener.interested(self._ws_id) or listener.works(self._ws_id)
 
     def has(self, place: ev.EventId) -> bool:
         return self._after is not None and self._after >= place
@@ -139,8 +176,9 @@ class _Pump:
             while await self._follow():
                 pass
         finally:
-            pumps.ended(self._ws_id)
+            pumps.ended(self._ws_id, self)
             self.ready.set()
+            self.over.set()
 
     async def _place(self) -> ev.EventId | None:
         """Behind what Redis has already; None: where the workstream is now."""
@@ -155,11 +193,13 @@ class _Pump:
         try:
             async with aclosing(events):  # type: ignore[type-var]
                 while True:
-                    async with asyncio.timeout(IDLE):
+                    async with asyncio.timeout(IDLE) as self._silence:
                         event = await anext(events)
+                    self._silence, self._asked = None, False
                     if not await self._carry(event) or isinstance(event, ev.WsClosed):
                         return False
         except TimeoutError:
+            self._silence = None
             return self._wanted()
         except (StopAsyncIteration, UnknownWorkstream):
             return False
@@ -170,10 +210,14 @@ class _Pump:
 
     def _wanted(self) -> bool:
         """Whether to go on after a silence. Not awaited, so that no wish falls in between."""
-        wanted = self.touched or self._pumps.listener.interested(self._ws_id)
-        self.touched = False
+        if self._asked:
+            wanted = self._open()
+        else:
+            wanted = self.touched or self._pumps.listener.interested(self._ws_id)
+            self.touched = False
+        self._asked = False
         if not wanted:
-            self._pumps.ended(self._ws_id)
+            self._pumps.ended(self._ws_id, self)
         return wanted
 
     async def _carry(self, event: ev.Event) -> bool:
@@ -187,6 +231,8 @@ class _Pump:
                 return False
             await self._pumps.listener.saw(event)
         self._after = max(self._after or place, place)
+        rests = isinstance(event, ev.TurnEnded) and event.ends_turn
+        self._rests = asyncio.get_running_loop().time() if rests else 0.0
         self.ready.set()
         return True
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 import msgspec
 
 from turnstone.core import events as ours
+from turnstone.core.errors import StoreError
 from turnstone.core.events import Event, EventId
 from turnstone.mq import outbound as wire
 from turnstone.mq.outbound import OutboundEvent
@@ -116,6 +117,8 @@ def _status(event: ours.Status) -> list[OutboundEvent]:
 
 
 def _error(event: ours.Error) -> list[OutboundEvent]:
+    if event.code == StoreError.code:  # no error of the turn, which goes on later
+        return [wire.InfoEvent(message=event.message)]
     told = wire.ErrorEvent(message=event.message)
     return [_with(told, code=event.code) if event.code else told]
 

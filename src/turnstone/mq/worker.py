@@ -100,6 +100,7 @@ class Worker:
         self._rival: AnotherWorker | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._leased = asyncio.Event()
+        self._at_work: set[str] = set()  # workstreams, as the node's own events say
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._closing = False
@@ -175,6 +176,9 @@ class Worker:
     def interested(self, ws_id: str) -> bool:
         return bool(self._turns.of(ws_id)) or self._approvals.waits(ws_id)
 
+    def works(self, ws_id: str) -> bool:
+        return ws_id in self._at_work
+
     def handles(self, correlation_id: str) -> bool:
         return self._turns.get(correlation_id) is not None
 
@@ -192,6 +196,7 @@ class Worker:
                 self._turns.over(event.correlation_id)
                 if turn is not None:
                     await self._jobs.end(turn)
+                self._space.rests()
             case ev.WsClosed():
                 self._approvals.forget(event.ws_id)
 
@@ -316,12 +321,16 @@ class Worker:
         """What the node's own events mean here; whether others are told of this one."""
         match event:
             case ev.WsState() if event.state not in {"idle", "error"}:
+                self._at_work.add(event.ws_id)
                 self._pumps.wake(event.ws_id)
+            case ev.WsState():
+                self._at_work.discard(event.ws_id)
             case ev.WsCreated():
                 if self._jobs.maker.announces(event.ws_id):
                     return False
                 await self._jobs.maker.own(event.ws_id)
             case ev.WsClosed():
+                self._at_work.discard(event.ws_id)
                 self._space.freed()
                 self._jobs.maker.forget(event.ws_id)
                 await self._link.insist(lambda: self._work.disown(event.ws_id))

@@ -53,8 +53,8 @@ class Jobs:
         self._host, self._work, self._link, self._turns = host, work, link, turns
         self._room = room
         self._auto_approve = auto_approve
-        self.maker = Maker(host, work, link, room, auto_approve=auto_approve)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
+        self.maker = Maker(host, work, link, room, self._make_room, auto_approve=auto_approve)
 
     async def do(self, job: Job) -> None:
         """Carry it to its end, or its turn to its start. Raises NodeUnavailable."""
@@ -109,6 +109,9 @@ class Jobs:
             return
         if not there:
             await self._link.insist(lambda: self._work.disown(ws_id))
+
+    async def _make_room(self) -> bool:
+        return await self.pumps.make_room()
 
     async def _has(self, ws_id: str) -> bool:
         return any(info.id == ws_id for info in await self._host.list())

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from turnstone.core.errors import NodeUnavailable, TurnstoneError
-from turnstone.core.host import CreateWorkstream, Host
+from turnstone.core.errors import NodeUnavailable, TooManyWorkstreams, TurnstoneError
+from turnstone.core.host import CreateWorkstream, Host, WorkstreamInfo
 from turnstone.mq import protocol as p
 from turnstone.mq.work import Work
 from turnstone.mq.worker_job import Job
@@ -27,12 +28,21 @@ _ATTEMPTS = 8
 
 
 class Maker:
-    """Makes workstreams on one node, and says that they are here. `epochs`: of those it said."""
+    """Makes workstreams on one node, and says that they are here. `epochs`: of those it said.
+    `make_room` is asked where the node is full: whether it has let go of one."""
 
     def __init__(
-        self, host: Host, work: Work, link: Link, room: Room, *, auto_approve: bool
+        self,
+        host: Host,
+        work: Work,
+        link: Link,
+        room: Room,
+        make_room: Callable[[], Awaitable[bool]],
+        *,
+        auto_approve: bool,
     ) -> None:
         self._host, self._work, self._link, self._room = host, work, link, room
+        self._make_room = make_room
         self._auto_approve = auto_approve
         self._announced: dict[str, int] = {}  # and the refusals before it was asked for
         self.epochs: dict[str, int] = {}
@@ -60,7 +70,7 @@ class Maker:
         )
         self._announced[wanted] = self._room.refusals
         try:
-            made = await self._host.create(request)
+            made = await self._create(request)
         except NodeUnavailable:
             raise  # it may have been made
         except TurnstoneError:
@@ -75,6 +85,14 @@ class Maker:
             told.extra["node_id"] = self._work.node_id
             await self._publish("cluster", told)
         return made.id
+
+    async def _create(self, request: CreateWorkstream) -> WorkstreamInfo:
+        while True:
+            try:
+                return await self._host.create(request)
+            except TooManyWorkstreams:
+                if not await self._make_room():
+                    raise
 
     async def _new_id(self, job: Job) -> str:
         """The id of a message's new workstream: made of the message's own, so that a second try

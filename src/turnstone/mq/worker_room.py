@@ -88,6 +88,11 @@ class Room:
         self._until = 0.0
         self._changed.set()
 
+    def rests(self) -> None:
+        """A turn has ended: its workstream may give its place to another."""
+        if self.full:
+            self.freed()
+
     def made(self, refusals: int) -> None:
         """The node has made a workstream, which was asked for after so many refusals: if none came
         since, it is not full, as far as anybody knows."""

@@ -24,7 +24,7 @@ from turnstone.core.errors import NotAuthenticated, NotPermitted, TurnstoneError
 from turnstone.core.host import Host
 from turnstone.server.auth import Attempts, Auth, Identity
 from turnstone.server.guard import AllowedHosts, check_origin, secured
-from turnstone.server.requests import read_body
+from turnstone.server.requests import read_body, unread
 from turnstone.server.routes import HANDLERS, Call, Handler, Node, refusal
 from turnstone.server.sse import KEEPALIVE
 
@@ -159,8 +159,10 @@ def _permit(endpoint: Endpoint, identity: Identity | None) -> None:
         )
 
 
-async def _told(_request: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, TurnstoneError)
+    if note := unread(request):
+        error.message = f"{error.message} {note}"
     response = refusal(error)
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"

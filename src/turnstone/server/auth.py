@@ -35,6 +35,9 @@ LINK_LIFETIME = 86_400.0
 LOGIN_FAILURES = 10
 LOGIN_WINDOW = 60.0
 
+#: What the tokens are called that nobody has named: behind them is whoever runs this node.
+LOCAL, CONFIGURED = OWN_NAMES = ("local", "configured")
+
 #: Clients remembered; beyond, the one that has been quiet for longest is forgotten.
 _CLIENTS = 1024
 

@@ -7,7 +7,7 @@ still are if they show a token of their own. From a browser each of these may be
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +18,9 @@ from turnstone.server.auth import Identity
 
 #: Bytes of one body. A message of this length is ten times any model's window.
 MAX_BODY = 1024 * 1024
+
+#: Said to a program whose body was read as if it were empty, as 0.2 did.
+_UNREAD = "(The body was not JSON, or had half a surrogate pair, and was read as an empty one.)"
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>.*)`", re.DOTALL)
 
@@ -33,13 +36,19 @@ async def read_body(request: Request, kind: type[BodyT], identity: Identity | No
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+        raise _invalid(error, kind) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if lax:
+            request.state.unread = _UNREAD
             return kind()
         raise InvalidRequest(
             "The body is not a JSON object.", hint="Send one, as UTF-8, of the documented fields."
         ) from error
+
+
+def unread(request: Request) -> str:
+    """What is to be added to an error about a body that was taken for an empty one."""
+    return str(getattr(request.state, "unread", ""))
 
 
 def _check_type(request: Request) -> None:
@@ -70,9 +79,20 @@ def _too_large() -> BodyTooLarge:
     )
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+def _invalid(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> InvalidRequest:
     """The decoder's words, as a sentence that begins with the field's name."""
     told = _AT.fullmatch(str(error))
     what = (told["what"] if told else str(error)).replace("`", "")
     where = (told["where"] if told else "") or "body"
+    if words := _words(kind, where):
+        what = f"{what.removeprefix('Invalid enum value ')} is none of {words}"
+        return InvalidRequest(f"{where}: {what}.")
     return InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}.")
+
+
+def _words(kind: type[msgspec.Struct], name: str) -> str:
+    """The words that a field may have, if it has words."""
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name == name and get_origin(field.type) is Literal:
+            return ", ".join(repr(word) for word in get_args(field.type))
+    return ""

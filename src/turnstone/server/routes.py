@@ -31,7 +31,7 @@ from turnstone.core.errors import (
 )
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 from turnstone.server import page as pages
-from turnstone.server.auth import Auth, Identity, clear_cookie, set_cookie
+from turnstone.server.auth import OWN_NAMES, Auth, Identity, clear_cookie, set_cookie
 from turnstone.server.sse import KEEPALIVE, EventStream
 
 #: States of a workstream that is at work, or waits for a person in the middle of it.
@@ -123,8 +123,10 @@ async def health(node: Node, call: Call[None]) -> Response:
     return answer(await node.host.health())
 
 
-async def workstreams(node: Node, _call: Call[None]) -> Response:
-    return answer(api.WorkstreamsReply(workstreams=await node.host.list()))
+async def workstreams(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    found = await node.host.list(limit=_limit(query.get("limit")), after=query.get("after", ""))
+    return answer(api.WorkstreamsReply(workstreams=found))
 
 
 async def dashboard(node: Node, _call: Call[None]) -> Response:
@@ -146,8 +148,13 @@ async def dashboard(node: Node, _call: Call[None]) -> Response:
 
 async def ending(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
-    found = await node.host.ending(query.get("ws_id", ""), query.get("correlation_id", ""))
-    return answer(api.EndingReply(ending=found))
+    ws_id, correlation_id = query.get("ws_id", ""), query.get("correlation_id", "")
+    for name, given in (("ws_id", ws_id), ("correlation_id", correlation_id)):
+        if not given:
+            raise InvalidRequest(f"{name}: it is missing.", hint="Name a message by both.")
+    found = await node.host.ending(ws_id, correlation_id)
+    known = found is not None or await node.host.knows(ws_id, correlation_id)
+    return answer(api.EndingReply(ending=found, known=known))
 
 
 async def events(node: Node, call: Call[None]) -> EventStream:
@@ -204,7 +211,10 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
     try:
         accepted = await node.host.send(asked)
     except WorkstreamBusy:
-        return answer(api.SendReply(status="busy", ws_id=call.body.ws_id))
+        given = call.body
+        return answer(
+            api.SendReply(status="busy", ws_id=given.ws_id, correlation_id=given.correlation_id)
+        )
     return answer(
         api.SendReply(
             ws_id=accepted.ws_id,
@@ -223,7 +233,7 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
         feedback=call.body.feedback or "",
         always=call.body.always,
         expired=call.body.expired,
-        by=call.sender,
+        by="the user" if call.sender in OWN_NAMES else call.sender,
         args_hash=call.body.args_hash,
     )
     try:
@@ -298,6 +308,15 @@ def _resume_at(request: Request) -> ev.EventId | None:
         raise InvalidRequest(
             f"after: {error}.", hint="Give the id of the last event that you saw, or none."
         ) from error
+
+
+def _limit(given: str | None) -> int | None:
+    if given is None:
+        return None
+    try:
+        return int(given)
+    except ValueError as error:
+        raise InvalidRequest(f"limit: {given!r} is no whole number.") from error
 
 
 def _check_attempts(auth: Auth, client: str) -> None:

@@ -118,7 +118,7 @@ def _one_life(scene: Scene, death: Death | None) -> tuple[int, str, int]:
             return found.status, found.died_at, found.calls.total()
         case AtRecord():
             deadly = AtWrite(death.number, death.when)
-            status = _waited(_forked(lambda: live(scene, deadly)), PATIENCE)
+            status = _waited(_forked(lambda: live(scene, deadly)), 2 * PATIENCE)
             return status, f"{death.when} write {death.number}", 0
         case AtInstant():
             return _waited(_forked(lambda: live(scene)), death.seconds), "an instant", 0

@@ -20,6 +20,7 @@ from support.crashing.stores import (
     KillingStore,
     LateStore,
 )
+from support.crashing.stuck import stuck
 from support.crashing.turn import CID, NOTES, WS, strict_model
 from turnstone.core import events as ev
 from turnstone.core.engine import Engine
@@ -28,6 +29,7 @@ from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 from turnstone.core.node import lock_server
 from turnstone.core.store import Store
+from turnstone.core.store.postgres import PostgresStore
 from turnstone.sandbox import Unconfined
 from turnstone.tools import load_tools
 
@@ -53,10 +55,15 @@ class Scene:
         self.workspace.mkdir(parents=True)
         (self.workspace / "notes").write_text(NOTES)
 
-    async def open_store(self) -> Store:
+    async def open_store(self, node_id: str) -> Store:
         if self.late:
             return await LateStore.open(self.folder / "turnstone.db")
-        return await self.killing_store()
+        store = await self.killing_store()
+        if isinstance(store, PostgresStore):
+            # As every node does: it waits for what a killed process has told the server to
+            # commit. Who reads before that would miss it.
+            await store.be_present(node_id)
+        return store
 
     async def killing_store(self) -> KillingStore:
         if self.url:
@@ -70,18 +77,25 @@ def live(scene: Scene, deadly: AtWrite | None = None) -> None:
 
 
 async def _live(scene: Scene, deadly: AtWrite | None) -> None:
-    async with asyncio.timeout(PATIENCE):
-        lock = lock_server(scene.folder / "turnstone.db", "node")
-        store = await scene.open_store()
-        if isinstance(store, KillingStore):
-            store.deadly = deadly
-        host = await LocalHost.start(store, _engine(scene), lock)
-        await host.create(CreateWorkstream(ws_id=WS, auto_approve_tools=["write_file"]))
-        await host.send(SendMessage(ws_id=WS, message="Do it.", correlation_id=CID))
-        await _read_to_the_end(host, scene.log)
-        await host.aclose()
-        if isinstance(store, KillingStore):
-            scene.log.tell("writes", store.writes)
+    life = asyncio.create_task(_lived(scene, deadly), name="life")
+    if not (await asyncio.wait({life}, timeout=PATIENCE))[0]:
+        scene.log.tell("fault", f"a life does not end:\n{stuck(scene.url)}")
+        raise TimeoutError
+    await life
+
+
+async def _lived(scene: Scene, deadly: AtWrite | None) -> None:
+    lock = lock_server(scene.folder / "turnstone.db", "node")
+    store = await scene.open_store(lock.node_id)
+    if isinstance(store, KillingStore):
+        store.deadly = deadly
+    host = await LocalHost.start(store, _engine(scene), lock)
+    await host.create(CreateWorkstream(ws_id=WS, auto_approve_tools=["write_file"]))
+    await host.send(SendMessage(ws_id=WS, message="Do it.", correlation_id=CID))
+    await _read_to_the_end(host, scene.log)
+    await host.aclose()
+    if isinstance(store, KillingStore):
+        scene.log.tell("writes", store.writes)
 
 
 def _engine(scene: Scene) -> Engine:

@@ -204,12 +204,14 @@ class _Node:
     async def rest(self) -> list[bytes]:
         """Wait until nothing goes on by itself; the journal then."""
         while True:
+            held = self._held()
             records = await self.store.records(WS)
             transcript = Transcript()
             for record in records:
                 transcript.apply(record)
             read = self._reader is None or self._reached >= ev.EventId.parse(records[-1].id)
-            if self._at_rest(transcript) and read:
+            # What is held on both sides of the reading is in what was read.
+            if held == self._held() and self._at_rest(transcript, held) and read:
                 break
             if self._reader is not None and self._reader.done():
                 await self._reader
@@ -217,12 +219,14 @@ class _Node:
         assert not self._refused, self._refused
         return [ev.encode(record) for record in records]
 
-    def _at_rest(self, transcript: Transcript) -> bool:
+    def _held(self) -> set[str]:
+        return set(self._tools["hold"].held)
+
+    def _at_rest(self, transcript: Transcript, held: set[str]) -> bool:
         if transcript.turn is None:
             return not transcript.waiting
         running = transcript.turn.running.keys()
         # Seen from the tool: an intent that is written too late is not in the journal yet.
-        held = self._tools["hold"].held.keys()
         return transcript.question is not None or bool(held and running <= held)
 
     async def leave(self) -> None:

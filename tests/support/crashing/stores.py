@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -15,11 +17,14 @@ from turnstone.core.store import Appended, SqliteStore, WorkstreamRow
 from turnstone.core.store.postgres import PostgresStore
 from turnstone.core.store.sql_store import SqlStore
 
-When = Literal["before", "after"]
+When = Literal["before", "during", "after"]
+
+#: Seconds after which a write is under way: "during" is for a database that takes longer for it.
+UNDER_WAY = 0.03
 
 
 class AtWrite(NamedTuple):
-    """Die just before, or just after, the write with this number (from 1)."""
+    """Die just before, while, or just after the write with this number (from 1) is made."""
 
     number: int
     when: When
@@ -37,9 +42,9 @@ class KillingStore(SqlStore):
         self._pass("after")
         return created
 
-    async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
+    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
         self._pass("before")
-        row = await super().acquire(ws_id, owner)
+        row = await super().acquire(ws_id, owner, epoch)
         self._pass("after")
         return row
 
@@ -58,7 +63,9 @@ class KillingStore(SqlStore):
     def _pass(self, when: When) -> None:
         self.writes += when == "before"
         if self.deadly == (self.writes, when):
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
+        if self.deadly == (self.writes, "during") and when == "before":
+            asyncio.get_running_loop().call_later(UNDER_WAY, _die)
 
 
 class KillingSqlite(KillingStore, SqliteStore):
@@ -67,6 +74,38 @@ class KillingSqlite(KillingStore, SqliteStore):
 
 class KillingPostgres(KillingStore, PostgresStore):
     pass
+
+
+class TellingStore(SqliteStore):
+    """Says which records are kept, as soon as somebody else may know it."""
+
+    kept: Callable[[int], None]
+    pages = 1000  # of the log, after which it is copied into the database
+
+    def _connected(self) -> Connection:
+        connection = super()._connected()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {self.pages}")
+        return connection
+
+    async def append(
+        self,
+        ws_id: str,
+        epoch: int,
+        events: Sequence[Event],
+        summary: dict[str, Any] | None = None,
+    ) -> Appended:
+        appended = await super().append(ws_id, epoch, events, summary)
+        self.kept(EventId.parse(appended.events[-1].id).seq)
+        return appended
+
+
+class HastyStore(TellingStore):
+    """Does not wait for the disk. Wrong on purpose, as `LateStore`."""
+
+    def _connected(self) -> Connection:
+        connection = super()._connected()
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
 
 
 class LateStore(SqliteStore):
@@ -101,6 +140,10 @@ class LateStore(SqliteStore):
 
 class KillingLate(KillingStore, LateStore):
     pass
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _with_id(event: Event, ws_id: str, seq: int) -> Event:

@@ -48,13 +48,16 @@ _AARCH64 = {
 }
 CALLS = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(platform.machine(), {})
 
-_TRACEME, _CONT, _SETOPTIONS, _GETEVENTMSG = 0, 7, 0x4200, 0x4201
+_TRACEME, _CONT, _SETOPTIONS, _GETEVENTMSG, _GETCALL = 0, 7, 0x4200, 0x4201, 0x420E
 _ON_FORK, _ON_VFORK, _ON_CLONE, _ON_EXEC, _ON_SECCOMP, _EXITKILL = 2, 4, 8, 16, 128, 1 << 20
 _STOPPED_BY_SECCOMP = 7
 _WALL = 0x40000000
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _RET_TRACE, _RET_ALLOW = 0x7FF00000, 0x7FFF0000
+
+#: The six arguments of a call, in what the kernel tells of it (`struct ptrace_syscall_info`).
+_INFO = struct.Struct("32x6Q8x")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -70,10 +73,36 @@ class Traced:
     died_at: str = ""
 
 
-def traced(main: Callable[[], None], kill_at: int = 0) -> Traced:
+@dataclass(frozen=True)
+class Call:
+    """A call that a thread is about to make; it waits as long as this is looked at."""
+
+    name: str
+    task: int
+
+    def arguments(self) -> tuple[int, ...]:
+        """Numbers and addresses, as the kernel gets them."""
+        info = ctypes.create_string_buffer(_INFO.size)
+        if _libc.ptrace(_GETCALL, self.task, _INFO.size, ctypes.addressof(info)) == -1:
+            raise OSError(ctypes.get_errno(), "what a call is given cannot be read")
+        return tuple(_INFO.unpack(info.raw))
+
+    def memory(self, address: int, count: int) -> bytes:
+        with open(f"/proc/{self.task}/mem", "rb", buffering=0) as memory:
+            memory.seek(address)
+            return memory.read(count)
+
+    def path(self, descriptor: int) -> Path:
+        """Of an open file."""
+        return Path(f"/proc/{self.task}/fd/{descriptor}").readlink()
+
+
+def traced(
+    main: Callable[[], None], kill_at: int = 0, watch: Callable[[Call], None] | None = None
+) -> Traced:
     """Fork, run `main` in the child, kill it at its call number `kill_at` (0: never).
 
-    Returns when it, and all that it has started, has ended. The caller has one thread only.
+    `watch` is shown each call before it is made. Returns when it, and all that it has started, has ended. The caller has one thread only.
     Raises OSError where processes may not be traced.
     """
     child = os.fork()
@@ -83,10 +112,10 @@ def traced(main: Callable[[], None], kill_at: int = 0) -> Traced:
     options = _ON_FORK | _ON_VFORK | _ON_CLONE | _ON_EXEC | _ON_SECCOMP | _EXITKILL
     _ptrace(_SETOPTIONS, child, options)
     _ptrace(_CONT, child, 0)
-    return _followed(child, kill_at)
+    return _followed(child, kill_at, watch)
 
 
-def _followed(child: int, kill_at: int) -> Traced:
+def _followed(child: int, kill_at: int, watch: Callable[[Call], None] | None) -> Traced:
     names, found, own = list(CALLS), Traced(), {child: True}
     while True:
         try:
@@ -109,6 +138,8 @@ def _followed(child: int, kill_at: int) -> Traced:
                 found.died_at = name
                 os.kill(child, signal.SIGKILL)
                 continue
+            if watch is not None:
+                watch(Call(name, task))
         try:
             _ptrace(_CONT, task, 0 if event else number)
         except ProcessLookupError:

@@ -87,8 +87,11 @@ class OpenAITransport:
         self._headers = endpoint.headers(api_key, extra_headers)
         self._query = dict(query or {})
         self._timeout = endpoint.checked_timeout(timeout)
+        self._url = endpoint.shown(self._base, "chat/completions")
+        url = self._base.copy_with(path=endpoint.path(self._base, "chat/completions"))
+        self._address = url.copy_merge_params(query or {})
         self._client = client
-        self._owns_client = client is None
+        self._clients = endpoint.Clients(self._base, self._timeout)
         self._think_tags = think_tags
         if text_tool_calls is None:
             text_tool_calls = not parses_calls(self._base.host)
@@ -101,7 +104,7 @@ class OpenAITransport:
     @property
     def url(self) -> str:
         """Where requests go, as shown to people: without query and credentials."""
-        return endpoint.shown(self._base, "chat/completions")
+        return self._url
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[StreamItem]:
         try:
@@ -175,21 +178,20 @@ class OpenAITransport:
                 raise ModelServerError(answer)
 
     async def aclose(self) -> None:
-        if self._client is not None and self._owns_client:
-            await self._client.aclose()
+        await self._clients.aclose()
 
-    def _open(self, asking: Asking) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+    @contextlib.asynccontextmanager
+    async def _open(self, asking: Asking) -> AsyncIterator[httpx2.Response]:
         if self._debug_request:
             _tell(self._described(asking))
-        if self._client is None:
-            self._client = endpoint.new_client(self._base, self._timeout)
-        url = self._base.copy_with(path=endpoint.path(self._base, "chat/completions"))
-        return self._client.stream(
-            "POST",
-            url.copy_merge_params(self._query),
-            content=asking.content,
-            headers=self._headers,
-        )
+        given = self._client
+        async with (
+            self._clients.one() if given is None else contextlib.nullcontext(given) as client,
+            client.stream(
+                "POST", self._address, content=asking.content, headers=self._headers
+            ) as response,
+        ):
+            yield response
 
     def _described(self, asking: Asking) -> str:
         """A request for people: headers and query that may hold secrets by their names only."""

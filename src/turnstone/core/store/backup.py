@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from turnstone.core.errors import StoreError
-from turnstone.core.store.mark import Mark, MarkFile, note_backup
-from turnstone.core.store.schema import SQLITE
+from turnstone.core.store.foreign import foreign
+from turnstone.core.store.mark import Mark, MarkFile, last_backup, note_backup
+from turnstone.core.store.replace import BESIDE, cut_off, finish, replace, sync, used
+from turnstone.core.store.rows import Damage
+from turnstone.core.store.schema import MIGRATIONS, SQLITE, upgrade
 from turnstone.core.store.sqlite import forgotten, migrate
-from turnstone.core.store.tables import Damage, Tables
+from turnstone.core.store.tables import Tables
 
-#: What SQLite keeps beside the file, and belongs to it.
-_BESIDE = ("-wal", "-shm", "-journal")
+#: How the name of a file ends that is not whole yet.
+_PART = ".part"
+
+_OLDER = "Use an older backup."
+_NAME = "Name a file that `turnstone backup` has made."
+
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 class Restored(NamedTuple):
@@ -36,16 +44,24 @@ def back_up(store: Path, target: Path) -> int:
 
     Raises StoreError: no store, one that is damaged, a target that exists or cannot be written.
     """
-    if not store.is_file():
+    if not store.is_file() and not cut_off(store):
         raise StoreError(f"There is no store {store}.", hint="Name it with --store.")
     if target.exists():
         raise StoreError(f"There is a file {target} already.", hint="Name another, or remove it.")
-    mark = MarkFile.use(store)
+    if not target.parent.is_dir():
+        raise StoreError(
+            f"There is no folder {target.parent} for the backup.", hint="Make it, or name another."
+        )
+    mark = used(store)
     try:
         known = mark.read()  # before the copy: it is older than what is copied
-        with _explained(target), _new_file(target) as draft:
+        remedy = _remedy(store)
+        with _explained(target, f"the store {store}", remedy), _draft(target) as draft:
             _copy(store, draft)
-            found = _checked(draft, f"The copy of {store}", known)
+            found = _checked(draft, f"The store {store}", remedy, known)
+            sync(draft)
+            os.link(draft, target)  # refuses where a file has come to be meanwhile
+            sync(target.parent)
         note_backup(store, target)
         return found.workstreams
     finally:
@@ -58,26 +74,51 @@ def restore(backup: Path, store: Path, owner: str) -> Restored:
 
     Raises StoreError: a backup that is none, or damaged; a store that is in use.
     """
-    if not backup.is_file():
-        raise StoreError(f"There is no backup {backup}.", hint="Name the file of one.")
+    check_backup(backup)
     mark = MarkFile.alone(store)
     try:
-        with _explained(store):
-            aside: Path | None = None
-            with _new_file(store, replaces=True) as draft:
+        with _explained(store, f"the backup {backup}", _OLDER):
+            if cut_off(store):
+                finish(store, mark)
+            _sweep(store)
+            with _draft(store) as draft:
                 _copy(backup, draft)
-                _hand_over(draft, owner)
-                found = _checked(draft, f"The backup {backup}")
-                aside = _move_aside(store)
-            mark.clear()
+                _hand_over(draft, owner, f"The backup {backup}")
+                found = _checked(draft, f"The backup {backup}", _OLDER)
+                aside = replace(store, mark, draft, found.last)
             return Restored(found.workstreams, found.open_turns, aside)
     finally:
         mark.close()
 
 
+def check_backup(backup: Path) -> None:
+    """Whether this can be restored, before anything is made for it. Raises StoreError."""
+    if not backup.is_file():
+        raise StoreError(f"There is no backup {backup}.", hint="Name the file of one.")
+    try:
+        with contextlib.closing(_read_only(backup)) as connection:
+            what = foreign(connection)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StoreError(f"{backup} is no backup: {error}.", hint=_NAME) from error
+    if what or version == 0:
+        raise StoreError(f"{backup} is no backup of a store: {what or 'it is empty'}.", hint=_NAME)
+    upgrade(version, SQLITE, f"The backup {backup}", "FILE")
+
+
 class _Found(NamedTuple):
     workstreams: int
     open_turns: int
+    last: Mark
+
+
+def _remedy(store: Path) -> str:
+    newest = last_backup(store)
+    return f"Restore a backup (the newest is {newest})." if newest else "Restore a backup."
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _copy(source: Path, draft: Path) -> None:
@@ -87,17 +128,17 @@ def _copy(source: Path, draft: Path) -> None:
         new.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
 
 
-def _hand_over(draft: Path, owner: str) -> None:
+def _hand_over(draft: Path, owner: str, name: str) -> None:
     tables = Tables(SQLITE)
     with _opened(draft) as connection:
-        migrate(_transaction(connection), str(draft))
+        migrate(_transaction(connection), name)
         with _transaction(connection):
             rows = [*tables.rows(connection, None), *tables.older(connection, float("inf"))]
             for ws_id in {row.ws_id for row in rows}:  # the closed ones too
                 tables.acquire(connection, ws_id, owner)
 
 
-def _checked(draft: Path, name: str, mark: Mark | None = None) -> _Found:
+def _checked(draft: Path, name: str, remedy: str, mark: Mark | None = None) -> _Found:
     """What it holds, of which every record was read. Raises StoreError."""
     with _opened(draft) as connection:
         try:
@@ -109,11 +150,22 @@ def _checked(draft: Path, name: str, mark: Mark | None = None) -> _Found:
             Tables(SQLITE).check_all(connection)
         except (Damage, sqlite3.DatabaseError) as error:
             raise StoreError(
-                f"{name} is damaged ({error}); it was not taken.",
-                hint="Use an older backup.",
+                f"{name} is damaged ({error}); nothing was taken from it.", hint=remedy
             ) from error
         sql = "SELECT count(*), coalesce(sum(open_turns), 0) FROM workstream WHERE closed = 0"
-        return _Found(*connection.execute(sql).fetchone())
+        workstreams, open_turns = connection.execute(sql).fetchone()
+        return _Found(workstreams, open_turns, _last(connection))
+
+
+def _last(connection: sqlite3.Connection) -> Mark:
+    """A mark for what is there."""
+    tables = Tables(SQLITE)
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    sql = "SELECT ws_id, last_seq, epoch FROM workstream ORDER BY updated DESC LIMIT 1"
+    found = connection.execute(sql).fetchone() if version == len(MIGRATIONS) else None
+    ws_id, seq, epoch = found or ("", 0, 0)
+    erasures = tables.erasures(connection) if version == len(MIGRATIONS) else 0
+    return Mark(ws_id, seq, epoch, erasures, version)
 
 
 @contextlib.contextmanager
@@ -133,48 +185,30 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 
 
 @contextlib.contextmanager
-def _new_file(target: Path, *, replaces: bool = False) -> Iterator[Path]:
-    """A file beside `target` which becomes it, all at once, when the block has ended well."""
+def _draft(target: Path) -> Iterator[Path]:
+    """A file beside `target`, gone at the end of the block, for what is to become it."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
         yield draft
-        _sync(draft)
-        if replaces:
-            draft.rename(target)
-        else:
-            os.link(draft, target)  # refuses where a file has come to be meanwhile
-        _sync(target.parent)
     finally:
-        for leftover in (draft, *(draft.with_name(draft.name + end) for end in _BESIDE)):
-            leftover.unlink(missing_ok=True)
+        if not cut_off(target):  # then it is needed still
+            for end in ("", *BESIDE):
+                draft.with_name(draft.name + end).unlink(missing_ok=True)
 
 
-def _move_aside(store: Path) -> Path | None:
-    """Give the store that is there another name. What was torn away from it by a crash in the
-    middle is noticed by its mark at the next start."""
-    if not store.exists():
-        return None
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = store.with_name(f"{store.name}.before-restore-{now}-{secrets.token_hex(2)}.db")
-    for end in (*_BESIDE, ""):
-        part = store.with_name(store.name + end)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + end))
-    return aside
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sweep(target: Path) -> None:
+    """Remove the drafts of those that were cut off before they moved anything."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}{re.escape(_PART)}.*")
+    for leftover in target.parent.glob(".*"):
+        if name.fullmatch(leftover.name):
+            leftover.unlink()
 
 
 @contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def _explained(target: Path, source: str, remedy: str) -> Iterator[None]:
+    """`remedy`: what to do where `source`, which is copied, turns out to be damaged."""
     try:
         yield
     except FileExistsError as error:
@@ -187,11 +221,15 @@ def _explained(target: Path) -> Iterator[None]:
             hint="Make room or change its permissions, or name another place.",
         ) from error
     except Damage as error:
-        raise StoreError(
-            f"What was to be copied is damaged ({error}).", hint="Take an older backup."
-        ) from error
+        raise StoreError(f"{_begun(source)} is damaged ({error}).", hint=remedy) from error
     except sqlite3.Error as error:
+        if str(getattr(error, "sqlite_errorname", "")).startswith(_DAMAGED):
+            raise StoreError(f"{_begun(source)} is damaged ({error}).", hint=remedy) from error
         raise StoreError(
-            f"What was to be copied cannot be read, or {target} not be written: {error}.",
-            hint="Make room, or take an older backup.",
+            f"{_begun(source)} could not be copied to {target}: {error}.",
+            hint="See whether both places have room, and who may read and write there.",
         ) from error
+
+
+def _begun(name: str) -> str:
+    return name[0].upper() + name[1:]

@@ -14,6 +14,16 @@ import msgspec
 
 from turnstone.core.events import AnyEvent, Event, TurnEnded
 
+#: Records that are read at a time: some milliseconds of work.
+PART = 250
+
+
+class Place(NamedTuple):
+    """Where a workstream stands in the order of creation."""
+
+    created: float
+    ws_id: str
+
 
 class WorkstreamRow(msgspec.Struct, frozen=True, kw_only=True):
     """A workstream without its journal: what can be told, and searched for, while it sleeps."""
@@ -28,6 +38,10 @@ class WorkstreamRow(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     updated: float = 0.0  # Unix seconds of the last record
     summary: dict[str, Any] = {}  # what lists show: name, state, tokens, …; a fold's, not ours
+
+    @property
+    def place(self) -> Place:
+        return Place(self.created, self.ws_id)
 
 
 class Appended(NamedTuple):
@@ -52,21 +66,44 @@ class Store(Protocol):
     ) -> Appended:
         """Write records in one transaction; returns them with their ids.
 
-        Raises NotOwner if the row's epoch is another. A `message_accepted` whose correlation
+        Raises NotOwner if the row's epoch is another. Raises Unsettled where the answer to the
+        commit is missing: nothing else is written before `settle` has told what is there. A `message_accepted` whose correlation
         id was accepted before writes nothing: the first one comes back, as a duplicate.
         Raises Erased if that first one was erased.
         """
 
-    async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
-        """The journal behind `after`, in order. Raises StoreError for a damaged record."""
+    async def settle(self, ws_id: str, epoch: int, after: int) -> list[AnyEvent]:
+        """What was written behind `after`, once that is certain and will stay so.
+
+        Waits for a commit that is still on its way. Raises NotOwner, and Unsettled where the
+        store does not answer.
+        """
+
+    async def records(self, ws_id: str, after: int = 0, limit: int | None = None) -> list[AnyEvent]:
+        """The journal behind `after`, in order: all of it, or the first `limit` records.
+
+        Raises StoreError for a damaged record, and for one that only a newer version knows;
+        UnknownWorkstream if it was erased meanwhile. One that never was has none.
+        """
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         """How the turn of this message ended; None while it has not."""
 
+    async def taker(self, correlation_id: str) -> str | None:
+        """The workstream that has accepted this message; empty: it was erased since; None: it
+        was never accepted."""
+
     async def row(self, ws_id: str) -> WorkstreamRow | None: ...
 
-    async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
-        """Workstreams that are not closed, in the order of their creation."""
+    async def rows(
+        self, owner: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> list[WorkstreamRow]:
+        """Workstreams that are not closed, in the order of their creation: all of them, or the
+        first `limit` behind a place."""
+
+    async def states(self, owner: str) -> dict[str, int]:
+        """How many workstreams that are not closed are in which state (empty: their summary
+        names none). What does not occur is left out."""
 
     async def working(self) -> list[WorkstreamRow]:
         """Workstreams of every owner with a message that has not ended, by creation."""
@@ -75,8 +112,12 @@ class Store(Protocol):
         """Workstreams of every owner, closed ones too, that have no message open and no record
         since `before` (Unix seconds): the oldest first."""
 
-    async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
-        """Make `owner` the one writer, under a raised epoch. Raises UnknownWorkstream."""
+    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
+        """Make `owner` the one writer, under a raised epoch.
+
+        Raises UnknownWorkstream, and NotOwner if the row's epoch is not the one that was looked
+        at (`epoch`; None: whatever it is).
+        """
 
     async def erase(self, ws_id: str, epoch: int) -> None:
         """Delete a workstream with all its records, whatever its state.
@@ -85,11 +126,16 @@ class Store(Protocol):
         UnknownWorkstream, and NotOwner if the row's epoch is another.
         """
 
-    async def scrub(self) -> bool:
-        """Make what was erased unreadable in the store's own files too.
+    async def scrub(self, *, anew: bool = False) -> bool:
+        """Make what was erased unreadable in the store's own files too. `anew`: write them anew
+        for it, which reaches all and holds writes up for long where they are large.
 
         False: another process was reading; ask again later.
         """
+
+    async def trouble(self) -> str:
+        """Why it cannot be written, if the last that was asked of it failed for that and a
+        write would still fail; empty: it is well, as far as is known."""
 
     async def aclose(self) -> None:
         """Finish what is being written, then close. Idempotent."""

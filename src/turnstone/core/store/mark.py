@@ -26,11 +26,14 @@ _SIZE = 256
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The last commit. `seq` 0: the workstream was erased."""
+    """The last commit. `seq` 0: the workstream was erased. `erasures`: how many there were,
+    with this one. `schema`: the version of the tables."""
 
     ws_id: str
     seq: int
     epoch: int
+    erasures: int = 0
+    schema: int = 1  # the least that a store with a mark has
 
 
 def mark_path(store: Path) -> Path:
@@ -84,8 +87,7 @@ class MarkFile:
         with contextlib.suppress(OSError):
             os.pwrite(self.descriptor, whole.ljust(_SIZE), 0)
 
-    def clear(self) -> None:
-        os.ftruncate(self.descriptor, 0)
+    def sync(self) -> None:
         os.fsync(self.descriptor)
 
     def close(self) -> None:
@@ -103,15 +105,22 @@ class MarkFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             return cls(path, os.open(path, flags, 0o600))
         except OSError as error:
+            done = "opened" if store.exists() else "made"
             raise StoreError(
-                f"The store {store} cannot be made: {path.parent}: {error.strerror}.",
+                f"The store {store} cannot be {done}: {path.parent}: {error.strerror}.",
                 hint="Name another place with --store or [store] path.",
             ) from error
 
 
 def note_backup(store: Path, backup: Path) -> None:
-    """Remember where the newest backup is, for whoever needs one."""
-    mark_path(store).with_name("backup").write_text(str(backup), encoding="utf-8")
+    """Remember where the newest backup is, for whoever needs one. Where that cannot be kept, none
+    is remembered: an older one is not the newest."""
+    note = mark_path(store).with_name("backup")
+    try:
+        note.write_text(str(backup), encoding="utf-8")
+    except OSError:
+        with contextlib.suppress(OSError):
+            note.unlink()
 
 
 def last_backup(store: Path) -> str:

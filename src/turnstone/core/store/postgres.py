@@ -1,21 +1,22 @@
 """The store on PostgreSQL: one database for many nodes, on other machines too.
 
 `synchronous_commit = on`; who may write is decided by the epoch in the row, never by a lock.
-A session lock on the node's id says that its process lives, and only that: it goes when the
-connection goes, and comes back with it. The one module that imports psycopg, when it is used.
+Which nodes live, `presence` tells; this one says so of itself as long as it is open, also where
+nothing is asked of it. The one module that imports psycopg, when it is used.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from turnstone.core.errors import InvalidRequest, StoreError, TurnstoneError
+from turnstone.core.store import presence
 from turnstone.core.store.schema import MIGRATIONS, POSTGRES, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
 from turnstone.core.store.tables import Connection, Cursor
@@ -29,23 +30,39 @@ except ImportError as error:
         hint="Install turnstone[postgres].",
     ) from error
 
-#: Seconds: to connect, to wait for another process's write, and for a server that is silent.
+#: Seconds: to connect, to wait for another process's write, and for an other end that is silent.
 _CONNECT, _LOCK, _SILENCE = 5, 10, 20
+
+#: Seconds that a transaction may stand still: less than others wait for what it has locked.
+_STILL = 5
 
 #: Seconds between two attempts to be present under a node's id.
 _PAUSE = 0.1
 
-#: What each session is told. A transaction that its node has left unfinished must not hold its
-#: locks: the node's next connection waits for them.
+#: What each session is told. One whose node is gone, or stands still in the middle of a
+#: transaction, must not hold its locks: others wait for them, and the node's next process for the
+#: lock on its id. That a machine is gone, a server notices by default after two hours.
 _SESSION = f"""
 SET synchronous_commit = on;
 SET lock_timeout = '{_LOCK}s';
-SET idle_in_transaction_session_timeout = '{_LOCK}s';
+SET idle_in_transaction_session_timeout = '{_STILL}s';
+SET tcp_keepalives_idle = {_SILENCE};
+SET tcp_keepalives_interval = {_SILENCE // 4};
+SET tcp_keepalives_count = 4;
+SET tcp_user_timeout = '{_SILENCE}s';
 SET client_min_messages = warning;
 """
 
+#: While a session waits for a lock, it looks whether its node is there still.
+_LOOKS = b"SET client_connection_check_interval = '1s'"
+
+#: What a server answers to that which cannot: one before version 14, or on Windows.
+_CANNOT = (psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue)
+
 #: Where the number of the last migration is kept.
 _VERSION = "CREATE TABLE IF NOT EXISTS turnstone_schema (version BIGINT NOT NULL)"
+
+_TRIED = "It is tried again with whatever is asked next."
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +82,8 @@ class PostgresStore(SqlStore):
 
     dialect = POSTGRES
     errors = (psycopg.Error,)
+    beat: ClassVar[float] = 5.0  # seconds between two signs of life
+    grace: ClassVar[float] = 30.0  # seconds without one, after which a node is taken for gone
 
     def __init__(self, url: str) -> None:
         super().__init__(f"The store {shown(url)}")
@@ -72,6 +91,8 @@ class PostgresStore(SqlStore):
         self._connection: _Translated | None = None
         self._node_id = ""  # whose session lock this process holds
         self._present = False
+        self._was_open = False  # it could be reached, and may be again
+        self._beating: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -89,43 +110,61 @@ class PostgresStore(SqlStore):
         return store
 
     async def be_present(self, node_id: str) -> None:
-        """Hold this node id as long as the store is open. Raises StoreError if another does."""
+        """Hold this node id, and show that it lives, as long as the store is open.
+
+        Raises StoreError if another process holds it.
+        """
         await self._call(self._be_present, node_id)
+        self._beating = asyncio.create_task(self._keep_beating(), name=f"beat of {node_id}")
 
     async def lives(self, node_id: str) -> bool:
-        """Whether a process with this node id has the store open."""
+        """Whether a process with this node id has the store open, or had until a moment ago and
+        did not close it: it may be about to come back."""
         return await self._call(self._lives, node_id)
+
+    async def aclose(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        await super().aclose()
+
+    async def _keep_beating(self) -> None:
+        silent = False
+        while True:
+            await asyncio.sleep(self.beat)
+            try:
+                await self._call(self._beat)
+                silent = False
+            except TurnstoneError as error:
+                if not silent:
+                    log.warning("node %s cannot show that it lives: %s", self._node_id, error)
+                silent = True
 
     # What follows runs on the store's thread.
 
     def _be_present(self, node_id: str) -> None:
-        self._node_id = node_id
-        # The session of a process that has just ended may take the server a moment to end too.
+        # The session of a process that has just ended may take the server a moment to end too:
+        # what it was told to commit, it commits first.
         deadline = time.monotonic() + self.settling
-        while not self._present and time.monotonic() < deadline:
-            self._hold(self._connected())
-            if not self._present:
-                time.sleep(_PAUSE)
-        if not self._present:
-            self._node_id = ""
-            raise StoreError(
-                f"{self.name} is used by another process of the node {node_id}.",
-                hint="Stop that one, or give this one an id of its own (--node-id).",
-            )
+        while not presence.hold(self._connected(), node_id):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{self.name} is used by another process of the node {node_id}.",
+                    hint="Stop that one, or give this one an id of its own (--node-id).",
+                )
+            time.sleep(_PAUSE)
+        self._node_id, self._present = node_id, True
+        self._beat()
 
-    def _hold(self, connection: Connection) -> None:
-        sql = "SELECT pg_try_advisory_lock(?)"
-        self._present = connection.execute(sql, (_key(self._node_id),)).fetchone()[0]
+    def _beat(self) -> None:
+        connection = self._connected()
+        if self._present:
+            presence.beat(connection, self._node_id)
 
     def _lives(self, node_id: str) -> bool:
         if node_id == self._node_id:
             return True
-        # Shared, so that two who ask at the same time do not take each other for the owner.
-        connection, key = self._connected(), (_key(node_id),)
-        free: bool = connection.execute("SELECT pg_try_advisory_lock_shared(?)", key).fetchone()[0]
-        if free:
-            connection.execute("SELECT pg_advisory_unlock_shared(?)", key)
-        return not free
+        return presence.lives(self._connected(), node_id, self.grace)
 
     def _open(self) -> None:
         connection = self._connected()
@@ -137,11 +176,12 @@ class PostgresStore(SqlStore):
         if connection.execute("SHOW fsync").fetchone()[0] != "on":
             log.warning("%s has fsync off: a machine that stops loses what was kept.", self.name)
         self._migrate()
+        self._was_open = True
 
     def _migrate(self) -> None:
         with self._transaction() as connection:
             # One at a time: nodes may start together.
-            connection.execute("SELECT pg_advisory_xact_lock(?)", (_key(""),))
+            connection.execute("SELECT pg_advisory_xact_lock(?)", (presence.key(""),))
             connection.execute(_VERSION)
             found = connection.execute("SELECT version FROM turnstone_schema").fetchone()
             version = found[0] if found else 0
@@ -168,13 +208,18 @@ class PostgresStore(SqlStore):
             )
             self._connection = _Translated(raw)
             raw.execute(_SESSION.encode())
+            with contextlib.suppress(*_CANNOT):
+                raw.execute(_LOOKS)
         if self._node_id and not self._present:
-            self._hold(self._connection)
+            self._present = presence.hold(self._connection, self._node_id)
             if not self._present:
                 log.warning("%s: node %s is not known to live yet.", self.name, self._node_id)
         return self._connection
 
     def _disconnect(self) -> None:
+        if self._connection is not None and self._present:
+            with contextlib.suppress(psycopg.Error):
+                presence.leave(self._connection, self._node_id)
         self._drop()
 
     def _drop(self) -> None:
@@ -214,7 +259,7 @@ class PostgresStore(SqlStore):
     def _committed(self, ws_id: str, seq: int, epoch: int) -> None:
         """Nothing to do: the server notices by itself what its log has lost."""
 
-    def _scrub(self) -> bool:
+    def _scrub(self, anew: bool) -> bool:
         """Deleted rows are the server's to wipe; see docs/howto/backup.md."""
         return True
 
@@ -226,7 +271,7 @@ class PostgresStore(SqlStore):
             case psycopg.errors.DiskFull():
                 return StoreError(
                     f"The disk of {_lowered(self.name)} is full; nothing was written.",
-                    hint="Make room, then send again.",
+                    hint="Make room, then try again.",
                 )
             case psycopg.errors.InsufficientPrivilege() | psycopg.errors.ReadOnlySqlTransaction():
                 return StoreError(
@@ -241,7 +286,7 @@ class PostgresStore(SqlStore):
             case psycopg.OperationalError():
                 return StoreError(
                     f"{self.name} cannot be reached ({first}).",
-                    hint="It is tried again with whatever is asked next.",
+                    hint=_TRIED if self._was_open else _to_check(first),
                 )
         return StoreError(f"{self.name} failed: {first}.")
 
@@ -252,15 +297,18 @@ class PostgresStore(SqlStore):
         )
 
 
+def _to_check(refusal: str) -> str:
+    """What to do where it could not be opened; `refusal` are the server's words, or the system's."""
+    if "does not exist" in refusal:
+        return "Make it there, or correct the name in --store-url or [store] url."
+    if "authentication" in refusal or "password" in refusal:
+        return "Check the user and the password, in ~/.pgpass or in the URL."
+    return "Check that the server runs, and the address in --store-url or [store] url."
+
+
 @functools.cache
 def _translated(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
-
-
-def _key(node_id: str) -> int:
-    """The number of a lock; that of the migrations is the empty id's."""
-    digest = hashlib.sha256(f"turnstone node {node_id}".encode()).digest()
-    return int.from_bytes(digest[:8], signed=True)
 
 
 def shown(url: str) -> str:

@@ -4,8 +4,11 @@ workstream  one row each: who owns it, under which epoch, and what lists show
 record      the journals: one envelope a row, in the order of `seq`, never changed
 accepted    every correlation id that was ever accepted, and where it is
 erased      the SHA-256 of every correlation id whose workstream was erased: never run again
+erasures    how many workstreams were erased: one row, one number
+node        when a node was last heard of (PostgreSQL alone)
 
-`checksum` (NULL in rows that an older version wrote) covers all other columns of its row.
+`checksum` (NULL in rows that an older version wrote) covers all other columns of its row, but for
+`state`: that is the one in the summary, once more, so that it can be counted.
 Here and in `Dialect` is all that SQLite and PostgreSQL are told differently.
 """
 
@@ -47,10 +50,11 @@ POSTGRES = Dialect(
 
 
 class Migration(NamedTuple):
-    """Statements, parted by semicolons: for both, then for SQLite alone."""
+    """Statements, parted by semicolons: for both, then for the one or the other."""
 
     both: str
     sqlite: str = ""
+    postgres: str = ""
 
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -104,14 +108,50 @@ MIGRATIONS: tuple[Migration, ...] = (
         ALTER TABLE record ADD COLUMN checksum {integer};
         """
     ),
+    Migration(
+        """
+        ALTER TABLE workstream ADD COLUMN state TEXT NOT NULL DEFAULT '';
+        DROP INDEX workstream_by_owner;
+        CREATE INDEX workstream_in_order ON workstream (owner, created, ws_id) WHERE closed = 0;
+        CREATE INDEX workstream_by_state ON workstream (owner, closed, state);
+        """,
+        sqlite="""
+        UPDATE workstream SET state =
+            coalesce(json_extract(CAST(summary AS TEXT), '$.state'), '')
+        WHERE json_valid(CAST(summary AS TEXT));
+        """,
+        # In a string of the JSON a quotation mark has a backslash before it: this finds the key.
+        postgres="""
+        UPDATE workstream SET state =
+            coalesce(substring(convert_from(summary, 'UTF8') from '"state":"([a-z]*)"'), '');
+        """,
+    ),
+    Migration(
+        """
+        CREATE INDEX workstream_at_work ON workstream (created, ws_id)
+            WHERE closed = 0 AND open_turns > 0;
+        """,
+        postgres="""
+        CREATE TABLE node (
+            node_id  TEXT PRIMARY KEY,
+            seen     DOUBLE PRECISION NOT NULL
+        );
+        """,
+    ),
+    Migration(
+        """
+        CREATE INDEX record_ending ON record (correlation_id) WHERE type = 'turn_ended';
+        CREATE TABLE erasures (number {integer} NOT NULL);
+        INSERT INTO erasures VALUES (0);
+        """
+    ),
 )
 
 
 def statements(migration: Migration, dialect: Dialect) -> list[str]:
     """What to execute for a migration, in order."""
     script = migration.both.format(**dialect._asdict())
-    if dialect is SQLITE:
-        script += migration.sqlite
+    script += migration.sqlite if dialect is SQLITE else migration.postgres
     return [statement for statement in script.split(";") if statement.strip()]
 
 

@@ -2,26 +2,38 @@
 
 The order of calls is the order of commits. A connection that broke is opened again by the next
 call. When the answer to a commit was lost, nobody is told "written" or "not written" before
-the database has been asked; see `_settled`. Holds no copy of anything: every answer is read.
+the database has been asked; see `_certain`. Holds no copy of anything: every answer is read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
-from turnstone.core.errors import StoreError, TurnstoneError
+from turnstone.core.errors import StoreError, TurnstoneError, Unsettled
 from turnstone.core.events import AnyEvent, Event, TurnEnded
-from turnstone.core.store.base import Appended, WorkstreamRow
+from turnstone.core.store.base import PART, Appended, Place, WorkstreamRow
+from turnstone.core.store.rows import Damage, Row
 from turnstone.core.store.schema import Dialect
-from turnstone.core.store.tables import Connection, Damage, Known, Row, Tables
+from turnstone.core.store.tables import Connection, Known, Tables
 
 ResultT = TypeVar("ResultT")
+
+log = logging.getLogger(__name__)
+
+#: What to do where it is not known whether something was written.
+_SENT = "Send it again under the same correlation id: it is not run twice."
+_MADE = "See whether it is in the list before you make it again."
+_TAKEN = "Ask again when the store answers: this node takes it over then, if it has not."
+_ERASED = "Erase it again when the store answers; if it is unknown then, it is gone."
+_TRIED = "Try again when the store answers."
 
 #: Seconds between two questions whether a commit in doubt took place.
 _PAUSE = 0.2
@@ -29,13 +41,6 @@ _PAUSE = 0.2
 
 class InDoubt(Exception):
     """The database may have committed, or not: its answer is missing."""
-
-
-class _Append(NamedTuple):
-    """An append in doubt: the row as it was before, and what was to be written."""
-
-    before: Row
-    written: list[Event]
 
 
 class SqlStore(ABC):
@@ -47,14 +52,16 @@ class SqlStore(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._tables = Tables(self.dialect)
+        self._tables = Tables(self.dialect, self._left_out)
+        self._damage: set[str] = set()  # what was logged already
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._doubts: dict[str, _Append] = {}
+        self._doubts: set[str] = set()  # workstreams with an append that may be there or not
         self._closed = False
+        self._failed = False  # the database, and not since found to take writes again
         self._troubles: tuple[type[Exception], ...] = (*self.errors, StoreError, InDoubt)
 
     async def create(self, row: WorkstreamRow, first: Event) -> Event:
-        return await self._call(self._create, row, first)
+        return await self._call(self._create, row, first, again=_MADE)
 
     async def append(
         self,
@@ -63,20 +70,37 @@ class SqlStore(ABC):
         events: Sequence[Event],
         summary: dict[str, Any] | None = None,
     ) -> Appended:
-        return await self._call(self._append, ws_id, epoch, events, summary)
+        return await self._call(self._append, ws_id, epoch, events, summary, again=_SENT)
 
-    async def records(self, ws_id: str, after: int = 0) -> list[AnyEvent]:
-        return await self._read(self._tables.records, ws_id, after)
+    async def settle(self, ws_id: str, epoch: int, after: int) -> list[AnyEvent]:
+        return await self._call(self._settle, ws_id, epoch, after)
+
+    async def records(self, ws_id: str, after: int = 0, limit: int | None = None) -> list[AnyEvent]:
+        found: list[AnyEvent] = []
+        while True:  # by parts, so that others get their turn in between
+            count = PART if limit is None else min(PART, limit - len(found))
+            part = await self._read(self._tables.records, ws_id, after + len(found), count)
+            found += part
+            if len(part) < PART or len(found) == limit:
+                return found
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         return await self._read(self._tables.ending, ws_id, correlation_id)
+
+    async def taker(self, correlation_id: str) -> str | None:
+        return await self._read(self._tables.taker, correlation_id)
 
     async def row(self, ws_id: str) -> WorkstreamRow | None:
         row = await self._read(self._tables.row, ws_id)
         return None if row is None else row.public()
 
-    async def rows(self, owner: str | None = None) -> list[WorkstreamRow]:
-        return await self._read(self._tables.rows, owner)
+    async def rows(
+        self, owner: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> list[WorkstreamRow]:
+        return await self._read(self._tables.rows, owner, after, limit)
+
+    async def states(self, owner: str) -> dict[str, int]:
+        return await self._read(self._tables.states, owner)
 
     async def working(self) -> list[WorkstreamRow]:
         return await self._read(self._tables.working)
@@ -84,14 +108,23 @@ class SqlStore(ABC):
     async def older(self, before: float) -> list[WorkstreamRow]:
         return await self._read(self._tables.older, before)
 
-    async def acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
-        return await self._call(self._acquire, ws_id, owner)
+    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
+        return await self._call(self._acquire, ws_id, owner, epoch, again=_TAKEN)
 
     async def erase(self, ws_id: str, epoch: int) -> None:
-        await self._call(self._erase, ws_id, epoch)
+        await self._call(self._erase, ws_id, epoch, again=_ERASED)
 
-    async def scrub(self) -> bool:
-        return await self._call(self._scrub)
+    async def scrub(self, *, anew: bool = False) -> bool:
+        return await self._call(self._scrub, anew)
+
+    async def trouble(self) -> str:
+        if self._failed:
+            try:
+                await self._call(self._try_a_write)
+                self._failed = False
+            except StoreError as error:
+                return error.message
+        return ""
 
     async def aclose(self) -> None:
         if not self._closed:
@@ -102,16 +135,24 @@ class SqlStore(ABC):
     async def _read(self, work: Callable[..., ResultT], *args: object) -> ResultT:
         return await self._call(lambda: work(self._connected(), *args))
 
-    async def _call(self, work: Callable[..., ResultT], *args: object) -> ResultT:
+    async def _call(
+        self, work: Callable[..., ResultT], *args: object, again: str = _TRIED
+    ) -> ResultT:
+        """`again`: what to do about it where it is not known whether it was written."""
+        return await self._submitted(self._thread, again, work, *args)
+
+    async def _submitted(
+        self, thread: ThreadPoolExecutor, again: str, work: Callable[..., ResultT], *args: object
+    ) -> ResultT:
         try:
-            doing = self._thread.submit(self._done, work, *args)
+            doing = thread.submit(self._done, again, work, *args)
         except RuntimeError as error:  # the thread does not take work any more
             raise self._is_closed() from error
         return await asyncio.wrap_future(doing)
 
     # What follows runs on the store's thread.
 
-    def _done(self, work: Callable[..., ResultT], *args: object) -> ResultT:
+    def _done(self, again: str, work: Callable[..., ResultT], *args: object) -> ResultT:
         if self._closed:
             raise self._is_closed()
         try:
@@ -122,11 +163,18 @@ class SqlStore(ABC):
                     raise
                 return work(*args)  # the connection was gone before anything was committed
         except self.errors as error:
-            raise self._explained(error) from error
+            explained = self._explained(error)
+            self._failed = self._failed or isinstance(explained, StoreError)
+            raise explained from error
         except InDoubt as error:
-            raise self._unknown(error) from error
+            self._failed = True
+            raise self._unknown(again) from error
         except Damage as error:
             raise self._damaged(str(error)) from error
+
+    def _try_a_write(self) -> None:
+        with self._transaction() as connection:
+            self._tables.rewrite(connection)
 
     def _create(self, row: WorkstreamRow, first: Event) -> Event:
         event: Event | None = None
@@ -134,7 +182,7 @@ class SqlStore(ABC):
             with self._transaction() as connection:
                 event = self._tables.create(connection, row, first)
         except InDoubt as error:
-            if event is None or not self._settled([event]):
+            if event is None or not self._certain(partial(self._tables.there, records=[event])):
                 raise self._not_written() from error
         self._committed(row.ws_id, 1, row.epoch)
         return event
@@ -142,66 +190,89 @@ class SqlStore(ABC):
     def _append(
         self, ws_id: str, epoch: int, events: Sequence[Event], summary: dict[str, Any] | None
     ) -> Appended:
-        self._take_back(ws_id)
-        doing: _Append | None = None
+        if ws_id in self._doubts:
+            raise InDoubt
+        written: list[Event] = []
         try:
             with self._transaction() as connection:
                 before = self._tables.owned(connection, ws_id, epoch)
                 written = self._tables.append(connection, before, events, summary)
-                doing = _Append(before, written)
         except Known as known:
+            if known.first.ws_id in self._doubts:
+                self._make_sure()
             return Appended([known.first], duplicate=True)
         except InDoubt as error:
-            assert doing is not None  # only a commit is ever in doubt
-            self._doubts[ws_id] = doing
-            there = self._settled(doing.written)
-            del self._doubts[ws_id]
+            assert written  # only a commit is ever in doubt
+            self._doubts.add(ws_id)
+            there = self._certain(partial(self._tables.there, records=written))
+            self._doubts.discard(ws_id)
             if not there:
                 raise self._not_written() from error
         self._committed(ws_id, before.last_seq + len(written), epoch)
         return Appended(written)
 
-    def _settled(self, written: Sequence[Event]) -> bool:
-        """Whether what is in doubt was written, as the database says. Raises InDoubt where it
-        does not answer in time: an append that was written is taken back by the next one."""
+    def _settle(self, ws_id: str, epoch: int, after: int) -> list[AnyEvent]:
+        with self._transaction() as connection:
+            row = self._tables.owned(connection, ws_id, epoch)
+            found = self._tables.records(connection, ws_id, after)
+        self._make_sure()
+        self._doubts.discard(ws_id)
+        self._committed(ws_id, row.last_seq, epoch)
+        return found
+
+    def _certain(self, there: Callable[[Connection], bool]) -> bool:
+        """Whether what is in doubt was written, as the database says on a row that nobody else
+        writes any more. Raises InDoubt where it does not answer in time."""
         deadline = time.monotonic() + self.settling
         while True:
             try:
                 with self._transaction() as connection:
-                    there = self._tables.there(connection, written)
-                if there:
+                    written = there(connection)
+                if written:
                     self._make_sure()
             except self._troubles as error:
                 if time.monotonic() > deadline or self._closed:
                     raise InDoubt from error
                 time.sleep(_PAUSE)
             else:
-                return there
+                return written
 
-    def _take_back(self, ws_id: str) -> None:
-        """Undo what whoever asked was told had failed, if it took place in spite of that."""
-        if (doing := self._doubts.get(ws_id)) is not None:
+    def _acquire(self, ws_id: str, owner: str, epoch: int | None) -> WorkstreamRow:
+        row: Row | None = None
+        try:
             with self._transaction() as connection:
-                self._tables.take_back(connection, doing.before)
-            del self._doubts[ws_id]
-
-    def _acquire(self, ws_id: str, owner: str) -> WorkstreamRow:
-        self._doubts.pop(ws_id, None)  # whoever asks for it reads what is there
-        with self._transaction() as connection:
-            row = self._tables.acquire(connection, ws_id, owner)
+                row = self._tables.acquire(connection, ws_id, owner, epoch)
+        except InDoubt as error:
+            if row is None or not self._certain(lambda c: self._locked(c, ws_id) == row):
+                raise self._not_written() from error
+        if ws_id in self._doubts:  # whoever acquires it reads what is there
+            self._make_sure()
+            self._doubts.discard(ws_id)
         self._committed(ws_id, row.last_seq, row.epoch)
-        return row
+        return row.public()
 
     def _erase(self, ws_id: str, epoch: int) -> None:
-        with self._transaction() as connection:
-            self._tables.erase(connection, ws_id, epoch)
-        self._doubts.pop(ws_id, None)
+        try:
+            with self._transaction() as connection:
+                self._tables.erase(connection, ws_id, epoch)
+        except InDoubt as error:
+            if not self._certain(lambda c: self._locked(c, ws_id) is None):
+                raise self._not_written() from error
+        self._doubts.discard(ws_id)
         self._committed(ws_id, 0, epoch)
 
-    def _unknown(self, error: Exception) -> StoreError:
-        return StoreError(
+    def _locked(self, connection: Connection, ws_id: str) -> Row | None:
+        return self._tables.row(connection, ws_id, locked=True)
+
+    def _left_out(self, what: str) -> None:
+        if what not in self._damage:
+            self._damage.add(what)
+            log.error("%s It is left out of lists.", self._damaged(what))
+
+    def _unknown(self, again: str) -> StoreError:
+        return Unsettled(
             f"{self.name} failed while it was writing; whether it was written is not known yet.",
-            hint="Send it again under the same correlation id: it is not run twice.",
+            hint=again,
         )
 
     def _not_written(self) -> StoreError:
@@ -229,7 +300,7 @@ class SqlStore(ABC):
         """Whether the connection is gone, and nothing was committed on it; it is dropped."""
 
     @abstractmethod
-    def _scrub(self) -> bool: ...
+    def _scrub(self, anew: bool) -> bool: ...
 
     @abstractmethod
     def _make_sure(self) -> None:

@@ -1,4 +1,5 @@
-"""The store on SQLite: a file on a local disk, written by one thread of its own.
+"""The store on SQLite: a file on a local disk, written by one thread of its own, and read by
+another.
 
 WAL with `synchronous=FULL`: what was committed survives the death of the process and of the
 machine (as far as the disk keeps its word). Never on a network file system: SQLite's locks
@@ -10,18 +11,23 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from turnstone.core.errors import StoreError
+from turnstone.core.store import wiping
+from turnstone.core.store.foreign import foreign
 from turnstone.core.store.mark import Mark, MarkFile, last_backup
+from turnstone.core.store.reader import Reader
+from turnstone.core.store.replace import used
+from turnstone.core.store.rows import Damage
 from turnstone.core.store.schema import MIGRATIONS, SQLITE, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
-from turnstone.core.store.tables import Damage, Tables
+from turnstone.core.store.tables import Tables
 
-#: The longest that scrubbing waits for other readers of the file, in seconds.
-SCRUB_TIMEOUT = 0.5
+ResultT = TypeVar("ResultT")
 
 #: Errors of a commit after which it has certainly not taken place.
 _NOT_COMMITTED = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CONSTRAINT")
@@ -39,6 +45,10 @@ class SqliteStore(SqlStore):
         self.path = path
         self._connection: sqlite3.Connection | None = None
         self._mark: MarkFile | None = None
+        self._reader = Reader(path, self.patience)
+        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+        self._erasures = 0  # that the last commit knew of
+        self._unwiped = False  # something was erased here, and the file not written anew since
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -55,10 +65,19 @@ class SqliteStore(SqlStore):
             raise
         return store
 
+    async def _read(self, work: Callable[..., ResultT], *args: object) -> ResultT:
+        if self._doubts:  # what is told must stay: wait until that is known
+            return await super()._read(work, *args)
+        return await self._submitted(self._reading, "", self._looked_up, work, *args)
+
+    def _looked_up(self, work: Callable[..., ResultT], *args: object) -> ResultT:
+        with self._reader.connection() as connection:
+            return work(connection, *args)
+
     # What follows runs on the store's thread.
 
     def _open(self) -> None:
-        self._mark = MarkFile.use(self.path)
+        self._mark = used(self.path)
         mark = self._mark.read()  # before the store: it is older than what is read next
         self._make_file(mark)
         self._look(mark)
@@ -75,9 +94,14 @@ class SqliteStore(SqlStore):
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise Damage(found)
-            if connection.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
-                return  # of a version that kept neither checksums nor marks, or of a newer one
-            self._tables.check(connection)
+            connection.execute("BEGIN")  # one state, whatever is written meanwhile
+            if what := foreign(connection):
+                raise StoreError(
+                    f"{self.path} is no store of turnstone: {what}.",
+                    hint="It was left as it is: name another file with --store.",
+                )
+            if connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS):
+                self._tables.check(connection)  # older ones may have no checksums
             if what := forgotten(connection, mark):
                 raise self._forgotten(what)
 
@@ -87,8 +111,9 @@ class SqliteStore(SqlStore):
                 raise self._forgotten("it is empty, or gone")
             self.path.touch(mode=0o600)
         except OSError as error:
+            done = "written" if self.path.exists() else "made"
             raise StoreError(
-                f"{self.name} cannot be made: {error.strerror}.",
+                f"{self.name} cannot be {done}: {error.strerror}.",
                 hint="Name another place with --store or [store] path.",
             ) from error
 
@@ -105,11 +130,17 @@ class SqliteStore(SqlStore):
         return self._connection
 
     def _disconnect(self) -> None:
+        self._reading.shutdown()
+        if self._unwiped and self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # as it is erased, this can be done later
+                if wiping.mostly_free(self._connection):
+                    wiping.wipe(self._connection, self.patience, anew=True)
         self._drop()
         if self._mark is not None:
             self._mark.close()
 
     def _drop(self) -> None:
+        self._reader.drop()
         connection, self._connection = self._connection, None
         if connection is not None:
             # What closing does besides (a checkpoint) may fail where all else has.
@@ -125,6 +156,7 @@ class SqliteStore(SqlStore):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
+            self._erasures = self._tables.erasures(connection)
         except BaseException:
             self._roll_back(connection)
             raise
@@ -146,27 +178,32 @@ class SqliteStore(SqlStore):
                 self._drop()
 
     def _make_sure(self) -> None:
-        self._connected().execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+        [busy, *_] = self._connected().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy:
+            raise InDoubt("another process reads the store")
 
     def _committed(self, ws_id: str, seq: int, epoch: int) -> None:
         if self._mark is not None:
-            self._mark.write(Mark(ws_id, seq, epoch))
+            self._mark.write(Mark(ws_id, seq, epoch, self._erasures, len(MIGRATIONS)))
 
-    def _scrub(self) -> bool:
-        """Write the file anew, and empty the log. What is deleted becomes zeroes at once
-        (`secure_delete`), but pieces that were moved between pages before stay where they were."""
+    def _erase(self, ws_id: str, epoch: int) -> None:
+        self._unwiped = True
+        super()._erase(ws_id, epoch)
+
+    def _try_a_write(self) -> None:
+        """As much as a large step of a turn: what is left of the log's last page takes little."""
+        with self._transaction() as connection:
+            connection.execute("CREATE TABLE trial (written BLOB)")
+            connection.execute("INSERT INTO trial VALUES (zeroblob(65536))")
+            connection.execute("DROP TABLE trial")
+
+    def _scrub(self, anew: bool) -> bool:
         connection = self._connected()
-        connection.execute(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT * 1000:.0f}")
-        try:
-            connection.execute("VACUUM")
-            [busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError as error:
-            if _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")):
-                return False
-            raise
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {self.patience * 1000:.0f}")
-        return not busy
+        anew = anew or (self._unwiped and wiping.small(connection))
+        done = wiping.wipe(connection, self.patience, anew=anew)
+        if anew and done:
+            self._unwiped = False
+        return done
 
     def _explained(self, error: Exception) -> StoreError:
         code = _name(error)
@@ -175,7 +212,7 @@ class SqliteStore(SqlStore):
         if code.startswith("SQLITE_FULL"):
             return StoreError(
                 f"The disk of the store {self.path} is full; nothing was written.",
-                hint="Make room, then send again.",
+                hint="Make room, then try again.",
             )
         if code.startswith("SQLITE_IOERR"):
             return StoreError(
@@ -215,16 +252,29 @@ class SqliteStore(SqlStore):
 
 
 def forgotten(connection: sqlite3.Connection, mark: Mark | None) -> str:
-    """What the store has lost, as the mark knows it; empty: nothing."""
+    """What the store has lost, as the mark knows it; empty: nothing. To be called in a
+    transaction where others write.
+
+    What is lost is an end of the log. So whoever holds an erasure that came after the mark's
+    commit holds that too, whatever became of its workstream.
+    """
     if mark is None:
         return ""
-    row = Tables(SQLITE).row(connection, mark.ws_id)
-    if mark.seq == 0:
-        missing = row is not None and row.epoch <= mark.epoch
-    else:
-        missing = row is None or row.last_seq < mark.seq or row.epoch < mark.epoch
-    what = f"record {mark.seq}" if mark.seq else "the erasure"
-    return f"{what} of workstream {mark.ws_id} is not in it" if missing else ""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < mark.schema:
+        return "all but its beginning" if version == 0 else f"its tables of schema {mark.schema}"
+    if version != len(MIGRATIONS):
+        return ""
+    tables = Tables(SQLITE)
+    erasures = tables.erasures(connection)
+    if erasures < mark.erasures:
+        return f"an erasure ({mark.erasures}, there are {erasures}) is not in it"
+    if erasures > mark.erasures or mark.seq == 0:
+        return ""
+    row = tables.row(connection, mark.ws_id)
+    if row is None or row.last_seq < mark.seq or row.epoch < mark.epoch:
+        return f"record {mark.seq} of workstream {mark.ws_id} is not in it"
+    return ""
 
 
 def migrate(transaction: contextlib.AbstractContextManager[sqlite3.Connection], name: str) -> None:

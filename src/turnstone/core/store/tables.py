@@ -7,9 +7,8 @@ nothing that a rollback would not undo. Whatever is read is checked against its 
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,10 +20,10 @@ from turnstone.core.events import (
     MessageAccepted,
     TurnEnded,
     WsClosed,
-    decode,
     encode,
 )
-from turnstone.core.store.base import WorkstreamRow
+from turnstone.core.store.base import Place, WorkstreamRow
+from turnstone.core.store.rows import Damage, Row, readable, record_checksum, record_of, row_of
 from turnstone.core.store.schema import Dialect
 
 
@@ -41,10 +40,6 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Cursor: ...
 
 
-class Damage(Exception):
-    """What was read is not what was written; says where."""
-
-
 class Known(Exception):
     """The correlation id was accepted before: `first`. The transaction must be rolled back."""
 
@@ -53,40 +48,18 @@ class Known(Exception):
         self.first = first
 
 
-class Row(NamedTuple):
-    """A row of `workstream` as it is on the disk."""
-
-    ws_id: str
-    session_id: str
-    created: float
-    owner: str
-    epoch: int
-    last_seq: int
-    open_turns: int
-    closed: int
-    updated: float
-    summary: bytes
-
-    @property
-    def checksum(self) -> int:
-        return zlib.crc32(repr(tuple(self)).encode())
-
-    def public(self) -> WorkstreamRow:
-        values = self._asdict() | {
-            "closed": bool(self.closed),
-            "summary": msgspec.json.decode(self.summary),
-        }
-        return WorkstreamRow(**values)
-
-
 _COLUMNS = ", ".join(Row._fields)
 _SELECT = f"SELECT {_COLUMNS}, checksum FROM workstream"
 _RECORD = "r.ws_id, r.seq, r.type, r.correlation_id, r.body, r.checksum"
 
 
 class Tables:
-    def __init__(self, dialect: Dialect) -> None:
+    """`damaged`: hears of each row that a list leaves out because it is damaged; without it, such
+    a list is refused with Damage."""
+
+    def __init__(self, dialect: Dialect, damaged: Callable[[str], None] | None = None) -> None:
         self._locked = dialect.locked
+        self._told = damaged or _refuse
 
     # Workstreams.
 
@@ -105,9 +78,9 @@ class Tables:
             summary=msgspec.json.encode(row.summary),
         )
         connection.execute(
-            f"INSERT INTO workstream ({_COLUMNS}, checksum) "
-            f"VALUES ({', '.join('?' * (len(new) + 1))})",
-            (*new, new.checksum),
+            f"INSERT INTO workstream ({_COLUMNS}, checksum, state) "
+            f"VALUES ({', '.join('?' * (len(new) + 2))})",
+            (*new, new.checksum, new.state),
         )
         [event] = self.append(connection, new, [first], None)
         return event
@@ -115,7 +88,8 @@ class Tables:
     def row(self, connection: Connection, ws_id: str, *, locked: bool = False) -> Row | None:
         """The row; `locked`: nobody else changes it before this transaction ends."""
         sql = f"{_SELECT} WHERE ws_id = ?{self._locked if locked else ''}"
-        return next(_rows(connection.execute(sql, (ws_id,))), None)
+        found = connection.execute(sql, (ws_id,)).fetchone()
+        return None if found is None else row_of(found)[0]
 
     def owned(self, connection: Connection, ws_id: str, epoch: int) -> Row:
         """The row, locked. Raises UnknownWorkstream, NotOwner."""
@@ -130,31 +104,59 @@ class Tables:
             )
         return row
 
-    def rows(self, connection: Connection, owner: str | None) -> list[WorkstreamRow]:
-        mine, values = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        sql = f"{_SELECT} WHERE closed = 0{mine} ORDER BY created, ws_id"
-        return _public(connection.execute(sql, values))
+    def rows(
+        self,
+        connection: Connection,
+        owner: str | None,
+        after: Place | None = None,
+        limit: int | None = None,
+    ) -> list[WorkstreamRow]:
+        of, owned = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        kept: list[WorkstreamRow] = []
+        while True:
+            sql, values = f"{_SELECT} WHERE closed = 0{of}", list[object](owned)
+            if after is not None:
+                sql, values = f"{sql} AND (created, ws_id) > (?, ?)", [*values, *after]
+            sql += " ORDER BY created, ws_id"
+            if limit is not None:
+                sql, values = f"{sql} LIMIT ?", [*values, limit - len(kept)]
+            found = connection.execute(sql, values).fetchall()
+            kept += readable(found, self._told)
+            if limit is None or len(kept) == limit or not found:
+                return kept
+            last = Row(*found[-1][:-1])  # damaged rows make room for those behind them
+            after = Place(last.created, last.ws_id)
+
+    def states(self, connection: Connection, owner: str) -> dict[str, int]:
+        sql = "SELECT state, count(*) FROM workstream WHERE closed = 0 AND owner = ? GROUP BY state"
+        return dict(connection.execute(sql, (owner,)).fetchall())
 
     def working(self, connection: Connection) -> list[WorkstreamRow]:
         sql = f"{_SELECT} WHERE closed = 0 AND open_turns > 0 ORDER BY created, ws_id"
-        return _public(connection.execute(sql))
+        return readable(connection.execute(sql).fetchall(), self._told)
 
     def older(self, connection: Connection, before: float) -> list[WorkstreamRow]:
         sql = f"{_SELECT} WHERE open_turns = 0 AND updated < ? ORDER BY updated, ws_id"
-        return _public(connection.execute(sql, (before,)))
+        return readable(connection.execute(sql, (before,)).fetchall(), self._told)
 
-    def acquire(self, connection: Connection, ws_id: str, owner: str) -> WorkstreamRow:
+    def acquire(
+        self, connection: Connection, ws_id: str, owner: str, epoch: int | None = None
+    ) -> Row:
         row = self.row(connection, ws_id, locked=True)
         if row is None:
             raise UnknownWorkstream(f"There is no workstream {ws_id}.")
+        if epoch is not None and row.epoch != epoch:
+            raise NotOwner(f"Workstream {ws_id} was taken over by another process just now.")
         taken = row._replace(owner=owner, epoch=row.epoch + 1)
         self.put(connection, row, taken)
-        return taken.public()
+        return taken
 
     def put(self, connection: Connection, old: Row, new: Row) -> None:
         """Change a row that was read `locked`. The epoch is checked once more, by the database
         itself: nothing is written for an owner that is none any more."""
         names = [name for name, was, now in zip(Row._fields, old, new, strict=True) if was != now]
+        if "summary" in names:
+            names.append("state")
         values = [getattr(new, name) for name in names]
         changes = ", ".join(f"{name} = ?" for name in [*names, "checksum"])
         done = connection.execute(
@@ -188,25 +190,13 @@ class Tables:
             connection.execute(
                 "INSERT INTO record (ws_id, seq, type, correlation_id, body, checksum) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (*values, _checksum(*values)),
+                (*values, record_checksum(*values)),
             )
         after = _after(row, written)
         if summary is not None:
             after = after._replace(summary=msgspec.json.encode(summary))
         self.put(connection, row, after)
         return written
-
-    def take_back(self, connection: Connection, before: Row) -> None:
-        """Undo the append that found the row as `before`, if it was written; nothing may have
-        been written behind it."""
-        row = self.row(connection, before.ws_id, locked=True)
-        if row is None or row.epoch != before.epoch or row == before:
-            return
-        for table in ("record", "accepted"):
-            connection.execute(
-                f"DELETE FROM {table} WHERE ws_id = ? AND seq > ?", (before.ws_id, before.last_seq)
-            )
-        self.put(connection, row, before)
 
     def _accept(self, connection: Connection, message: MessageAccepted, seq: int) -> None:
         """Note the correlation id. Another process that is about to note the same is waited
@@ -218,15 +208,8 @@ class Tables:
         )
         if noted.rowcount != 1:
             raise self._known(connection, message.correlation_id)
-        erased = connection.execute(
-            "SELECT 1 FROM erased WHERE correlation_hash = ?", (_hash(message.correlation_id),)
-        )
-        if erased.fetchone():
-            raise Erased(
-                f"Message {message.correlation_id} was accepted before, and its workstream was "
-                "erased.",
-                hint="It is not run again. Send it under another correlation id if it should be.",
-            )
+        if self._erased(connection, message.correlation_id):
+            raise Erased.of(message.correlation_id)
 
     def _known(self, connection: Connection, correlation_id: str) -> Exception:
         found = connection.execute(
@@ -236,7 +219,22 @@ class Tables:
         ).fetchone()
         if found is None:
             return StoreError(f"Message {correlation_id} is in one write twice.")
-        return Known(_decoded(found))
+        return Known(record_of(found))
+
+    def _erased(self, connection: Connection, correlation_id: str) -> bool:
+        found = connection.execute(
+            "SELECT 1 FROM erased WHERE correlation_hash = ?", (_hash(correlation_id),)
+        )
+        return found.fetchone() is not None
+
+    def taker(self, connection: Connection, correlation_id: str) -> str | None:
+        """The workstream that has accepted it; empty: that was erased; None: there is none."""
+        found = connection.execute(
+            "SELECT ws_id FROM accepted WHERE correlation_id = ?", (correlation_id,)
+        ).fetchone()
+        if found is not None:
+            return str(found[0])
+        return "" if self._erased(connection, correlation_id) else None
 
     def there(self, connection: Connection, records: Sequence[Event]) -> bool:
         """Whether exactly these records were written. Waits for whoever writes the row."""
@@ -247,27 +245,34 @@ class Tables:
         )
         return [bytes(body) for (body,) in found.fetchall()] == [encode(r) for r in records]
 
-    def records(self, connection: Connection, ws_id: str, after: int) -> list[AnyEvent]:
+    def records(
+        self, connection: Connection, ws_id: str, after: int, limit: int | None = None
+    ) -> list[AnyEvent]:
+        upto, values = ("", ()) if limit is None else ("AND r.seq <= ? ", (after + limit,))
         found = connection.execute(
             f"SELECT w.last_seq, {_RECORD} FROM workstream w "
-            "LEFT JOIN record r ON r.ws_id = w.ws_id AND r.seq > ? "
+            f"LEFT JOIN record r ON r.ws_id = w.ws_id AND r.seq > ? {upto}"
             "WHERE w.ws_id = ? ORDER BY r.seq",
-            (after, ws_id),
+            (after, *values, ws_id),
         ).fetchall()
+        if after and not found:
+            raise UnknownWorkstream(f"There is no workstream {ws_id} any more.")
         kept = [record for _, *record in found if record[0] is not None]
-        last_seq = found[0][0] if found else 0
-        if [seq for _, seq, *_ in kept] != list(range(after + 1, last_seq + 1)):
+        last = found[0][0] if found else 0
+        if limit is not None:
+            last = min(last, after + limit)
+        if [seq for _, seq, *_ in kept] != list(range(after + 1, last + 1)):
             raise Damage(f"the journal of workstream {ws_id} has gaps")
-        return [_decoded(record) for record in kept]
+        return [record_of(record) for record in kept]
 
     def ending(self, connection: Connection, ws_id: str, correlation_id: str) -> TurnEnded | None:
+        # Not by the workstream too: SQLite would then read through the whole of its journal.
         found = connection.execute(
-            f"SELECT {_RECORD} FROM record r "
-            "WHERE r.ws_id = ? AND r.type = 'turn_ended' AND r.correlation_id = ?",
-            (ws_id, correlation_id),
-        ).fetchone()
-        event = None if found is None else _decoded(found)
-        return event if isinstance(event, TurnEnded) else None
+            f"SELECT {_RECORD} FROM record r WHERE r.type = 'turn_ended' AND r.correlation_id = ?",
+            (correlation_id,),
+        ).fetchall()
+        events = [record_of(record) for record in found if record[0] == ws_id]
+        return events[0] if events and isinstance(events[0], TurnEnded) else None
 
     def erase(self, connection: Connection, ws_id: str, epoch: int) -> None:
         self.owned(connection, ws_id, epoch)
@@ -284,13 +289,26 @@ class Tables:
             connection.execute("DELETE FROM accepted WHERE correlation_id = ?", (correlation_id,))
         for table in ("record", "workstream"):
             connection.execute(f"DELETE FROM {table} WHERE ws_id = ?", (ws_id,))
+        connection.execute("UPDATE erasures SET number = number + 1")
+
+    def erasures(self, connection: Connection) -> int:
+        """How many workstreams were ever erased."""
+        number: int = connection.execute("SELECT number FROM erasures").fetchone()[0]
+        return number
+
+    def rewrite(self, connection: Connection) -> None:
+        """Write what is there already, to see whether that can be done."""
+        connection.execute("UPDATE erasures SET number = number")
 
     # The whole.
 
-    def check(self, connection: Connection) -> None:
-        """Compare what hangs together. Raises Damage. Reads all but the records' bodies."""
-        for _ in _rows(connection.execute(_SELECT)):
-            pass
+    def check(self, connection: Connection, *, states: bool = True) -> None:
+        """Compare what hangs together. Raises Damage. Reads all but the records' bodies.
+
+        Without `states` also tables of the version that had none yet.
+        """
+        for found in connection.execute(_SELECT).fetchall():
+            row_of(found)
         lost = connection.execute(
             "SELECT a.correlation_id FROM accepted a "
             "LEFT JOIN record r ON r.ws_id = a.ws_id AND r.seq = a.seq "
@@ -298,12 +316,29 @@ class Tables:
         ).fetchone()
         if lost:
             raise Damage(f"message {lost[0]!r} was accepted and is in no journal")
+        if states:
+            self._check_states(connection)
+
+    def _check_states(self, connection: Connection) -> None:
+        found = connection.execute(f"SELECT {_COLUMNS}, state FROM workstream")
+        for *values, state in found.fetchall():
+            row = Row(*values)
+            try:
+                same = row.state == state
+            except msgspec.DecodeError as error:
+                raise Damage(f"the row of workstream {row.ws_id}: {error}") from error
+            if not same:
+                raise Damage(f"the row of workstream {row.ws_id}: its state is wrong")
 
     def check_all(self, connection: Connection) -> None:
-        """The same, and every record of every journal. Raises Damage."""
-        self.check(connection)
+        """The same without the states, and every record of every journal. Raises Damage."""
+        self.check(connection, states=False)
         for (ws_id,) in connection.execute("SELECT ws_id FROM workstream").fetchall():
             self.records(connection, ws_id, 0)
+
+
+def _refuse(what: str) -> None:
+    raise Damage(what)
 
 
 def _after(row: Row, written: Sequence[Event]) -> Row:
@@ -315,38 +350,6 @@ def _after(row: Row, written: Sequence[Event]) -> Row:
         closed=int(any(isinstance(e, WsClosed) for e in written)),
         updated=float(max([row.updated, *(e.timestamp for e in written)])),
     )
-
-
-def _rows(cursor: Cursor) -> Iterator[Row]:
-    for *values, checksum in cursor.fetchall():
-        try:
-            row = Row(*values)
-            row.public()
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-            raise Damage(f"the row of workstream {values[0]}: {error}") from error
-        if checksum is not None and checksum != row.checksum:
-            raise Damage(f"the row of workstream {row.ws_id}: its checksum is wrong")
-        yield row
-
-
-def _public(cursor: Cursor) -> list[WorkstreamRow]:
-    return [row.public() for row in _rows(cursor)]
-
-
-def _decoded(found: Iterable[Any]) -> AnyEvent:
-    *values, checksum = found
-    ws_id, seq, *_, body = values
-    where = f"record {seq} of workstream {ws_id}"
-    try:
-        if checksum is not None and checksum != _checksum(*values):
-            raise Damage(f"{where}: its checksum is wrong")
-        return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-        raise Damage(f"{where}: {error}") from error
-
-
-def _checksum(ws_id: str, seq: int, kind: str, correlation_id: str, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(f"{ws_id} {seq} {kind} {correlation_id}".encode()))
 
 
 def _hash(correlation_id: str) -> bytes:
