@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelserver import ModelServer, Plan, hold, text
-from modelserver.plans import echo
+from modelserver import ModelServer, Plan, call, calls, hold, text
+from modelserver.plans import echo, tool_results
+from support.held_tools import HeldTool
 from support.nodes import start_host
 from support.postgres import PostgresServer
 from support.proxy import Proxy, proxy_to
@@ -162,6 +163,33 @@ async def test_a_step_in_doubt_is_recorded_once_and_the_model_asked_once(
     kinds = [r.type for r in await store.records(ws_id)]
     assert kinds.count("step_finished") == kinds.count("turn_ended") == 1
     assert len(model.requests) == 1
+
+
+async def test_what_a_tool_has_done_is_known_though_the_answer_to_its_record_was_lost(
+    tmp_path: Path, url: str, proxy: Proxy, open_later: AsyncExitStack
+) -> None:
+    tool = HeldTool()
+    model = open_later.enter_context(
+        ModelServer(
+            lambda body: text("done") if tool_results(body) else calls(call("wait", key="k"))
+        )
+    )
+    host = await start_host(
+        tmp_path / "one", model.base_url, url=through(proxy, url), tools={"wait": tool}
+    )
+    open_later.push_async_callback(host.aclose)
+    ws_id = (await host.create(CreateWorkstream())).id
+    await host.send(message(ws_id, "c1"))
+    await tool.runs("k")
+    proxy.lose(ALL, told=COMMITTED)
+    tool.let_go("k")
+    await stands_still(host, ws_id)
+    proxy.lose(0)
+
+    await ended(host, ws_id, "c1")
+    records = await (await beside(open_later, url)).records(ws_id)
+    [finished] = [r for r in records if isinstance(r, ev.ToolFinished)]
+    assert (finished.status, finished.output) == ("ok", "result of k")
 
 
 async def test_a_message_that_did_not_reach_the_store_may_be_sent_again_and_is_run(

@@ -8,20 +8,25 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelserver import ModelServer, Plan, call, calls, die_after, hold, text
+from modelserver import ModelServer, Plan, Reply, call, calls, die_after, hold, text
 from modelserver.plans import echo, tool_results
 from support.nodes import start_host
 from support.stores import UnsteadyStore
 from turnstone.core import events as ev
+from turnstone.core import journal as journal_module
 from turnstone.core import workstream as workstream_module
 from turnstone.core.errors import TurnstoneError, UnknownWorkstream, WorkstreamBusy
 from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
+from turnstone.core.sandbox import Confinement, Level
 
 PATIENCE = 20.0
+
+CONFINED = Confinement(Level.L3, "L3 (for a test)")
 
 
 class Scene:
@@ -50,9 +55,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, plan: Plan) -> AsyncIterator[Scene]:
+async def scene(folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[Scene]:
     with ModelServer(plan) as model:
-        host = await start_host(folder, model.base_url, store=UnsteadyStore)
+        host = await start_host(folder, model.base_url, store=UnsteadyStore, **engine)
         ws = await host.create(CreateWorkstream())
         try:
             yield Scene(host, UnsteadyStore.of(folder), model, ws.id)
@@ -190,6 +195,31 @@ async def test_a_turn_that_could_not_be_recorded_goes_on_when_it_can(
     assert "disk is full" in complaint.message
     assert isinstance(ended, ev.TurnEnded)
     assert ended.text == "hello"
+
+
+async def test_what_a_tool_has_done_is_recorded_once_the_store_takes_records_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "RETRY", 0.01)  # a time, not a behaviour
+
+    def plan(body: dict[str, Any]) -> Reply:
+        results = tool_results(body)
+        return text(results[0][1]) if results else calls(call("bash", command="echo once >> made"))
+
+    async with scene(tmp_path, plan, auto_approve=True, confinement=CONFINED) as s:
+        s.store.failing, s.store.failures = ev.ToolFinished, 3
+        await s.send("go", "c1")
+        complaint = await s.until(ev.Error)
+        finished = await s.until(ev.ToolFinished, "c1")
+        ended = await s.until(ev.TurnEnded, "c1")
+
+    assert isinstance(complaint, ev.Error)
+    assert "goes on by itself" in complaint.message
+    assert isinstance(finished, ev.ToolFinished)
+    assert finished.status == "ok"
+    assert isinstance(ended, ev.TurnEnded)
+    assert ended.outcome == "done"
+    assert (s.host.engine.workspace / "made").read_text() == "once\n"
 
 
 async def test_text_of_a_step_that_failed_is_taken_back_from_everybody(tmp_path: Path) -> None:

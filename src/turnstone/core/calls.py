@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 #: What the model reads of a call with the status `unknown`.
 UNKNOWN = (
-    "Outcome unknown: this call was started, and its outcome could not be recorded. It may have "
-    "run partly or fully. Check what has happened before you repeat it."
+    "Outcome unknown: this call was started, and the process that ran it ended before its outcome "
+    "was recorded. It may have run partly or fully. Check what has happened before you repeat it."
 )
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
 

@@ -18,6 +18,7 @@ import msgspec
 from turnstone.core.clock import Clock
 from turnstone.core.errors import NotOwner, StoreError, Unsettled
 from turnstone.core.events import Content, Event, EventId, EventT, Reasoning, ToolOutput, sound
+from turnstone.core.events import Error as ErrorEvent
 from turnstone.core.host import WorkstreamInfo
 from turnstone.core.livelog import LiveLog
 from turnstone.core.store import Appended, Store, WorkstreamRow
@@ -27,7 +28,20 @@ from turnstone.core.transcript import Transcript
 #: Seconds between two questions to a store that did not say whether it has written.
 ASK = 1.0
 
+#: Seconds before something is tried again that could not be recorded (a full disk, say).
+RETRY = 5.0
+
+_KEPT = "The turn is kept, and goes on by itself as soon as the store takes records again."
+
 log = logging.getLogger(__name__)
+
+
+class InDoubt(Unsettled):
+    """A write of a journal is in doubt. `written` tells, once the store does."""
+
+    def __init__(self, error: Unsettled, written: asyncio.Future[bool]) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.written = written
 
 
 async def folded(store: Store, ws_id: str) -> Transcript:
@@ -71,6 +85,7 @@ class Journal:
         self.lost = False  # to another process; nothing can be written any more
         self._owner, self._epoch, self._last = row.owner, row.epoch, row.last_seq
         self._doubt = False  # whether something is behind `_last` that was not told
+        self._written_too: asyncio.Future[bool] | None = None  # whether it is, once that is known
         self._asking: asyncio.Task[None] | None = None
         self._clock = clock
         self._context_window = context_window
@@ -95,6 +110,31 @@ class Journal:
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         return await asyncio.shield(write)
+
+    async def keep(self, make: Callable[[], Sequence[Event]], correlation_id: str) -> None:
+        """The same, however long the store takes no records; of that readers are told. Raises
+        NotOwner.
+        """
+        while True:
+            try:
+                await self.append_from(make)
+                return
+            except NotOwner:
+                raise
+            except InDoubt as error:
+                self.stand_still(error, correlation_id)
+                if await asyncio.shield(error.written):
+                    return
+            except StoreError as error:
+                self.stand_still(error, correlation_id)
+                await asyncio.sleep(RETRY)
+
+    def stand_still(self, error: StoreError, correlation_id: str = "") -> None:
+        """Tell readers that nothing can be recorded. With a correlation id: the turn of this
+        message, which goes on later."""
+        log.error("workstream %s stands still: %s", self.ws_id, error)
+        told = f"{error.message} {_KEPT}" if correlation_id else str(error)
+        self.publish(ErrorEvent(message=told, code=error.code), correlation_id)
 
     def publish(self, event: Event, correlation_id: str = "") -> None:
         """Tell readers something that is not kept."""
@@ -161,11 +201,12 @@ class Journal:
             appended = await self._store.append(
                 self.ws_id, self._epoch, events, msgspec.to_builtins(summary)
             )
-        except Unsettled:
-            self._doubt = True
+        except Unsettled as error:
+            self._doubt, told = True, asyncio.get_running_loop().create_future()
+            self._written_too = told
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask(), name=f"doubt of {self.ws_id}")
-            raise
+            raise InDoubt(error, told) from error
         if not appended.duplicate:
             self._take_in(appended.events)
         return appended
@@ -190,7 +231,12 @@ class Journal:
         found = await self._store.settle(self.ws_id, self._epoch, self._last)
         self._doubt = False
         self._take_in(found)
+        self._told(bool(found))
         return bool(found)
+
+    def _told(self, written: bool) -> None:
+        if self._written_too is not None and not self._written_too.done():
+            self._written_too.set_result(written)
 
     async def _own_again(self, refused: NotOwner) -> None:
         """Go on under a new epoch where the row is this node's still: then it was an acquire of
@@ -198,11 +244,13 @@ class Journal:
         row = await self._store.row(self.ws_id)
         if row is None or row.owner != self._owner:
             self.lost, self._doubt = True, False
+            self._told(written=False)
             raise refused
         row = await self._store.acquire(self.ws_id, self._owner, row.epoch)
         found = await self._store.records(self.ws_id, self._last)
         self._epoch, self._doubt = row.epoch, False
         self._take_in(found)
+        self._told(bool(found))
         if found:  # whoever writes now goes by what was there before
             log.warning("workstream %s: %d record(s) were not known", self.ws_id, len(found))
             raise StoreError(

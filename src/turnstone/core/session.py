@@ -204,7 +204,11 @@ class Session:
         if isinstance(signal, s.ToolStarted):
             self._here.add(signal.call_id)
         notes = await self._notes() if isinstance(signal, s.StepStarted) else []
-        await self._journal.append_from(lambda: self._events_of(signal, notes))
+        if isinstance(signal, s.ToolFinished):
+            # What a tool has done cannot be found out again: its outcome waits for the store.
+            await self._journal.keep(lambda: self._events_of(signal, notes), self._cid)
+        else:
+            await self._journal.append_from(lambda: self._events_of(signal, notes))
         self._watch()
 
     async def _notes(self) -> list[str]:

@@ -28,16 +28,11 @@ from turnstone.core.errors import (
     WorkstreamBusy,
 )
 from turnstone.core.host import Accepted, Answer, PolicyView, SendMessage, WorkstreamInfo
-from turnstone.core.journal import Journal
+from turnstone.core.journal import RETRY, Journal
 from turnstone.core.livelog import Lagged
 from turnstone.core.session import Session
 
 log = logging.getLogger(__name__)
-
-#: Seconds before a turn is tried again that could not be recorded (a full disk, say).
-RETRY = 5.0
-
-_KEPT = "The turn is kept, and goes on by itself as soon as the store takes records again."
 
 _WITHDRAWN = "taken back before its turn began"
 
@@ -354,12 +349,12 @@ class Workstream:
                     continue  # what the turn goes on from is another now
                 await self._one_turn(message)
             except NotOwner as error:
-                self._stand_still(error)
+                self._journal.stand_still(error)
                 return
             except StoreError as error:
                 # Nothing can be recorded, so nothing may be done. The turn stays open, and is
                 # taken up again when the store takes records.
-                self._stand_still(error, message.correlation_id)
+                self._journal.stand_still(error, message.correlation_id)
                 await asyncio.sleep(RETRY)
 
     async def _one_turn(self, message: ev.MessageAccepted) -> None:
@@ -379,12 +374,6 @@ class Workstream:
         """The message whose turn is open, or the one that waits for longest."""
         transcript = self._journal.transcript
         return transcript.turn.message if transcript.turn else transcript.waiting[0]
-
-    def _stand_still(self, error: StoreError, correlation_id: str = "") -> None:
-        """With a correlation id: the turn of this message, which goes on later."""
-        log.error("workstream %s stands still: %s", self._journal.ws_id, error)
-        told = f"{error.message} {_KEPT}" if correlation_id else str(error)
-        self._journal.publish(ev.Error(message=told, code=error.code), correlation_id)
 
     async def _stop_runner(self) -> None:
         """No turn runs after this, and what was being written has been: the fold is true."""
