@@ -88,7 +88,9 @@ def error_of(body: ErrorBody) -> TurnstoneError:
     """
     for kind in _kinds(TurnstoneError):
         if kind.code == body.code:
-            return kind(body.error, hint=body.hint)
+            error = kind.__new__(kind)  # some are made of other things than their words
+            TurnstoneError.__init__(error, body.error, hint=body.hint)
+            return error
     return TurnstoneError(body.error, hint=body.hint)
 
 

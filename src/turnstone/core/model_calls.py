@@ -45,7 +45,7 @@ class ModelCalls:
         """
         if effect.resumed:
             self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
-        await self._prompting.make()
+        await self._prompting.make(correlation_id)
         request, estimate = self._request(), self._estimate()
         params, reservation = await self._paid(request, estimate)
         answer = MessageAssembler()

@@ -21,10 +21,12 @@ class Prompting:
         self._engine = engine
         self._context = context
 
-    async def make(self) -> None:
+    async def make(self, correlation_id: str) -> None:
         """Record the prompt that the next request begins with, where none holds."""
         if not self._journal.transcript.prompt:
-            await self._journal.append(ev.PromptSet(text=await self.fresh()))
+            await self._journal.append(
+                ev.PromptSet(text=await self.fresh(), correlation_id=correlation_id)
+            )
 
     async def fresh(self) -> str:
         """The prompt as it would be made now."""
