@@ -47,7 +47,7 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
             app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
 
             def ready(url: str) -> None:
-                for line in _greeting(app, host, settings, url, endpoint.found):
+                for line in _greeting(app, host, settings, url):
                     say(line)
 
             async with _working(host, settings, url_of(listener), fence):
@@ -109,15 +109,15 @@ def _token_shown(settings: Settings) -> str:
     return make_token(state) if sys.stdout.isatty() else f"in the file {token_path(state)}"
 
 
-def _greeting(
-    app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str
-) -> Iterator[str]:
+def _greeting(app: NodeApp, host: LocalHost, settings: Settings, url: str) -> Iterator[str]:
     engine = host.engine
     yield f"Turnstone listens on {url}"
     yield f"  log in      {app.login_link(url)}"
     if settings.auth.enabled:
         yield f"  token       {_token_shown(settings)}"
-    yield f"  model       {found}"
+    for model in engine.models:
+        name = "" if model is engine.models.default else f"{model.name}: "
+        yield f"  model       {name}{model.told}"
     yield f"  workspace   {engine.workspace}"
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
@@ -129,6 +129,6 @@ def _greeting(
         yield f"  queue       Redis at {redis.host}:{redis.port}"
         yield f"  node        {host.node_id}, whose own list is {inbound}"
     yield f"  store       {store_name(settings)}"
-    if engine.model_name == "practice" and not settings.model.name:
+    if engine.models.default.id == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"
         yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

@@ -17,22 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from turnstone import __version__
 from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import TurnstoneError
+from turnstone.core.host import ExportFormat
 
 _INTERRUPTED = 130
 
 #: Settings of 0.2 that are taken, and that nothing acts on yet; `docs/configuration.md` says so.
-_NO_EFFECT_YET = (
-    "model.reasoning_effort",
-    "session.compact_max_tokens",
-    "session.auto_compact_pct",
-    "tools.agent_max_turns",
-    "bridge.heartbeat_ttl",
-)
+_NO_EFFECT_YET = ("bridge.heartbeat_ttl",)
 
 _LEFT_BEHIND = (
     "{count} turn(s) of earlier sessions were cut off and wait; `turnstone up` takes them up."
@@ -44,13 +40,16 @@ Flags = Mapping[str, object]
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone")
 @click.option("-p", "--print", "prompt", metavar="TEXT", help="Answer this one message, and end.")
+@click.option("--resume", metavar="SESSION", help="Go on with a session: alias, id, or beginning.")
 @click.option("--json", "as_json", is_flag=True, help="With -p: one event a line, as JSON.")
 @click.version_option(__version__, message="turnstone %(version)s")
 @click.pass_context
-def turnstone(ctx: click.Context, flags: Flags, prompt: str | None, as_json: bool) -> None:
+def turnstone(
+    ctx: click.Context, flags: Flags, prompt: str | None, resume: str | None, as_json: bool
+) -> None:
     """Talk to an agent that works on this machine with tools."""
     if ctx.invoked_subcommand is None:
-        sys.exit(_run(_chat(flags, prompt, as_json)))
+        sys.exit(_run(_chat(flags, prompt, resume, as_json)))
 
 
 @turnstone.command()
@@ -85,6 +84,30 @@ def restore(flags: Flags, file: str) -> None:
     sys.exit(_run(_copy("turnstone restore", flags, file)))
 
 
+@turnstone.command("import")
+@options_for("turnstone import")
+@click.argument("file", type=click.Path())
+def import_(flags: Flags, file: str) -> None:
+    """Take over the sessions and memories of a .turnstone.db of 0.2, or an exported session."""
+    sys.exit(_run(_import(flags, file)))
+
+
+@turnstone.command()
+@options_for("turnstone export")
+@click.argument("session")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    help="JSON, or Markdown that people can read.  [default: json]",
+)
+@click.option("-o", "target", type=click.Path(), metavar="FILE", help="Write it there.")
+def export(flags: Flags, session: str, form: ExportFormat, target: str | None) -> None:
+    """Print a session, named by its alias, its id or the beginning of it, as a file."""
+    sys.exit(_run(_export(flags, session, form, target)))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone-server")
 @click.version_option(__version__, message="turnstone-server %(version)s")
@@ -110,22 +133,29 @@ async def _bridge(flags: Flags) -> int:
     return 0
 
 
-async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
+async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
+    from turnstone.cli.streams import has_keyboard
     from turnstone.core.permissions import notice_of
     from turnstone.wiring import build_local_host, find_model
 
     settings = _settings("turnstone", flags)
+    if prompt is not None or not has_keyboard():
+        settings = _untitled(settings)
     endpoint = await find_model(settings)
     host = await build_local_host(settings, endpoint, "process")
     try:
         engine = host.engine
         if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
             click.echo(f"warning: {notice}", err=True)
+        if not engine.models.default.context_window and endpoint.url:
+            click.echo(f"warning: {engine.models.default.told}", err=True)
         where = str(settings.tools.workspace)
         left = await host.left_behind()
         banner = _LEFT_BEHIND.format(count=left) if left else ""
-        return await run_chat(host, prompt=prompt, json=as_json, workspace=where, banner=banner)
+        return await run_chat(
+            host, prompt=prompt, json=as_json, workspace=where, banner=banner, resume=resume
+        )
     finally:
         await host.aclose()
 
@@ -145,6 +175,21 @@ async def _erase(flags: Flags, ws_id: str, *, force: bool) -> int:
     return 0
 
 
+async def _import(flags: Flags, file: str) -> int:
+    from turnstone.cli.import_ import take_in
+
+    _say(await take_in(_settings("turnstone import", flags), Path(file)))
+    return 0
+
+
+async def _export(flags: Flags, session: str, form: ExportFormat, target: str | None) -> int:
+    from turnstone.cli.import_ import give_out
+
+    where = None if target is None else Path(target)
+    _say(await give_out(_settings("turnstone export", flags), session, form, where))
+    return 0
+
+
 async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> int:
     from turnstone.app import serve
 
@@ -161,6 +206,12 @@ def _settings(program: str, flags: Flags) -> Settings:
         if settings.source(name).kind == "command line":  # a file of 0.2 may well have them all
             click.echo(f"warning: {name} has no effect in this version.", err=True)
     return settings
+
+
+def _untitled(settings: Settings) -> Settings:
+    """For one message: the program is gone before a title could come."""
+    change = msgspec.structs.replace
+    return change(settings, session=change(settings.session, titles=False))
 
 
 def _say(line: str) -> None:

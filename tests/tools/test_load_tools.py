@@ -16,8 +16,13 @@ from turnstone.tools import load_tools
 #: Name: required arguments, other arguments, effect, unasked, read-only agents, task agents.
 TABLE = {
     "bash": (["command"], [], "effect", False, False, True),
+    "forget": (["key"], ["scope"], "idempotent", True, False, False),
+    "plan": (["prompt"], [], "agent", False, False, False),
     "read_file": (["path"], ["limit", "offset"], "pure", True, True, True),
+    "recall": ([], ["limit", "message", "query"], "pure", True, False, False),
+    "remember": (["key", "value"], ["scope"], "idempotent", True, False, False),
     "search": (["query"], ["path"], "pure", True, True, True),
+    "task": (["prompt"], [], "agent", False, False, False),
     "write_file": (["content", "path"], [], "idempotent", False, False, True),
 }
 
@@ -36,7 +41,7 @@ def test_a_tool_keeps_the_promises_of_the_table(name: str) -> None:
     assert sorted(spec.parameters["properties"]) == sorted([*required, *optional])
     assert (spec.effect, spec.auto_approve) == (effect, unasked)
     assert (spec.agent, spec.task_agent) == (agent, task_agent)
-    assert spec.primary_key in required
+    assert spec.primary_key in [*required, *optional]
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -19,9 +19,11 @@ from pathlib import Path
 import msgspec
 
 from turnstone.core import events as ev
+from turnstone.core.agents import Agents
 from turnstone.core.awake import Awake
+from turnstone.core.budget import problem
 from turnstone.core.engine import Engine
-from turnstone.core.erasure import at_work, erasable
+from turnstone.core.erasure import at_work, below, erasable, parents_first
 from turnstone.core.errors import (
     InvalidRequest,
     NotOwner,
@@ -30,13 +32,17 @@ from turnstone.core.errors import (
     TurnstoneError,
     UnknownWorkstream,
 )
+from turnstone.core.family import Family
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal
 from turnstone.core.permissions import check_tools
+from turnstone.core.relay import Relay
+from turnstone.core.remembering import Remembering
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.summary import Summary
 from turnstone.core.tool import ToolContext
+from turnstone.core.transcript import Transcript
 from turnstone.core.workstream import Workstream
 
 log = logging.getLogger(__name__)
@@ -64,6 +70,7 @@ class WorkstreamManager:
         self._lives = lives
         self._awake = Awake(engine.clock, engine.max_workstreams)
         self._opening = asyncio.Lock()
+        self._family = Family(store, self._awake, node_id, self.use, self._make_agent)
         self._unscrubbed = False
 
     @property
@@ -78,13 +85,16 @@ class WorkstreamManager:
         Those without work are not even looked at.
         """
         mine = {self._node_id, *others}
-        for row in await self._store.working():
+        for row in parents_first(await self._store.working()):
             if row.owner in mine:
                 try:
                     if row.owner != self._node_id:
                         await self._store.acquire(row.ws_id, self._node_id)
                     async with self.use(row.ws_id) as workstream:
-                        workstream.wake()
+                        if await self._family.waited_for(workstream):
+                            workstream.wake()
+                        else:
+                            await workstream.cancel()
                 except (TurnstoneError, LookupError) as error:
                     log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
 
@@ -99,6 +109,8 @@ class WorkstreamManager:
             raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
         ws_id = request.ws_id or self._engine.ids.workstream()
         check_tools(request.auto_approve_tools, self._engine)
+        if wrong := problem(request.budget):
+            raise InvalidRequest(wrong)
         created = self._new(request, ws_id)
         async with self._opening:
             made = not request.ws_id or await self._store.row(ws_id) is None
@@ -111,6 +123,20 @@ class WorkstreamManager:
             self._on_change(created, info)
         return info
 
+    async def create_with(
+        self, created: ev.WsCreated, records: Sequence[ev.Event]
+    ) -> WorkstreamInfo:
+        """A new workstream whose journal goes on with these records."""
+        created = msgspec.structs.replace(created, timestamp=round(self._engine.clock.now(), 6))
+        async with self._opening:
+            self._need_room()
+            workstream = await self._stored(created)
+            await workstream.change(*records)
+            self._awake.enter(created.ws_id, workstream)
+        info = workstream.info()
+        self._on_change(created, info)
+        return info
+
     def _new(self, request: CreateWorkstream, ws_id: str) -> ev.WsCreated:
         return ev.WsCreated(
             ws_id=ws_id,
@@ -119,9 +145,25 @@ class WorkstreamManager:
             workspace=str(_workspace(request.workspace, self._engine.workspace)),
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
-            budget=request.budget,
+            budget=request.budget if request.budget != ev.Budget() else self._engine.budget,
             timestamp=round(self._engine.clock.now(), 6),
         )
+
+    async def _make_agent(self, created: ev.WsCreated) -> bool:
+        """Make the workstream of a sub-agent; False where there is one of its id."""
+        async with self._opening:
+            if await self._store.row(created.ws_id) is not None:
+                return False
+            self._awake.make_room()  # whoever is at work is not refused what it needs
+            now = round(self._engine.clock.now(), 6)
+            made = await self._stored(msgspec.structs.replace(created, timestamp=now))
+            self._awake.enter(created.ws_id, made)
+            return True
+
+    def transcript(self, ws_id: str) -> Transcript | None:
+        """Of a workstream that is awake, for reading only."""
+        workstream = self._awake.get(ws_id)
+        return workstream.transcript if workstream is not None else None
 
     def _need_room(self) -> None:
         """Put the one to sleep that was unused for longest, where there is no room."""
@@ -195,18 +237,55 @@ class WorkstreamManager:
         if self._engine.idle_timeout:
             self._awake.let_go_unused(self._engine.idle_timeout)
 
-    async def list(self) -> list[WorkstreamInfo]:
-        """All of them, in the order of creation; those that sleep are not woken."""
-        return [self._info(row) for row in await self._store.rows(self._node_id)]
+    async def list(self, parent: str = "") -> list[WorkstreamInfo]:
+        """All of them, or the sub-agents of one, in the order of creation; those that sleep are
+        not woken."""
+        infos = [self._info(row) for row in await self._store.rows(self._node_id)]
+        return [info for info in infos if info.parent == parent]
 
     def _info(self, row: WorkstreamRow) -> WorkstreamInfo:
         workstream = self._awake.get(row.ws_id)
         return self._asleep(row) if workstream is None else workstream.info()
 
+    async def reopen(self, row: WorkstreamRow) -> WorkstreamInfo:
+        """Go on with this workstream, closed or open, whose process is this one or gone.
+
+        Raises NotOwner, TooManyWorkstreams; UnknownWorkstream where it was erased meanwhile.
+        """
+        ws_id = row.ws_id
+        if row.owner != self._node_id and await self._lives(row.owner):
+            raise NotOwner(
+                f"Workstream {ws_id} belongs to node {row.owner}, which runs.",
+                hint="Go on with it there, or stop that process first.",
+            )
+        reopened: ev.Event | None = None
+        async with self._opening:
+            if self._awake.get(ws_id) is None:
+                self._need_room()
+                row = await self._store.acquire(ws_id, self._node_id)
+                if row.closed:
+                    now = round(self._engine.clock.now(), 6)
+                    summary = msgspec.convert(row.summary, Summary)
+                    told = ev.WsReopened(timestamp=now)
+                    after = msgspec.to_builtins(summary.after(told))
+                    appended = await self._store.append(ws_id, row.epoch, [told], after)
+                    [reopened] = appended.events
+                    row = msgspec.structs.replace(row, last_seq=row.last_seq + 1, closed=False)
+                self._awake.enter(ws_id, self._built(row, await self._store.records(ws_id)))
+        async with self.use(ws_id) as workstream:
+            workstream.wake()
+            info = workstream.info()
+        if reopened is not None:
+            self._on_change(reopened, info)
+        return info
+
     async def close(self, ws_id: str) -> None:
         async with self.use(ws_id) as workstream:
             await workstream.close()
         self._awake.forget(ws_id)
+        for row in await below(self._store, ws_id):
+            if not row.closed:
+                await self.close(row.ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         """Delete it with all its records (`Host.erase`)."""
@@ -221,6 +300,8 @@ class WorkstreamManager:
                 raise at_work(ws_id)
             await workstream.close("erased")
             self._awake.forget(ws_id)
+        for child in await below(self._store, ws_id):
+            await self.erase(child.ws_id, force=True)
         async with self._opening:
             row = await self._erasable(ws_id)
             if row.open_turns or self._awake.get(ws_id) is not None:
@@ -283,24 +364,30 @@ class WorkstreamManager:
             row,
             records,
             engine.clock,
-            context_window=engine.context_window,
+            window=engine.models.window,
             place=self._awake.place(row.ws_id),
             on_record=recorded,
         )
+        relay = Relay(journal, lambda event: self._on_change(event, workstream.info()))
+        agents = Agents(self._family, journal, engine, relay)
+        workspace = Path(journal.transcript.created.workspace or engine.workspace)
         context = ToolContext(
             ws_id=row.ws_id,
-            workspace=Path(journal.transcript.created.workspace or engine.workspace),
+            workspace=workspace,
             timeout=engine.tool_timeout,
-            max_output=engine.max_output,
+            max_output=engine.output_for(journal.transcript.summary),
+            agents=agents,
+            memory=Remembering(self._store, journal, str(workspace), engine.clock),
         )
-        workstream = Workstream(journal, Session(journal, engine, context), engine)
+        session = Session(journal, engine, context)
+        session.purse.above = agents.above
+        workstream = Workstream(journal, session, engine, relay, agents)
         return workstream
 
     def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:
         summary = msgspec.convert(row.summary, Summary)
-        return summary.info(
-            row.ws_id, row.session_id, window=self._engine.context_window, queued=row.open_turns
-        )
+        window = self._engine.models.window(summary)
+        return summary.info(row.ws_id, row.session_id, window=window, queued=row.open_turns)
 
 
 def _workspace(wanted: str, default: Path) -> Path:

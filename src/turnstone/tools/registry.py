@@ -8,8 +8,13 @@ from pathlib import Path
 from turnstone.core.sandbox import Sandbox
 from turnstone.core.tool import Tool
 from turnstone.tools.bash import Bash
+from turnstone.tools.forget import Forget
+from turnstone.tools.plan import Plan
 from turnstone.tools.read_file import ReadFile
+from turnstone.tools.recall import Recall
+from turnstone.tools.remember import Remember
 from turnstone.tools.search import Search
+from turnstone.tools.task import Task
 from turnstone.tools.write_file import WriteFile
 
 
@@ -25,8 +30,13 @@ def load_tools(
     own = tuple(path.resolve() for path in hidden)
     tools: list[Tool] = [
         Bash(sandbox, network=network),
+        Forget(),
+        Plan(own),
         ReadFile(own),
+        Recall(),
+        Remember(),
         Search(hidden=own),
+        Task(),
         WriteFile(own),
     ]
     return {tool.spec.name: tool for tool in sorted(tools, key=lambda tool: tool.spec.name)}

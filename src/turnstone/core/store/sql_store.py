@@ -17,9 +17,13 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from turnstone.core.errors import StoreError, TurnstoneError
 from turnstone.core.events import AnyEvent, Event, TurnEnded
+from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
 from turnstone.core.store.base import Appended, WorkstreamRow
+from turnstone.core.store.connection import Connection
+from turnstone.core.store.finding import Finding
+from turnstone.core.store.memories import Memories
 from turnstone.core.store.schema import Dialect
-from turnstone.core.store.tables import Connection, Damage, Known, Row, Tables
+from turnstone.core.store.tables import Damage, Known, Row, Tables
 
 ResultT = TypeVar("ResultT")
 
@@ -48,6 +52,8 @@ class SqlStore(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._tables = Tables(self.dialect)
+        self._finding = Finding(self._tables)
+        self._memories = Memories()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._doubts: dict[str, _Append] = {}
         self._closed = False
@@ -89,6 +95,37 @@ class SqlStore(ABC):
 
     async def erase(self, ws_id: str, epoch: int) -> None:
         await self._call(self._erase, ws_id, epoch)
+
+    # What is found and what is remembered.
+
+    async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:
+        return await self._read(self._finding.hits, query, limit, ws_id)
+
+    async def passage(self, ws_id: str, seq: int, part: int = 0) -> Passage | None:
+        return await self._read(self._finding.passage, ws_id, seq, part)
+
+    async def sessions(self, limit: int, after: str = "") -> list[SessionInfo]:
+        return await self._read(self._finding.sessions, limit, after)
+
+    async def resolve(self, name: str, limit: int = 5) -> list[WorkstreamRow]:
+        return await self._read(self._finding.resolve, name, limit)
+
+    async def memories(
+        self, scopes: Sequence[str] | None, query: str = "", limit: int = 1000
+    ) -> list[Memory]:
+        return await self._read(self._memories.find, scopes, query, limit)
+
+    async def memory(self, scope: str, key: str) -> Memory | None:
+        return await self._read(self._memories.get, scope, key)
+
+    async def count_memories(self, scopes: Sequence[str]) -> int:
+        return await self._read(self._memories.count, scopes)
+
+    async def put_memory(self, memory: Memory) -> Memory | None:
+        return await self._call(self._put_memory, memory)
+
+    async def delete_memory(self, scope: str, key: str) -> bool:
+        return await self._call(self._delete_memory, scope, key)
 
     async def scrub(self) -> bool:
         return await self._call(self._scrub)
@@ -197,6 +234,14 @@ class SqlStore(ABC):
             self._tables.erase(connection, ws_id, epoch)
         self._doubts.pop(ws_id, None)
         self._committed(ws_id, 0, epoch)
+
+    def _put_memory(self, memory: Memory) -> Memory | None:
+        with self._transaction() as connection:
+            return self._memories.put(connection, memory)
+
+    def _delete_memory(self, scope: str, key: str) -> bool:
+        with self._transaction() as connection:
+            return self._memories.delete(connection, scope, key)
 
     def _unknown(self, error: Exception) -> StoreError:
         return StoreError(

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 
 from turnstone.core.errors import StoreError
 from turnstone.core.store.mark import Mark, MarkFile, last_backup
-from turnstone.core.store.schema import MIGRATIONS, SQLITE, upgrade
+from turnstone.core.store.schema import MIGRATIONS, SQLITE, unsearched, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
 from turnstone.core.store.tables import Damage, Tables
 
@@ -158,6 +158,8 @@ class SqliteStore(SqlStore):
         connection = self._connected()
         connection.execute(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT * 1000:.0f}")
         try:
+            # Words that were deleted stay in the full-text index until its parts are merged.
+            connection.execute("INSERT INTO said_terms (said_terms) VALUES ('optimize')")
             connection.execute("VACUUM")
             [busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError as error:
@@ -233,6 +235,8 @@ def migrate(transaction: contextlib.AbstractContextManager[sqlite3.Connection], 
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         for statement in upgrade(version, SQLITE, name, "--store"):
             connection.execute(statement)
+        if unsearched(version):
+            Tables(SQLITE).index_all(connection)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 

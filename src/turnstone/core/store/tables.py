@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,24 +21,15 @@ from turnstone.core.events import (
     MessageAccepted,
     TurnEnded,
     WsClosed,
+    WsReopened,
     decode,
     encode,
 )
 from turnstone.core.store.base import WorkstreamRow
+from turnstone.core.store.connection import Connection, Cursor
+from turnstone.core.store.names import Names
 from turnstone.core.store.schema import Dialect
-
-
-class Cursor(Protocol):
-    @property
-    def rowcount(self) -> int: ...
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-
-
-class Connection(Protocol):
-    """Parameters are written `?`, whatever the database is."""
-
-    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Cursor: ...
+from turnstone.core.store.search import Search
 
 
 class Damage(Exception):
@@ -71,12 +62,28 @@ class Row(NamedTuple):
     def checksum(self) -> int:
         return zlib.crc32(repr(tuple(self)).encode())
 
+    @property
+    def session_now(self) -> str:
+        """The session that its conversation is in."""
+        return msgspec.json.decode(self.summary, type=_Summed).session_id or self.session_id
+
+    @property
+    def alias(self) -> str:
+        return msgspec.json.decode(self.summary, type=_Summed).alias
+
     def public(self) -> WorkstreamRow:
         values = self._asdict() | {
             "closed": bool(self.closed),
             "summary": msgspec.json.decode(self.summary),
         }
         return WorkstreamRow(**values)
+
+
+class _Summed(msgspec.Struct, frozen=True):
+    """What of a summary names a session."""
+
+    session_id: str = ""
+    alias: str = ""
 
 
 _COLUMNS = ", ".join(Row._fields)
@@ -87,6 +94,8 @@ _RECORD = "r.ws_id, r.seq, r.type, r.correlation_id, r.body, r.checksum"
 class Tables:
     def __init__(self, dialect: Dialect) -> None:
         self._locked = dialect.locked
+        self.search = Search(dialect)
+        self.names = Names()
 
     # Workstreams.
 
@@ -174,7 +183,7 @@ class Tables:
         summary: dict[str, Any] | None,
     ) -> list[Event]:
         """Write records behind those of `row`, which is locked. Raises Known and Erased."""
-        if row.closed:
+        if row.closed and not (events and isinstance(events[0], WsReopened)):
             raise UnknownWorkstream(f"Workstream {row.ws_id} is closed.")
         written: list[Event] = [
             msgspec.structs.replace(event, ws_id=row.ws_id, id=str(EventId(seq)))
@@ -190,6 +199,8 @@ class Tables:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (*values, _checksum(*values)),
             )
+        self.names.note(connection, row.ws_id, written)
+        self.search.note(connection, row.ws_id, row.session_now, written)
         after = _after(row, written)
         if summary is not None:
             after = after._replace(summary=msgspec.json.encode(summary))
@@ -206,6 +217,8 @@ class Tables:
             connection.execute(
                 f"DELETE FROM {table} WHERE ws_id = ? AND seq > ?", (before.ws_id, before.last_seq)
             )
+        self.names.set_alias(connection, before.ws_id, before.alias)
+        self.search.forget(connection, before.ws_id, before.last_seq)
         self.put(connection, row, before)
 
     def _accept(self, connection: Connection, message: MessageAccepted, seq: int) -> None:
@@ -260,6 +273,40 @@ class Tables:
             raise Damage(f"the journal of workstream {ws_id} has gaps")
         return [_decoded(record) for record in kept]
 
+    def record(self, connection: Connection, ws_id: str, seq: int) -> AnyEvent | None:
+        found = connection.execute(
+            f"SELECT {_RECORD} FROM record r WHERE r.ws_id = ? AND r.seq = ?", (ws_id, seq)
+        ).fetchone()
+        return None if found is None else _decoded(found)
+
+    def latest(
+        self, connection: Connection, after: str, limit: int
+    ) -> list[tuple[Row, WorkstreamRow]]:
+        """Workstreams of every owner, closed ones too, the newest record first: behind the one
+        with this id, or from the first on."""
+        behind = self.row(connection, after) if after else None
+        where, values = (
+            ("", ())
+            if behind is None
+            else (
+                "WHERE updated < ? OR (updated = ? AND ws_id > ?)",
+                (behind.updated, behind.updated, behind.ws_id),
+            )
+        )
+        found = connection.execute(
+            f"{_SELECT} {where} ORDER BY updated DESC, ws_id LIMIT ?", (*values, limit)
+        )
+        return [(row, row.public()) for row in _rows(found)]
+
+    def index_all(self, connection: Connection) -> None:
+        """Note all names, and all that was said, of a store whose version kept neither."""
+        for (ws_id,) in connection.execute("SELECT ws_id FROM workstream").fetchall():
+            row = self.row(connection, ws_id)
+            assert row is not None
+            records = self.records(connection, ws_id, 0)
+            self.names.note(connection, ws_id, records)
+            self.search.note(connection, ws_id, row.session_id, records)
+
     def ending(self, connection: Connection, ws_id: str, correlation_id: str) -> TurnEnded | None:
         found = connection.execute(
             f"SELECT {_RECORD} FROM record r "
@@ -282,6 +329,8 @@ class Tables:
             )
         for (correlation_id,) in accepted:
             connection.execute("DELETE FROM accepted WHERE correlation_id = ?", (correlation_id,))
+        self.names.forget(connection, ws_id)
+        self.search.forget(connection, ws_id)
         for table in ("record", "workstream"):
             connection.execute(f"DELETE FROM {table} WHERE ws_id = ?", (ws_id,))
 
@@ -312,9 +361,16 @@ def _after(row: Row, written: Sequence[Event]) -> Row:
     return row._replace(
         last_seq=row.last_seq + len(written),
         open_turns=row.open_turns + opened - ended,
-        closed=int(any(isinstance(e, WsClosed) for e in written)),
+        closed=int(_closed(written)),
         updated=float(max([row.updated, *(e.timestamp for e in written)])),
     )
+
+
+def _closed(written: Sequence[Event]) -> bool:
+    """Whether a workstream that took these records is closed: it takes none while it is, but for
+    the one that opens it."""
+    told = [isinstance(e, WsClosed) for e in written if isinstance(e, WsClosed | WsReopened)]
+    return bool(told) and told[-1]
 
 
 def _rows(cursor: Cursor) -> Iterator[Row]:
