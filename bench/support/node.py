@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oturn.transport.openai import OpenAITransport
+from turnstone.core.endpoint import transport_to
 from turnstone.core.engine import Engine
 from turnstone.core.local_host import LocalHost
+from turnstone.core.models import Models
 from turnstone.core.node import lock_server
 from turnstone.core.store import SqliteStore
 from turnstone.sandbox import find_sandbox
@@ -19,12 +20,10 @@ async def start_node(folder: Path, base_url: str) -> LocalHost:
     workspace.mkdir(exist_ok=True)
     sandbox = await find_sandbox()
     engine = Engine(
-        model=OpenAITransport(base_url),
-        model_name="bench",
+        models=Models.one(transport_to(base_url), "bench", 32_768),
         tools=load_tools(sandbox),
         confinement=sandbox.confinement,
         workspace=workspace,
-        context_window=32_768,
     )
     path = folder / "state" / "turnstone.db"
     path.parent.mkdir(exist_ok=True)

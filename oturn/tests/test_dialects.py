@@ -77,6 +77,34 @@ REFUSED: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], bool], int, 
         400,
         "Unsupported parameter: 'top_p' is not supported with this model.",
     ),
+    (
+        "reasoning_effort of a model that does not reason",
+        {"reasoning_effort": "low"},
+        lambda body: "reasoning_effort" in body,
+        400,
+        "Unrecognized request argument supplied: reasoning_effort",
+    ),
+    (
+        "reasoning_effort of such a model on Ollama",
+        {"reasoning_effort": "low"},
+        lambda body: "reasoning_effort" in body,
+        400,
+        '"llama3.2:latest" does not support thinking',
+    ),
+    (
+        "chat_template_kwargs of OpenAI",
+        {"chat_template_kwargs": {"reasoning_effort": "low"}},
+        lambda body: "chat_template_kwargs" in body,
+        400,
+        "Unknown parameter: 'chat_template_kwargs'.",
+    ),
+    (
+        "chat_template_kwargs of Mistral",
+        {"chat_template_kwargs": {"reasoning_effort": "low"}},
+        lambda body: "chat_template_kwargs" in body,
+        422,
+        '{"type":"extra_forbidden","loc":["body","chat_template_kwargs"],"msg":"Extra inputs are not permitted"}',
+    ),
 ]
 
 
@@ -148,6 +176,8 @@ async def test_a_server_that_refuses_everything_is_asked_each_way_once() -> None
             temperature=1,
             top_p=1,
             tool_choice="auto",
+            reasoning_effort="low",
+            chat_template_kwargs={"reasoning_effort": "low"},
         )
         assert isinstance(last, Failed)
         assert last.error.kind == "refused"

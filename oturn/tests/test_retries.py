@@ -15,7 +15,7 @@ from modelserver import ModelServer, Reply, die_after, error, raw, text
 from oturn.errors import ModelError
 from oturn.transport.base import Failed, Finished, ModelRequest, StreamItem, TextDelta
 from oturn.transport.openai import OpenAITransport
-from oturn.transport.retry import JITTER, RetryNotice, RetryPolicy
+from oturn.transport.retry import JITTER, RETRIED_STATUSES, RetryNotice, RetryPolicy
 
 REQUEST = ModelRequest("m", [{"role": "user", "content": "hi"}])
 #: Seconds that a test waits for what must come.
@@ -133,6 +133,12 @@ async def test_a_wait_beyond_the_limit_is_not_begun(told: str) -> None:
     asked = await ask(error(429, "slow down", {"retry-after": told}))
     assert (asked.requests, asked.waits) == (1, [])
     assert asked.error.retry_after == float(told)
+
+
+async def test_a_status_that_its_caller_waits_for_itself_is_not_asked_again() -> None:
+    policy = RetryPolicy(statuses=RETRIED_STATUSES - {429})
+    assert (await ask(error(429, "slow down"), policy=policy)).requests == 1
+    assert (await ask(error(503, "not now"), policy=policy)).requests == 3
 
 
 async def test_the_limit_counts_from_the_first_request() -> None:

@@ -48,7 +48,7 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
             app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
 
             def ready(url: str) -> None:
-                for line in _greeting(app, host, settings, url, endpoint.found, taken_up):
+                for line in _greeting(app, host, settings, url, taken_up):
                     say(line)
 
             async with _working(host, settings, url_of(listener), fence):
@@ -113,14 +113,16 @@ def _token_shown(settings: Settings) -> str:
 
 
 def _greeting(
-    app: NodeApp, host: LocalHost, settings: Settings, url: str, found: str, taken_up: int
+    app: NodeApp, host: LocalHost, settings: Settings, url: str, taken_up: int
 ) -> Iterator[str]:
     engine = host.engine
     yield f"Turnstone listens on {url}"
     yield f"  log in      {app.login_link(url)}"
     if settings.auth.enabled:
         yield f"  token       {_token_shown(settings)}"
-    yield f"  model       {found}"
+    for model in engine.models:
+        name = "" if model is engine.models.default else f"{model.name}: "
+        yield f"  model       {name}{model.told}"
     yield f"  workspace   {engine.workspace}"
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
@@ -134,6 +136,6 @@ def _greeting(
     if taken_up:
         yield f"  taken up    {taken_up} workstream(s) that were cut off at work"
     yield f"  store       {store_name(settings)}"
-    if engine.model_name == "practice" and not settings.model.name:
+    if engine.models.default.id == "practice" and not settings.model.name:
         yield "No model was found on this machine. The practice model understands a few plain"
         yield 'requests ("list the files here", "read FILE"); name a real one with --base-url.'

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from turnstone import __version__
 from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import StoreError, TurnstoneError
+from turnstone.core.host import ExportFormat
 
 if TYPE_CHECKING:
     from turnstone.core.local_host import Left
@@ -30,13 +32,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 #: Settings of 0.2 that are taken, and that nothing acts on yet; `docs/configuration.md` says so.
-_NO_EFFECT_YET = (
-    "model.reasoning_effort",
-    "session.compact_max_tokens",
-    "session.auto_compact_pct",
-    "tools.agent_max_turns",
-    "bridge.heartbeat_ttl",
-)
+_NO_EFFECT_YET = ("bridge.heartbeat_ttl",)
 
 _LEFT_BEHIND = "{count} conversation(s) of earlier sessions were cut off in a turn:"
 _LEFT_TO_DO = (
@@ -55,13 +51,16 @@ Flags = Mapping[str, object]
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone")
 @click.option("-p", "--print", "prompt", metavar="TEXT", help="Answer this one message, and end.")
+@click.option("--resume", metavar="SESSION", help="Go on with a session: alias, id, or beginning.")
 @click.option("--json", "as_json", is_flag=True, help="With -p: one event a line, as JSON.")
 @click.version_option(__version__, message="turnstone %(version)s")
 @click.pass_context
-def turnstone(ctx: click.Context, flags: Flags, prompt: str | None, as_json: bool) -> None:
+def turnstone(
+    ctx: click.Context, flags: Flags, prompt: str | None, resume: str | None, as_json: bool
+) -> None:
     """Talk to an agent that works on this machine with tools."""
     if ctx.invoked_subcommand is None:
-        sys.exit(_run(_chat(flags, prompt, as_json)))
+        sys.exit(_run(_chat(flags, prompt, resume, as_json)))
     for given in _given(ctx, ctx.command.params):
         raise click.UsageError(
             f"{given} stands before `{ctx.invoked_subcommand}`, where it means nothing: put it "
@@ -115,6 +114,30 @@ def doctor(flags: Flags, as_json: bool) -> None:
     sys.exit(_run(_doctor(flags, as_json=as_json)))
 
 
+@turnstone.command("import")
+@options_for("turnstone import")
+@click.argument("file", type=click.Path())
+def import_(flags: Flags, file: str) -> None:
+    """Take over the sessions and memories of a .turnstone.db of 0.2, or an exported session."""
+    sys.exit(_run(_import(flags, file)))
+
+
+@turnstone.command()
+@options_for("turnstone export")
+@click.argument("session")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    help="JSON, or Markdown that people can read.  [default: json]",
+)
+@click.option("-o", "target", type=click.Path(), metavar="FILE", help="Write it there.")
+def export(flags: Flags, session: str, form: ExportFormat, target: str | None) -> None:
+    """Print a session, named by its alias, its id or the beginning of it, as a file."""
+    sys.exit(_run(_export(flags, session, form, target)))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone-server")
 @click.version_option(__version__, message="turnstone-server %(version)s")
@@ -140,21 +163,28 @@ async def _bridge(flags: Flags) -> int:
     return 0
 
 
-async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
+async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
+    from turnstone.cli.streams import has_keyboard
     from turnstone.core.permissions import notice_of
     from turnstone.wiring import build_local_host, find_model
 
     settings = _settings("turnstone", flags)
+    if prompt is not None or not has_keyboard():
+        settings = _untitled(settings)
     endpoint = await find_model(settings)
     host = await build_local_host(settings, endpoint, "process")
     try:
         engine = host.engine
         if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
             click.echo(f"warning: {notice}", err=True)
+        if not engine.models.default.context_window and endpoint.url:
+            click.echo(f"warning: {engine.models.default.told}", err=True)
         where = str(settings.tools.workspace)
         banner = _told(await host.left_behind())
-        return await run_chat(host, prompt=prompt, json=as_json, workspace=where, banner=banner)
+        return await run_chat(
+            host, prompt=prompt, json=as_json, workspace=where, banner=banner, resume=resume
+        )
     finally:
         await host.aclose()
 
@@ -183,6 +213,21 @@ async def _erase(flags: Flags, ws_id: str | None, *, force: bool, compact: bool)
         _say(await erase.erase(settings, ws_id, force=force))
     if compact:
         _say(await erase.compact(settings))
+    return 0
+
+
+async def _import(flags: Flags, file: str) -> int:
+    from turnstone.cli.import_ import take_in
+
+    _say(await take_in(_settings("turnstone import", flags), Path(file)))
+    return 0
+
+
+async def _export(flags: Flags, session: str, form: ExportFormat, target: str | None) -> int:
+    from turnstone.cli.import_ import give_out
+
+    where = None if target is None else Path(target)
+    _say(await give_out(_settings("turnstone export", flags), session, form, where))
     return 0
 
 
@@ -228,6 +273,12 @@ def _told(left: Sequence[Left]) -> str:
     if len(left) > _LEFT_TOLD:
         lines.append(f"  … and {len(left) - _LEFT_TOLD} more")
     return "\n".join([*lines, _LEFT_TO_DO] if left else [])
+
+
+def _untitled(settings: Settings) -> Settings:
+    """For one message: the program is gone before a title could come."""
+    change = msgspec.structs.replace
+    return change(settings, session=change(settings.session, titles=False))
 
 
 def _say(line: str) -> None:

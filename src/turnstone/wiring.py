@@ -19,12 +19,16 @@ from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
 from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.errors import ConfigurationError
+from turnstone.core.events import Budget
 from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
 from turnstone.core.logs import mask_logs
 from turnstone.core.masking import Masking, secrets_of
+from turnstone.core.model_setup import set_up
+from turnstone.core.models import Models
 from turnstone.core.node import NodeLock, lock_process, lock_server
 from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
+from turnstone.core.practice import MODEL_NAME as PRACTICE
 from turnstone.core.sandbox import Confinement, Level, Sandbox
 from turnstone.core.sensitive import store_files
 from turnstone.core.store import SqliteStore, Store
@@ -36,9 +40,6 @@ from turnstone.tools.web.services import ProviderSearch, SearchService, SearXNG,
 
 Role: TypeAlias = Literal["server", "process"]
 """A server keeps its node id and takes up what it left; a process is gone when it ends."""
-
-#: Characters of a token, on average, for turning a window into a limit of output.
-_CHARACTERS_PER_TOKEN = 4
 
 #: Where a setting may come from: the later, the more urgent.
 _SOURCES = ("default", "file", "environment", "command line")
@@ -53,7 +54,8 @@ async def build_local_host(
     tools = load_tools(sandbox, hidden=hidden, web=web_access(settings, endpoint))
     _check_names(settings, tools)
     rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
-    engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
+    models = await set_up(settings, endpoint)
+    engine = _engine(settings, models, sandbox.confinement, tools, workspace, fence)
     masking = Masking([*settings.secrets(), *secrets_of(os.environ)])
     mask_logs(masking)
     engine = replace(engine, rules=rules, masking=masking)
@@ -264,35 +266,42 @@ def _home() -> Parts | None:
 
 def _engine(
     settings: Settings,
-    endpoint: Endpoint,
+    models: Models,
     confinement: Confinement,
     tools: Mapping[str, Tool],
     workspace: Path,
     fence: Fence,
 ) -> Engine:
-    window = settings.model.context_window
-    if endpoint.context_window and not settings.given("model.context_window"):
-        window = endpoint.context_window
     return Engine(
-        model=endpoint.transport,
-        model_name=endpoint.model,
+        models=models,
         tools=tools,
         confinement=confinement,
         workspace=workspace,
         params={
             "temperature": settings.model.temperature,
-            "max_tokens": min(settings.model.max_tokens, max(1, window // 2)),
+            "max_tokens": settings.model.max_tokens,
         },
-        context_window=window,
         max_steps=settings.tools.max_steps,
+        agent_max_steps=max(0, settings.tools.agent_max_turns),
+        agent_depth=settings.tools.agent_depth,
+        budget=Budget(
+            tokens=settings.budget.tokens,
+            seconds=settings.budget.seconds,
+            tool_calls=settings.budget.tool_calls,
+            money=settings.budget.money,
+        ),
         limits=Limits(float(settings.tools.turn_timeout), settings.tools.turn_max_tokens),
         max_workstreams=settings.server.max_workstreams,
         idle_timeout=settings.server.workstream_idle_timeout * 60.0,
         retention=settings.session.retention_days * 86_400.0,
         tool_timeout=float(settings.tools.timeout),
-        max_output=settings.tools.truncation or window * _CHARACTERS_PER_TOKEN // 2,
+        max_output=settings.tools.truncation,
         auto_approve=settings.tools.skip_permissions,
         auto_approve_tools=frozenset(settings.tools.auto_approve_tools),
+        effort=settings.model.reasoning_effort if settings.given("model.reasoning_effort") else "",
+        titles=settings.session.titles and models.default.id != PRACTICE,
+        auto_compact=settings.session.auto_compact_pct,
+        compact_max_tokens=settings.session.compact_max_tokens,
         persona=settings.session.persona,
         instructions=settings.session.instructions,
         fence=fence,

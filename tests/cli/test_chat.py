@@ -17,6 +17,7 @@ from support.nodes import local_host, local_node
 from support.person import ASKED, CTRL_C, CTRL_D, PROMPT, at_terminal
 from support.servers import FULL, serving
 from turnstone.api.http_host import HttpHost
+from turnstone.core.commands import COMMANDS
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
 from turnstone.core.policy_rules import Rule, Rules
@@ -262,17 +263,69 @@ async def test_slash_commands_do_what_help_says(tmp_path: Path) -> None:
         async with at_terminal(host, create=CreateWorkstream(name="mine")) as person:
             await person.says("/help")
             shown = await person.sees(PROMPT)
-            assert all(name in shown for name in ("/help", "/new", "/cancel", "/exit"))
+            assert all(command.name in shown for command in COMMANDS)
             person.types("/dance now\r")
             assert "There is no command /dance." in await person.sees(PROMPT)
             person.types("/cancel\r")
             assert "No turn is running." in await person.sees(PROMPT)
+            person.types("/cluster\r")
+            assert "this version has none" in await person.sees(PROMPT)
             person.types("/new\r")
-            told = await person.sees(PROMPT)
-            assert "is kept" not in told and "cannot go back to it yet" in told
-            assert [info.name for info in await host.list()] == ["mine", "mine"]
-            person.types("/exit\r")
+            assert "A new conversation" in await person.sees(PROMPT)
+            assert [info.name for info in await host.list()] == ["mine"]
+            person.types("/EXIT\r")
             assert await person.leaves() == 0
+
+
+async def test_what_a_command_says_is_shown_once(tmp_path: Path) -> None:
+    async with local_host(tmp_path, echo) as host:
+        async with at_terminal(host) as person:
+            await person.says("/persona a pirate")
+            assert "speaks as a pirate" in await person.sees(PROMPT)
+            person.types("/dance\r")
+            await person.sees(PROMPT)
+            person.types("hello\r")
+            await person.sees(PROMPT)
+            assert person.screen.count("speaks as a pirate") == 1
+            assert person.screen.count("no command /dance") == 1
+
+
+async def test_the_workstreams_of_a_node_are_listed_left_and_closed(tmp_path: Path) -> None:
+    async with local_host(tmp_path, echo) as host:
+        async with at_terminal(host, create=CreateWorkstream(name="one")) as person:
+            await person.says("a first message")
+            await person.sees(PROMPT)
+            person.types("/ws new two\r")
+            assert "Nothing was said yet." in await person.sees(PROMPT)
+            person.types("/ws\r")
+            shown = await person.sees(PROMPT)
+            assert "1 one (" in shown and "* 2 two (" in shown
+            person.types("/ws 1\r")
+            assert "user: a first message" in await person.sees(PROMPT)
+            person.types("/ws close\r")
+            assert "two (" in await person.sees(PROMPT)
+            assert [info.name for info in await host.list()] == ["two"]
+            person.types("/ws 7\r")
+            await person.sees(PROMPT)
+            person.types("/ws close\r")
+            await person.sees(PROMPT)
+            assert [info.name for info in await host.list()] == ["one"]  # there is always one
+
+
+async def test_a_fork_is_gone_on_with(tmp_path: Path) -> None:
+    async with local_host(tmp_path, echo) as host:
+        async with at_terminal(host, create=CreateWorkstream(name="one")) as person:
+            await person.says("a first message")
+            await person.sees(PROMPT)
+            [before] = await host.list()
+            person.types("/fork\r")
+            shown = await person.sees(PROMPT)
+            assert "one (fork)" in shown and "user: a first message" in shown
+            person.types("and more\r")
+            await person.sees(PROMPT)
+            source, fork = await host.list()
+            assert source.tokens == before.tokens
+            assert fork.tokens > 0
 
 
 async def test_a_model_that_cannot_be_asked_is_a_sentence_and_the_chat_goes_on(
@@ -299,7 +352,7 @@ async def test_a_workstream_closed_elsewhere_is_told(
             [info] = await host.list()
             await host.close(info.id)
             person.types("hello?\r")
-            await person.sees("/new begins another workstream.")
+            await person.sees("/ws new begins another workstream.")
             assert f"error: There is no workstream {info.id}" in capsys.readouterr().err
 
 

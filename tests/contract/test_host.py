@@ -396,3 +396,47 @@ async def test_the_ending_of_a_message_can_be_asked_for_later(host: Host, model:
     assert await host.ending(ws.id, "never sent") is None
     with pytest.raises(UnknownWorkstream):
         await host.ending("ffffffff", "c1")
+
+
+async def shown(host: Host, ws_id: str) -> list[str]:
+    """What a new reader is shown of the conversation, which must not be empty."""
+    [*_, history] = await read(host, ws_id, ev.History)
+    assert isinstance(history, ev.History)
+    return [message.content for message in history.messages]
+
+
+async def test_a_conversation_can_be_wound_back_and_forked(host: Host) -> None:
+    ws = await host.create(CreateWorkstream(name="one"))
+    for message in ("one", "two"):
+        await host.send(SendMessage(ws_id=ws.id, message=message, correlation_id=message))
+        async with asyncio.timeout(PATIENCE):
+            while await host.ending(ws.id, message) is None:
+                await asyncio.sleep(0.01)
+
+    fork = await host.fork(ws.id, "two")
+    assert (fork.name, await shown(host, fork.id)) == ("one (fork)", ["one", "one"])
+    assert (await host.rewind(ws.id, "two")).message == "two"
+    assert await shown(host, ws.id) == ["one", "one"]
+    with pytest.raises(InvalidRequest, match="There is no message and no record 'three'"):
+        await host.rewind(ws.id, "three")
+    with pytest.raises(UnknownWorkstream):
+        await host.fork("ffffffff")
+
+
+async def test_a_command_is_answered_and_told(host: Host) -> None:
+    ws = await host.create(CreateWorkstream())
+    good = await host.command(ws.id, "/reason high", command_id="k1")
+    assert (good.error, good.command_id) == ("", "k1")
+    assert "high" in good.text
+    [*_, told] = await read(host, ws.id, ev.Info, ev.EventId(1))
+    assert isinstance(told, ev.Info)
+    assert (told.message, told.correlation_id) == (good.text, "k1")
+    bad = await host.command(ws.id, "/reason never")
+    assert bad.error == "invalid_request"
+    [*_, wrong] = await read(host, ws.id, ev.Error, ev.EventId(1))
+    assert isinstance(wrong, ev.Error)
+    assert wrong.message == bad.text
+    with pytest.raises(EmptyMessage):
+        await host.command(ws.id, " ")
+    with pytest.raises(UnknownWorkstream):
+        await host.command("ffffffff", "/help")

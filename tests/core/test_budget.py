@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from modelserver import Reply, call, calls, text
 from support.nodes import local_node
 from support.watching import ending, send
 from turnstone.core import events as ev
-from turnstone.core.budget import Cost, Ledger, Left, Price
+from turnstone.core.budget import Cost, Ledger, Left, Price, answer_within
 from turnstone.core.clock import SystemClock
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.journal import Journal
+from turnstone.core.pocket import Pocket
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.store import SqliteStore, WorkstreamRow
 from turnstone.core.transcript import Transcript
@@ -142,6 +144,36 @@ def test_time_counts_from_when_the_budget_was_set() -> None:
     assert not ledger.fits(Cost(tokens=1), worked=160.0)
 
 
+def test_the_work_of_all_below_is_added_up_from_where_it_was_when_the_budget_was_set() -> None:
+    ledger = Ledger()
+    ledger.apply(ev.BudgetSet(budget=ev.Budget(seconds=60)), worked=10.0)
+    for holder, worked in (("a", 100.0), ("b", 0.0), ("a", 120.0)):
+        ledger.apply(ev.BudgetReserved(reservation=holder, holder=holder, tokens=1, worked=worked))
+    ledger.apply(ev.BudgetSettled(reservation="b", worked=15.0))
+    assert ledger.left(worked=15.0).seconds == 60 - 5 - 20 - 15
+
+
+@given(
+    st.one_of(st.none(), st.integers(-100, 100_000)),
+    st.one_of(st.none(), st.floats(-1, 100)),
+    st.floats(0, 50_000),
+    st.integers(0, 40_000),
+)
+def test_an_answer_is_held_to_what_its_prompt_leaves(
+    tokens: int | None, money: float | None, estimate: float, most: int
+) -> None:
+    price = Price(prompt=3.0, completion=15.0)
+    held = answer_within(Left(tokens=tokens, money=money), estimate, most, 256, price)
+    assert not most or held <= most
+    if tokens is None and money is None:
+        assert held == most
+    elif not most or held < most:
+        rest_tokens = tokens - estimate if tokens is not None else math.inf
+        rest_money = (money - price.of(estimate, 0)) / 15e-6 if money is not None else math.inf
+        assert held >= min(256, most or 256)
+        assert held == 256 or held <= min(rest_tokens, rest_money) + 1
+
+
 def test_each_threshold_is_crossed_once() -> None:
     ledger = Ledger()
     ledger.apply(ev.BudgetSet(budget=ev.Budget(tokens=1000)))
@@ -164,6 +196,11 @@ def test_what_is_left_is_the_least_of_all_that_hold() -> None:
     assert Left(tokens=1200, tool_calls=-1).in_words() == "1,200 tokens, 0 tool calls"
 
 
+def _numbered(name: str) -> Callable[[], str]:
+    count = iter(range(10_000))
+    return lambda: f"{name}-{next(count)}"
+
+
 @asynccontextmanager
 async def purses(folder: Path, agents: int, budget: ev.Budget) -> AsyncIterator[list[Purse]]:
     """Purses of agents below one workstream that has a budget, on a real store."""
@@ -178,14 +215,15 @@ async def purses(folder: Path, agents: int, budget: ev.Budget) -> AsyncIterator[
         journals.append(Journal(store, begun, transcript, SystemClock()))
     await journals[0].append(ev.BudgetSet(budget=budget))
 
+    top = Purse(journals[0], _numbered("top"))
+
     @asynccontextmanager
-    async def above() -> AsyncIterator[Sequence[Journal]]:
-        yield journals[:1]
+    async def above() -> AsyncIterator[Sequence[Pocket]]:
+        yield [top.pocket]
 
     made = []
     for n, journal in enumerate(journals[1:]):
-        count = iter(range(10_000))
-        purse = Purse(journal, lambda n=n, count=count: f"{n}-{next(count)}")  # type: ignore[misc]
+        purse = Purse(journal, _numbered(str(n)))
         purse.above = above
         made.append(purse)
     try:
@@ -198,15 +236,66 @@ async def test_of_ten_agents_that_ask_for_the_last_thousand_tokens_one_gets_them
     tmp_path: Path,
 ) -> None:
     async with purses(tmp_path, 10, ev.Budget(tokens=1000)) as racing:
-        told = await asyncio.gather(
-            *(purse.reserve(Cost(tokens=1000)) for purse in racing), return_exceptions=True
-        )
-        refused = [one for one in told if isinstance(one, OverBudget)]
-        assert len(refused) == 9
-        assert "ws 0 does not suffice" in str(refused[0])
-        [got] = [one for one in told if not isinstance(one, BaseException)]
-        await got.settle(Cost(tokens=400))
+        asking = {asyncio.create_task(purse.reserve(Cost(tokens=1000))) for purse in racing}
+        done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        [got] = done
+        assert len(waiting) == 9  # for what may come back of it
+        await got.result().settle(Cost(tokens=400))
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(one, OverBudget) for one in told)
+        assert "ws 0 does not suffice" in str(told[0])
         assert (await racing[0].left()).tokens == 600
+
+
+async def test_what_comes_back_of_one_request_is_there_for_those_who_wait(tmp_path: Path) -> None:
+    async with purses(tmp_path, 2, ev.Budget(tokens=1000)) as (one, other):
+        first = await one.reserve(Cost(tokens=900))
+        waiting = asyncio.create_task(other.reserve(Cost(tokens=500)))
+        room = asyncio.create_task(other.room(Cost(tokens=800)))
+        await first.settle(Cost(tokens=100))
+        second = await waiting
+        assert (await one.left()).tokens == 400
+        await second.settle(Cost(tokens=100))
+        await room
+        assert (await one.left()).tokens == 800
+
+
+async def test_what_could_never_fit_is_refused_at_once(tmp_path: Path) -> None:
+    async with purses(tmp_path, 2, ev.Budget(tokens=1000, tool_calls=1)) as (one, other):
+        await one.reserve(Cost(tool_calls=1))
+        held = await one.reserve(Cost(tokens=900))
+        with pytest.raises(OverBudget, match="100 tokens"):
+            await other.reserve(Cost(tokens=1001))
+        with pytest.raises(OverBudget, match="0 tool calls"):
+            await other.reserve(Cost(tool_calls=1))
+        await held.settle(Cost())
+
+
+async def test_whoever_is_cancelled_while_it_asks_keeps_nothing(tmp_path: Path) -> None:
+    async with purses(tmp_path, 8, ev.Budget(tokens=1000)) as racing:
+        for steps in range(40):  # at another point each time
+            asking = [asyncio.create_task(p.reserve(Cost(tokens=100))) for p in racing]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in asking:
+                task.cancel()
+            for told in await asyncio.gather(*asking, return_exceptions=True):
+                if not isinstance(told, BaseException):
+                    await told.settle(Cost())
+        assert (await racing[0].left()).tokens == 1000
+
+
+async def test_a_new_budget_is_told_to_the_model_and_forgets_what_was_before(
+    tmp_path: Path,
+) -> None:
+    async with purses(tmp_path, 1, ev.Budget(tokens=1000)) as (purse,):
+        assert await purse.note() == "1,000 tokens"
+        await purse.reserve(Cost(tokens=950))
+        assert await purse.note() == "50 tokens"
+        assert await purse.note() == ""
+        async with purse.above() as (top,):
+            await top.journal.append(ev.BudgetSet(budget=ev.Budget(tokens=1000)))
+        assert await purse.note() == "1,000 tokens"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

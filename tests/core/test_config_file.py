@@ -161,7 +161,11 @@ def test_a_byte_order_mark_is_no_mistake(load: Load) -> None:
     ("text", "line", "said"),
     [
         ("[sever]\nport = 1\n", 1, "no section [sever], which stands in {}; did you mean [server]"),
-        ("[zzz]\n", 1, "no section [zzz], which stands in {}; there are api, model, session,"),
+        (
+            "[zzz]\n",
+            1,
+            "no section [zzz], which stands in {}; there are api, model, roles, session,",
+        ),
         ("[api]\n\nbase_ulr = 1\n", 3, '[api] has no key "base_ulr", which stands in {}; did you'),
         ("[api]\n\nbase_ulr = 1\n", 3, 'did you mean "base_url"?'),
         ("[api]\nheartbeat_ttl = 1\n", 2, "which stands in {}; it belongs in [bridge]."),

@@ -16,7 +16,7 @@ from turnstone.core import config
 from turnstone.core.config import PROGRAMS, SETTINGS, Setting, Settings, load_settings
 from turnstone.core.config.docs import updated
 from turnstone.core.config.flags import options_for
-from turnstone.core.config.rows import SECTIONS
+from turnstone.core.config.rows import MODEL_KEYS, SECTIONS
 from turnstone.core.config.table import parameter
 from turnstone.core.errors import ConfigurationError
 
@@ -65,7 +65,10 @@ def test_every_row_is_a_field_of_its_section_and_every_field_a_row() -> None:
     hints = typing.get_type_hints(Settings)
     for section, keys in SECTIONS.items():
         assert keys == hints[section].__struct_fields__
-    plain = {"program", "file", "sources", "warnings"}
+    assert tuple(sorted(("name", *(row.key for row in MODEL_KEYS)))) == tuple(
+        sorted(config.NamedModel.__struct_fields__)
+    )
+    plain = {"models", "program", "file", "sources", "warnings"}
     assert set(Settings.__struct_fields__) == {*SECTIONS, *plain}
 
 

@@ -20,7 +20,8 @@ async def test_the_first_model_that_the_endpoint_lists_is_taken_with_its_window(
         await found.transport.aclose()
 
     assert found.model == "first"
-    assert found.context_window == 8192
+    assert found.window is not None
+    assert found.window.tokens == 8192
     assert model.base_url in found.found
 
 

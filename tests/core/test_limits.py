@@ -45,6 +45,20 @@ def test_time_in_which_a_person_is_asked_does_not_count() -> None:
     assert worked(*asked, at(999, ev.CallsDecided), at(1001)).seconds == 3
 
 
+def test_time_in_which_sub_agents_work_is_counted_in_their_turns() -> None:
+    def started(timestamp: float, call_id: str) -> ev.Event:
+        return ev.ToolStarted(timestamp=timestamp, call_id=call_id, effect="agent")
+
+    def finished(timestamp: float, call_id: str) -> ev.Event:
+        return ev.ToolFinished(timestamp=timestamp, call_id=call_id)
+
+    both = (at(100), started(102, "a"), started(103, "b"))
+    assert worked(*both).asking
+    assert worked(*both, finished(500, "a")).seconds == 2
+    assert worked(*both, finished(500, "a"), finished(900, "b"), at(901)).seconds == 3
+    assert worked(*both, at(900, ev.CancelRequested), at(901)).seconds == 3
+
+
 def test_time_in_which_no_process_had_it_does_not_count() -> None:
     assert worked(at(100), at(102), at(9000, ev.TurnResumed), at(9001)).seconds == 3
 

@@ -7,12 +7,18 @@ import pytest
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
+    BudgetReserved,
+    BudgetSettled,
     CallDecision,
     CallsDecided,
+    Compacted,
     Event,
     Grant,
     GrantRevoked,
     MessageAccepted,
+    PromptSet,
+    SettingsChanged,
+    Shortened,
     StepFinished,
     StepStarted,
     ToolCallRecord,
@@ -174,3 +180,42 @@ def test_a_turn_that_ends_before_it_asked_still_has_its_message() -> None:
     assert [m["content"] for m in transcript.messages] == ["never mind"]
     assert transcript.turn is None
     assert transcript.summary.state == "idle"
+
+
+def test_a_compaction_replaces_what_is_sent_and_nothing_that_is_shown() -> None:
+    long = "0123456789 " * 500
+    result = ToolFinished(call_id="a", output=long, correlation_id="c1")
+    compacted = Compacted(
+        archived=1,
+        messages=[{"role": "user", "content": "what stands for it"}],
+        shortened=[Shortened(2, "0123…")],
+        summary="an account",
+        tokens_after=700,
+        window=8_192,
+    )
+    transcript = fold(
+        said("go"), StepStarted(correlation_id="c1"), called("a"), result, PromptSet(), compacted
+    )
+
+    assert [m["content"] for m in transcript.messages] == ["what stands for it", "", "0123…"]
+    assert [m.content for m in transcript.history] == ["go", "", long]
+    assert transcript.conversation.account == "an account"
+    assert transcript.window == 8_192
+    assert transcript.summary.last_tokens == 700
+    transcript.apply(Compacted(window=4_096))
+    assert transcript.conversation.account == "an account"
+    assert transcript.window == 4_096
+    transcript.apply(SettingsChanged(model="another"))
+    assert transcript.window == 0
+
+
+def test_what_is_recorded_between_the_records_of_a_turn_takes_no_time_from_it() -> None:
+    transcript = fold(
+        said("go"),
+        StepStarted(correlation_id="c1", timestamp=100.0, elapsed=0.0),
+        BudgetReserved(reservation="r", tokens=5, timestamp=101.0, elapsed=1.0),
+        BudgetSettled(reservation="r", tokens=5, timestamp=109.0, elapsed=8.0),
+        Compacted(timestamp=112.0, elapsed=3.0),
+        StepFinished(text="done", correlation_id="c1", timestamp=113.0, elapsed=1.0),
+    )
+    assert transcript.worked == 13.0

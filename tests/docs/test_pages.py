@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from turnstone.main import turnstone
+
 #: Commands of every machine that the documentation may use.
 COMMON = {
     "apt-get",
@@ -109,7 +111,7 @@ def test_every_flag_of_ours_that_a_page_shows_exists(blocks: list[Any], root: Pa
                 program, words = "turnstone", ["turnstone", "up", *words[1:]]
             if program not in console_scripts(root):
                 continue
-            command = (program, *(["up"] if words[1:2] == ["up"] else []))
+            command = (program, *(word for word in words[1:2] if word in turnstone.commands))
             if command not in helped:
                 shown = subprocess.run(
                     [bin_folder / command[0], *command[1:], "--help"],

@@ -169,15 +169,24 @@ async def test_every_program_tells_its_version(tmp_path: Path, program: str) -> 
 
 
 async def test_a_flag_without_effect_yet_says_so(tmp_path: Path) -> None:
+    nobody = ["--server-url", "http://127.0.0.1:9", "--redis-port", "9", "--auth-token", "x"]
+    code, _, err = await run(tmp_path, "turnstone-bridge", "--heartbeat-ttl", "90", *nobody)
+
+    assert code == 1
+    assert "bridge.heartbeat_ttl has no effect" in err.splitlines()[0]
+
+
+async def test_one_message_is_one_request_as_the_flags_say(tmp_path: Path) -> None:
     with ModelServer(echo) as model:
-        code, out, err = await run(
+        code, out, _ = await run(
             tmp_path,
             "turnstone",
             *["--base-url", model.base_url, "--reasoning-effort", "high", "-p", "hello"],
         )
+        [asked] = model.requests  # and none for a title, which nobody would wait for
 
     assert (code, out.strip()) == (0, "hello")
-    assert "model.reasoning_effort has no effect" in sentence(err)
+    assert asked["reasoning_effort"] == "high"
 
 
 async def test_a_store_in_the_workspace_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ async def test_the_programs_of_the_page_run_and_print_what_they_say(tmp_path: Pa
     assert waited == "Which service failed first?\n"
     assert later == "Summarise the logs.\n"
     assert "ws_created" in subscribed
-    assert "knows no command '/compact'" in subscribed
+    assert "The model speaks as a pirate." in subscribed
     assert "ws_closed" in subscribed
     assert "'node_id': 'n1'" in several
     assert several.endswith("['one', 'two', 'three']\n")

@@ -11,8 +11,8 @@ from support.servers import APPROVE, FULL, READ, Served, serving, three_roles
 from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.local_host import LocalHost
+from turnstone.server.app import HANDLERS
 from turnstone.server.auth import LINK_LIFETIME, Attempts, Auth, Token
-from turnstone.server.routes import HANDLERS
 
 #: How each row is called so that it would be carried out, where it needs more than its path.
 BODIES: dict[str, dict[str, Any]] = {
@@ -21,16 +21,28 @@ BODIES: dict[str, dict[str, Any]] = {
     "cancel": {"ws_id": "WS"},
     "revoke": {"ws_id": "WS", "tool": "bash"},
     "close": {"ws_id": "ffffffff"},
+    "plan": {"ws_id": "WS"},
+    "budget": {"ws_id": "WS", "tokens": 1000},
+    "rewind": {"ws_id": "WS", "to": "no such point"},
+    "fork": {"ws_id": "WS"},
+    "rename": {"ws_id": "WS", "name": "mine"},
+    "resume": {"session": "WS"},
+    "remember": {"key": "colour", "value": "green"},
+    "command": {"ws_id": "WS", "command": "/help"},
     "login": {"token": READ},
 }
 QUERIES = {
     "events": {"ws": "WS"},
     "ending": {"ws_id": "WS", "correlation_id": "c"},
     "policy": {"ws_id": "WS"},
+    "usage": {"ws_id": "WS"},
+    "export": {"session": "WS"},
+    "search": {"query": "hello"},
+    "forget": {"key": "colour"},
 }
 
 #: What a caller who may gets. Whatever is not here: 200.
-CARRIED_OUT = {"close": 400, "login_link": 401}
+CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422}
 
 FOREIGN = {
     "another site": {"origin": "http://evil.example"},
@@ -295,7 +307,7 @@ async def test_with_tokens_switched_off_programs_may_and_foreign_pages_may_not(
         )
         assert node.app.login_link(node.url) == f"{node.url}/"
     assert found == {
-        row.name: {"close": 400, "login": 401, "login_link": 401}.get(row.name, 200)
+        row.name: (CARRIED_OUT | {"login": 401}).get(row.name, 200)
         for row in ENDPOINTS
         if not row.stream
     }

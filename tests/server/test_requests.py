@@ -189,6 +189,20 @@ async def test_a_message_is_trimmed_and_an_empty_one_refused_first(node: Served)
     assert len(sent.json()["correlation_id"]) == 12
 
 
+async def test_a_command_is_ok_as_on_0_2_whatever_comes_of_it(node: Served) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        empty = await client.post("/api/command", json={"ws_id": "ffffffff", "command": " "})
+        unknown = await client.post("/api/command", json={"ws_id": "ffffffff", "command": "/help"})
+        good = await client.post("/api/command", json={"ws_id": ws_id, "command": " /help\n"})
+        bad = await client.post("/api/command", json={"ws_id": ws_id, "command": "/dance"})
+    assert (empty.status_code, empty.json()["code"]) == (400, "empty_message")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_workstream")
+    assert (good.status_code, good.json()["status"], good.json()["error"]) == (200, "ok", "")
+    assert (bad.status_code, bad.json()["status"]) == (200, "ok")
+    assert (bad.json()["error"], "/dance" in bad.json()["text"]) == ("invalid_request", True)
+
+
 async def test_answers_to_nothing_are_ok_as_on_0_2_unless_they_name_a_question(
     node: Served,
 ) -> None:

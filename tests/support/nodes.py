@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from modelserver import ModelServer, Plan
-from oturn.transport.openai import OpenAITransport
+from turnstone.core.endpoint import transport_to
 from turnstone.core.engine import Engine
 from turnstone.core.local_host import LocalHost
+from turnstone.core.models import Models
 from turnstone.core.node import NodeLock, lock_server
 from turnstone.core.store import SqliteStore, Store
 from turnstone.sandbox import find_sandbox
@@ -61,17 +62,22 @@ async def start_host(
 
     It keeps its journals in `folder`, or in the PostgreSQL at `url`. One that does not start
     leaves nothing open.
+    `model`, `model_name`, `context_window` and `price` make another one of it.
     """
     workspace = folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
     sandbox = await find_sandbox()
     parts: dict[str, Any] = {
-        "model": OpenAITransport(base_url),
-        "model_name": "scripted-model",
+        "models": engine.pop("models", None)
+        or Models.one(
+            engine.pop("model", None) or transport_to(base_url),
+            engine.pop("model_name", "scripted-model"),
+            engine.pop("context_window", 32_768),
+            engine.pop("price", None),
+        ),
         "tools": load_tools(sandbox),
         "confinement": sandbox.confinement,
         "workspace": workspace.resolve(),
-        "context_window": 32_768,
     }
     path = folder / "turnstone.db"
     lock = lock_server(path, node_id)

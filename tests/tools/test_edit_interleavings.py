@@ -39,7 +39,7 @@ STEPS = st.lists(
 async def interleaved(folder: Path, steps: list[Step]) -> list[Prepared]:
     """The calls that were said to have succeeded, in their order."""
     done: list[Prepared] = []
-    agents = [ToolContext(f"w{n}", folder, 10.0, 10_000, ReadMarks()) for n in (0, 1)]
+    agents = [ToolContext(f"w{n}", folder, 10.0, 10_000, reads=ReadMarks()) for n in (0, 1)]
     waiting: list[list[Prepared]] = [[], []]
     for agent in agents:
         await call(ReadFile(), agent, path="file")

@@ -24,9 +24,13 @@ TABLE = {
         False,
         True,
     ),
+    "forget": (["key"], ["scope"], "idempotent", True, False, False),
     "man": (["page"], ["section"], "pure", True, True, True),
     "math": (["code"], [], "pure", False, True, True),
+    "plan": (["prompt"], [], "agent", False, False, False),
     "read_file": (["path"], ["limit", "offset"], "pure", True, True, True),
+    "recall": ([], ["limit", "message", "query"], "pure", True, False, False),
+    "remember": (["key", "value"], ["scope"], "idempotent", True, False, False),
     "search": (
         ["query"],
         ["context", "count", "gitignore", "glob", "path"],
@@ -35,6 +39,7 @@ TABLE = {
         True,
         True,
     ),
+    "task": (["prompt"], [], "agent", False, False, False),
     "web_fetch": (["question", "url"], [], "effect", False, True, True),
     "web_search": (["query"], ["max_results", "topic"], "pure", False, True, True),
     "write_file": (["content", "path"], [], "idempotent", False, False, True),
@@ -55,7 +60,7 @@ def test_a_tool_keeps_the_promises_of_the_table(name: str) -> None:
     assert sorted(spec.parameters["properties"]) == sorted([*required, *optional])
     assert (spec.effect, spec.auto_approve) == (effect, unasked)
     assert (spec.agent, spec.task_agent) == (agent, task_agent)
-    assert spec.primary_key in required
+    assert spec.primary_key in [*required, *optional]
 
 
 @pytest.mark.parametrize("name", TABLE)

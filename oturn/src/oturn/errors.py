@@ -47,6 +47,7 @@ class ModelError:
     message: str
     status: int | None = None  # HTTP status, if there was one
     retry_after: float | None = None  # seconds
+    context_window: int | None = None  # tokens, where a `too_long` request was told it
 
     def __str__(self) -> str:
         return self.message

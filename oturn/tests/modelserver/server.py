@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,8 +24,14 @@ from modelserver.replies import Reply, error, event
 Plan: TypeAlias = Callable[[dict[str, Any]], Reply]
 """What to answer to a chat-completions request body."""
 
-#: What `GET /models` tells; the key is the one of vLLM.
+#: What it tells of the context window, in the way of its make.
 CONTEXT_WINDOW = 32_768
+#: Whose questions about the window it answers; `plain` tells nothing of it.
+Make: TypeAlias = Literal[
+    "vllm", "llama.cpp", "ollama", "ollama set", "ollama loaded", "lm studio", "plain"
+]
+#: What the model was made for, where the server gives it less.
+TRAINED = 1_048_576
 #: How often a held reply looks whether the test has released it, seconds.
 GATE_POLL = 0.005
 #: A server that does not start or stop within this many seconds is a failure of the test.
@@ -47,6 +53,7 @@ class ModelServer:
         token_delay: float = 0.0,
         api_key: str | None = None,
         context_window: int = CONTEXT_WINDOW,
+        make: Make = "vllm",
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -55,6 +62,7 @@ class ModelServer:
         self.token_delay = token_delay
         self.api_key = api_key
         self.context_window = context_window
+        self.make = make
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.abandoned = 0
@@ -70,6 +78,10 @@ class ModelServer:
             routes=[
                 Route("/v1/models", self._models),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                Route("/props", self._props),
+                Route("/api/ps", self._ps),
+                Route("/api/show", self._show, methods=["POST"]),
+                Route("/api/v0/models", self._studio),
             ]
         )
 
@@ -100,13 +112,50 @@ class ModelServer:
         assert not self._thread.is_alive(), "the scripted model server did not stop"
 
     async def _models(self, request: Request) -> Response:
-        model = {
+        model: dict[str, Any] = {
             "id": self.model,
             "object": "model",
             "owned_by": "modelserver",
-            "max_model_len": self.context_window,
         }
+        if self.make == "vllm":
+            model["max_model_len"] = self.context_window
+        if self.make == "llama.cpp":
+            model["meta"] = {"n_ctx_train": TRAINED}
         return self._unauthorized(request) or JSONResponse({"object": "list", "data": [model]})
+
+    async def _props(self, request: Request) -> Response:
+        told = {"default_generation_settings": {"n_ctx": self.context_window}}
+        return self._of("llama.cpp", told)
+
+    async def _ps(self, request: Request) -> Response:
+        if self.make in ("ollama", "ollama set"):
+            return JSONResponse({"models": []})
+        loaded = {"name": self.model, "model": self.model, "context_length": self.context_window}
+        return self._of("ollama loaded", {"models": [loaded]})
+
+    async def _show(self, request: Request) -> Response:
+        if (await request.json()).get("model") != self.model:
+            return JSONResponse({"error": "model not found"}, 404)
+        trained = self.context_window if self.make == "ollama" else TRAINED
+        told = {
+            "parameters": 'stop "<eot>"',
+            "model_info": {"general.architecture": "llama", "llama.context_length": trained},
+        }
+        if self.make == "ollama set":
+            told["parameters"] = f'num_ctx  {self.context_window}\nstop "<eot>"'
+        return JSONResponse(told) if "ollama" in self.make else Response("Not Found", 404)
+
+    async def _studio(self, request: Request) -> Response:
+        loaded = {
+            "id": self.model,
+            "max_context_length": TRAINED,
+            "loaded_context_length": self.context_window,
+        }
+        return self._of("lm studio", {"data": [loaded]})
+
+    def _of(self, make: Make, told: dict[str, Any]) -> Response:
+        """What servers of this make tell; others know no such path."""
+        return JSONResponse(told) if self.make == make else Response("Not Found", 404)
 
     async def _chat(self, request: Request) -> Response:
         refused = self._unauthorized(request)

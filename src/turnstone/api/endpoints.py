@@ -9,15 +9,20 @@ types. Answers have the fields of 0.2 and what it lacked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import TurnEnded
+from turnstone.core.events import Budget, Left, TurnEnded
 from turnstone.core.host import (
     CreateWorkstream,
+    Memory,
     NodeHealth,
     PolicyView,
+    SearchHit,
+    SessionInfo,
+    UsageView,
     WhenBusy,
     WorkstreamInfo,
 )
@@ -81,6 +86,13 @@ class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):
     answered: bool = True
 
 
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    ws_id: str = ""
+    feedback: str | None = None
+    request_id: str = ""
+    expired: bool = False
+
+
 class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One of the `grants` of `/api/policy`. The tool `*` is the workstream's auto-approve."""
 
@@ -121,6 +133,108 @@ class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
 
     status: Literal["ok"] = "ok"
     cancelled: bool = False
+
+
+class RewindRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`to`: the correlation id of a message, or the number of any record."""
+
+    ws_id: str = ""
+    to: str = ""
+
+
+class RewindReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`message`: the text of the one gone back before."""
+
+    status: Literal["ok"] = "ok"
+    message: str = ""
+
+
+class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`at` as `to` above; empty: as the conversation is now."""
+
+    ws_id: str = ""
+    at: str = ""
+
+
+class ForkReply(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok"] = "ok"
+    workstream: WorkstreamInfo
+
+
+class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """All four at once: what is not named has no limit."""
+
+    ws_id: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    tool_calls: int = 0
+    money: float = 0.0
+
+
+class BudgetReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The budget as it is now. `notice`: what of it has no effect, and why."""
+
+    status: Literal["ok"] = "ok"
+    budget: Budget
+    left: Left
+    notice: str = ""
+
+
+class CommandRequest(msgspec.Struct, frozen=True, kw_only=True):
+    ws_id: str = ""
+    command: str = ""
+    command_id: str = ""
+
+
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Status `ok` for every command, as in 0.2; `error` is the code of what went wrong."""
+
+    status: Literal["ok"] = "ok"
+    text: str = ""
+    error: str = ""
+    ws_id: str = ""
+    command_id: str = ""
+
+
+class SessionsReply(msgspec.Struct, frozen=True, kw_only=True):
+    sessions: Sequence[SessionInfo]
+
+
+class SearchReply(msgspec.Struct, frozen=True, kw_only=True):
+    hits: Sequence[SearchHit]
+
+
+class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`alias` null: it stays; empty: there is none from now on."""
+
+    ws_id: str = ""
+    name: str = ""
+    alias: str | None = None
+
+
+class ResumeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`session`: an alias, the id of a session or workstream, or the beginning of one."""
+
+    session: str = ""
+
+
+class WorkstreamReply(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok"] = "ok"
+    workstream: WorkstreamInfo
+
+
+class ExportReply(msgspec.Struct, frozen=True, kw_only=True):
+    text: str
+
+
+class MemoriesReply(msgspec.Struct, frozen=True, kw_only=True):
+    memories: Sequence[Memory]
+
+
+class RememberRequest(msgspec.Struct, frozen=True, kw_only=True):
+    key: str = ""
+    value: str = ""
+    scope: str = "user"
 
 
 class OkReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +331,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/health",
         role="public",
-        summary="Whether the node is up; with a token: version, model, counts of workstreams.",
+        summary="Whether the node is up; with a token: version, model, counts of workstreams, endpoints.",
         reply=NodeHealth,
     ),
     Endpoint(
@@ -225,7 +339,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/workstreams",
         role="read",
-        summary="Open workstreams in the order of creation; the first `limit=` behind `after=`.",
+        summary="Open workstreams by creation: the first `limit=` behind `after=`; with `parent=`, the "
+        "sub-agents of that one.",
         reply=WorkstreamsReply,
     ),
     Endpoint(
@@ -305,6 +420,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=ApproveReply,
     ),
     Endpoint(
+        name="plan",
+        method="POST",
+        path="/api/plan",
+        role="approve",
+        summary="Says something of a plan; without `request_id`, of the oldest one that waits.",
+        request=PlanRequest,
+        reply=ApproveReply,
+    ),
+    Endpoint(
         name="policy",
         method="GET",
         path="/api/policy",
@@ -322,6 +446,23 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=RevokeReply,
     ),
     Endpoint(
+        name="budget",
+        method="POST",
+        path="/api/budget",
+        role="full",
+        summary="Sets what a workstream may use from now on, with all below it.",
+        request=BudgetRequest,
+        reply=BudgetReply,
+    ),
+    Endpoint(
+        name="usage",
+        method="GET",
+        path="/api/usage",
+        role="read",
+        summary="What a workstream has used: itself, with all below it, and by model: `ws_id=`.",
+        reply=UsageView,
+    ),
+    Endpoint(
         name="cancel",
         method="POST",
         path="/api/cancel",
@@ -329,6 +470,100 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Stops the turn in progress, or that of the message `correlation_id`.",
         request=CancelRequest,
         reply=CancelReply,
+    ),
+    Endpoint(
+        name="rewind",
+        method="POST",
+        path="/api/workstreams/rewind",
+        role="full",
+        summary="Makes the conversation what it was just before a message.",
+        request=RewindRequest,
+        reply=RewindReply,
+    ),
+    Endpoint(
+        name="fork",
+        method="POST",
+        path="/api/workstreams/fork",
+        role="full",
+        summary="Goes on from here, or from before a message, in a new workstream.",
+        request=ForkRequest,
+        reply=ForkReply,
+    ),
+    Endpoint(
+        name="rename",
+        method="POST",
+        path="/api/workstreams/rename",
+        role="full",
+        summary="Gives a workstream a name, and its session an alias.",
+        request=RenameRequest,
+        reply=WorkstreamReply,
+    ),
+    Endpoint(
+        name="sessions",
+        method="GET",
+        path="/api/sessions",
+        role="read",
+        summary="Conversations, open and closed, newest first: `limit=`, `after=` a `ws_id`.",
+        reply=SessionsReply,
+    ),
+    Endpoint(
+        name="resume",
+        method="POST",
+        path="/api/sessions/resume",
+        role="full",
+        summary="Opens a session again, or finds the one that is open.",
+        request=ResumeRequest,
+        reply=WorkstreamReply,
+    ),
+    Endpoint(
+        name="export",
+        method="GET",
+        path="/api/sessions/export",
+        role="read",
+        summary="A session as a file: `session=`, `format=` `json` or `markdown`.",
+        reply=ExportReply,
+    ),
+    Endpoint(
+        name="search",
+        method="GET",
+        path="/api/search",
+        role="read",
+        summary="Where all words of `query=` were said: `limit=`, `ws_id=`.",
+        reply=SearchReply,
+    ),
+    Endpoint(
+        name="memories",
+        method="GET",
+        path="/api/memories",
+        role="read",
+        summary="What is remembered: `query=`, `scope=`, `limit=`.",
+        reply=MemoriesReply,
+    ),
+    Endpoint(
+        name="remember",
+        method="POST",
+        path="/api/memories",
+        role="full",
+        summary="Keeps a value under a key.",
+        request=RememberRequest,
+        reply=Memory,
+    ),
+    Endpoint(
+        name="forget",
+        method="DELETE",
+        path="/api/memories",
+        role="full",
+        summary="Deletes what is remembered: `key=`, `scope=`.",
+        reply=OkReply,
+    ),
+    Endpoint(
+        name="command",
+        method="POST",
+        path="/api/command",
+        role="full",
+        summary="Carries out a slash command; what it says is on the stream too.",
+        request=CommandRequest,
+        reply=CommandReply,
     ),
 )
 

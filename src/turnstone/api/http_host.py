@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -26,14 +26,23 @@ from turnstone.core.errors import (
     UnknownRequest,
     WorkstreamBusy,
 )
-from turnstone.core.events import Event, EventId, Grant, TurnEnded
+from turnstone.core.events import Budget, Event, EventId, Grant, TurnEnded
 from turnstone.core.host import (
     Accepted,
     Answer,
+    BudgetView,
+    CommandReply,
     CreateWorkstream,
+    ExportFormat,
+    Memory,
     NodeHealth,
+    PlanReply,
     PolicyView,
+    Rewound,
+    SearchHit,
     SendMessage,
+    SessionInfo,
+    UsageView,
     WorkstreamInfo,
 )
 
@@ -114,6 +123,17 @@ class HttpHost:
         if not reply.answered:
             raise UnknownRequest(f"No question waits in workstream {answer.ws_id}.")
 
+    async def answer_plan(self, reply: PlanReply) -> None:
+        """`Host.answer_plan`; the node names who said it, after its token, and not `by`."""
+        body = api.PlanRequest(
+            ws_id=reply.ws_id,
+            feedback=reply.feedback,
+            request_id=reply.request_id,
+            expired=reply.expired,
+        )
+        if not (await self._call("plan", api.ApproveReply, body)).answered:
+            raise UnknownRequest(f"No plan waits in workstream {reply.ws_id}.")
+
     async def policy(self, ws_id: str) -> PolicyView:
         return await self._call("policy", PolicyView, query={"ws_id": ws_id}, again=True)
 
@@ -124,9 +144,42 @@ class HttpHost:
         )
         return (await self._call("revoke", api.RevokeReply, body)).revoked
 
+    async def set_budget(self, ws_id: str, budget: Budget, by: str = "") -> BudgetView:
+        """`Host.set_budget`; the node names who did it, after its token, and not `by`."""
+        body = api.BudgetRequest(
+            ws_id=ws_id,
+            tokens=budget.tokens,
+            seconds=budget.seconds,
+            tool_calls=budget.tool_calls,
+            money=budget.money,
+        )
+        reply = await self._call("budget", api.BudgetReply, body)
+        return BudgetView(budget=reply.budget, left=reply.left, notice=reply.notice)
+
+    async def usage(self, ws_id: str) -> UsageView:
+        return await self._call("usage", UsageView, query={"ws_id": ws_id}, again=True)
+
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
         body = api.CancelRequest(ws_id=ws_id, correlation_id=correlation_id)
         return (await self._call("cancel", api.CancelReply, body)).cancelled
+
+    async def rewind(self, ws_id: str, to: str) -> Rewound:
+        body = api.RewindRequest(ws_id=ws_id, to=to)
+        return Rewound(message=(await self._call("rewind", api.RewindReply, body)).message)
+
+    async def fork(self, ws_id: str, at: str = "") -> WorkstreamInfo:
+        body = api.ForkRequest(ws_id=ws_id, at=at)
+        return (await self._call("fork", api.ForkReply, body)).workstream
+
+    async def command(
+        self, ws_id: str, text: str, *, command_id: str = "", by: str = ""
+    ) -> CommandReply:
+        """`Host.command`; the node names who gave it, after its token, and not `by`."""
+        body = api.CommandRequest(ws_id=ws_id, command=text, command_id=command_id)
+        told = await self._call("command", api.CommandReply, body)
+        return CommandReply(
+            text=told.text, error=told.error, ws_id=told.ws_id, command_id=told.command_id
+        )
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         query = {"ws_id": ws_id, "correlation_id": correlation_id}
@@ -143,12 +196,53 @@ class HttpHost:
         query = {"force": "true"} if force else None
         await self._call("erase", api.OkReply, query=query, ws_id=ws_id)
 
-    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+    async def list(
+        self, parent: str = "", *, limit: int | None = None, after: str = ""
+    ) -> list[WorkstreamInfo]:
         query = {"after": after} if after else {}
+        if parent:
+            query["parent"] = parent
         if limit is not None:
             query["limit"] = str(limit)
         reply = await self._call("workstreams", api.WorkstreamsReply, query=query, again=True)
         return reply.workstreams
+
+    async def sessions(self, limit: int = 50, after: str = "") -> Sequence[SessionInfo]:
+        query = {"limit": str(limit), "after": after}
+        return (await self._call("sessions", api.SessionsReply, query=query, again=True)).sessions
+
+    async def search(self, query: str, limit: int = 20, ws_id: str = "") -> Sequence[SearchHit]:
+        asked = {"query": query, "limit": str(limit), "ws_id": ws_id}
+        return (await self._call("search", api.SearchReply, query=asked, again=True)).hits
+
+    async def rename(self, ws_id: str, name: str = "", alias: str | None = None) -> WorkstreamInfo:
+        body = api.RenameRequest(ws_id=ws_id, name=name, alias=alias)
+        return (await self._call("rename", api.WorkstreamReply, body)).workstream
+
+    async def resume(self, name: str) -> WorkstreamInfo:
+        body = api.ResumeRequest(session=name)
+        return (await self._call("resume", api.WorkstreamReply, body, again=True)).workstream
+
+    async def export(
+        self,
+        name: str,
+        form: ExportFormat = "json",
+    ) -> str:
+        query = {"session": name, "format": form}
+        return (await self._call("export", api.ExportReply, query=query, again=True)).text
+
+    async def memories(
+        self, query: str = "", scope: str = "", limit: int = 100
+    ) -> Sequence[Memory]:
+        asked = {"query": query, "scope": scope, "limit": str(limit)}
+        return (await self._call("memories", api.MemoriesReply, query=asked, again=True)).memories
+
+    async def remember(self, key: str, value: str, scope: str = "user") -> Memory:
+        body = api.RememberRequest(key=key, value=value, scope=scope)
+        return await self._call("remember", Memory, body, again=True)
+
+    async def forget(self, key: str, scope: str = "user") -> None:
+        await self._call("forget", api.OkReply, query={"key": key, "scope": scope})
 
     async def health(self) -> NodeHealth:
         """`Host.health`; a node tells strangers only that it is up, which is no answer here."""

@@ -21,6 +21,7 @@ RENAMED = {
     "step_finished": "stream_end",
     "step_failed": "stream_end",
     "approval_asked": "approve_request",
+    "plan_asked": "plan_review",
     "tool_started": "tool_info",
     "tool_finished": "tool_result",
 }

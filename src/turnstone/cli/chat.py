@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 
 from turnstone import __version__
-from turnstone.cli.conversation import Conversation
-from turnstone.cli.feed import following
+from turnstone.cli.begin import begin
+from turnstone.cli.conversation import Conversation, GoTo, Next
+from turnstone.cli.feed import Feed, following
 from turnstone.cli.lines import Lines
 from turnstone.cli.plain import sendable
 from turnstone.cli.print_mode import FAILED, STOPPED, USAGE, run_print
@@ -43,13 +44,14 @@ async def run_chat(
     banner: str = "",
     workspace: str = "",
     create: CreateWorkstream = _ANY,
+    resume: str | None = None,
 ) -> int:
     """Chat with this host, or send the one message `prompt`. Returns the exit code.
 
     Without `prompt`, and without a terminal to type on, the message is read from stdin.
     `json`: print events as envelopes, one a line, instead of the answer (with a message only).
-    `banner`: further lines for the first screen, or for stderr. `workspace` is shown there;
-    `create` says how the workstream is made.
+    `resume` names a session to go on with. `banner`: further lines for the first screen, or for
+    stderr. `workspace` is shown there; `create` says how the workstream is made.
 
     Exit codes: 0 done (or left), 1 failed, 2 wrong usage, 3 something needed an approval and
     nobody could be asked, 130 stopped. A TurnstoneError, and a standard stream that cannot be
@@ -62,14 +64,17 @@ async def run_chat(
             if json:
                 return _misused("--json needs a message: turnstone -p TEXT --json.")
             lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
-            return await chat(host, Screen(make_console()), lines, create, banner, workspace)
+            screen = Screen(make_console())
+            return await chat(host, screen, lines, create, banner, workspace, resume)
         text = sendable(prompt if prompt is not None else read_all())
         if not text.strip():
             return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
         for line in banner.splitlines():
             _beside().line(line, "dim")
         asked = Lines(on=sys.stderr) if has_keyboard() and sys.stderr.isatty() else None
-        return await run_print(host, _beside(), text, create=create, json=json, lines=asked)
+        return await run_print(
+            host, _beside(), text, create=create, json=json, lines=asked, resume=resume
+        )
     except TurnstoneError as error:
         complain(error)
         return USAGE if isinstance(error, EmptyMessage | InvalidRequest) else FAILED
@@ -88,16 +93,26 @@ async def chat(
     create: CreateWorkstream = _ANY,
     banner: str = "",
     workspace: str = "",
+    resume: str | None = None,
 ) -> int:
     """Chat until the person leaves. Raises the TurnstoneErrors after which it cannot go on."""
     for line, style in first_screen(await host.health(), workspace or create.workspace, banner):
         screen.line(line, style)
-    going = "new"
-    while going == "new":
-        info = await host.create(create)
-        async with following(host, info.id) as feed:
-            going = await Conversation(host, feed, screen, lines, complain).run()
+    going: Next = GoTo((await begin(host, create, resume)).id)
+    first = resume is None
+    while isinstance(going, GoTo):
+        async with following(host, going.ws_id) as feed:
+            if not first:
+                await say_where(host, feed, screen)
+            first = False
+            going = await Conversation(host, feed, screen, lines, complain, create).run()
     return 0
+
+
+async def say_where(host: Host, feed: Feed, screen: Screen) -> None:
+    """Which workstream this is, and what was said in it."""
+    screen.line(f"{feed.connected.name} ({feed.ws_id})", "bold")
+    screen.answer(await host.command(feed.ws_id, "/history"))
 
 
 def first_screen(health: NodeHealth, workspace: str, banner: str) -> list[tuple[str, str]]:

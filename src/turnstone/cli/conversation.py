@@ -10,28 +10,47 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from turnstone.cli.approve import Approver
 from turnstone.cli.feed import Feed
 from turnstone.cli.lines import EndOfInput, Interrupted, Lines
 from turnstone.cli.render import Screen
 from turnstone.cli.turn import Turns
-from turnstone.core.errors import TurnstoneError, UnknownWorkstream
-from turnstone.core.host import Host
+from turnstone.core.commands import is_command
+from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownWorkstream
+from turnstone.core.host import CreateWorkstream, Host, WorkstreamInfo
 
-Next: TypeAlias = Literal["stay", "new", "leave"]
 
-_OLD_ONE = "The old one ({}) stays on record; the terminal cannot go back to it yet."
+@dataclass(frozen=True, slots=True)
+class GoTo:
+    """Another workstream is to be talked to."""
+
+    ws_id: str
+
+
+Next: TypeAlias = Literal["stay", "leave"] | GoTo
+
+#: The console comes with another part of Turnstone.
+_NO_CLUSTER = "/cluster asks a console, and this version has none. /ws lists what is on this node."
 
 Complain: TypeAlias = Callable[[TurnstoneError], None]
 
 
 class Conversation:
-    """`complain` tells of errors after which it goes on."""
+    """`complain` tells of errors after which it goes on; `create` says how others are made."""
 
     def __init__(
-        self, host: Host, feed: Feed, screen: Screen, lines: Lines, complain: Complain
+        self,
+        host: Host,
+        feed: Feed,
+        screen: Screen,
+        lines: Lines,
+        complain: Complain,
+        create: CreateWorkstream,
     ) -> None:
         self._host = host
+        self._create = create
         self._feed = feed
         self._screen = screen
         self._lines = lines
@@ -63,22 +82,24 @@ class Conversation:
 
     async def _take(self, line: str) -> Next:
         try:
-            return await (self._command(line) if line.startswith("/") else self._message(line))
+            return await (self._command(line) if is_command(line) else self._message(line))
         except TurnstoneError as error:
             if self._feed.failed:
                 raise
             self._complain(error)
             if isinstance(error, UnknownWorkstream):
-                self._screen.line("/new begins another workstream.", "dim")
+                self._screen.line("/ws new begins another workstream.", "dim")
             return "stay"
 
     async def _command(self, line: str) -> Next:
-        name = line.split(maxsplit=1)[0].lower()
-        command = COMMANDS.get(name)
-        if command is None:
-            self._screen.line(f"There is no command {name}. /help lists those there are.", "yellow")
-            return "stay"
-        return await command.run(self)
+        """Those of the terminal are carried out here, all others by the node."""
+        name, _, argument = line.partition(" ")
+        here = HERE.get(name.lower())
+        if here is not None:
+            return await here(self, argument.strip())
+        reply = await self._host.command(self._feed.ws_id, line)
+        self._screen.answer(reply)
+        return GoTo(reply.ws_id) if reply.ws_id else "stay"
 
     async def _message(self, text: str) -> Next:
         if await self._turns.run(text) is None:
@@ -86,38 +107,71 @@ class Conversation:
             return "leave"
         return "stay"
 
-    async def help(self) -> Next:
-        self._screen.table((name, command.meaning) for name, command in COMMANDS.items())
+    async def workstreams(self, argument: str) -> Next:
+        """`/ws`: see the table of commands."""
+        word, _, rest = argument.partition(" ")
+        match word.lower(), rest.strip():
+            case (("" | "list"), ""):
+                return await self._list()
+            case "new", name:
+                return await self._begin(name)
+            case "close", number:
+                return await self._close(number)
+            case "rename", name if name:
+                return await self._rename(name)
+            case number, "":
+                return GoTo((await self._numbered(number)).id)
+        raise InvalidRequest(f"/ws knows no {argument!r}.", hint="/help ws says what it knows.")
+
+    async def _list(self) -> Next:
+        for number, info in enumerate(await self._host.list(), start=1):
+            here = "*" if info.id == self._feed.ws_id else " "
+            title = f" · {info.title}" if info.title else ""
+            self._screen.line(f"{here} {number} {info.name} ({info.id}) {info.state}{title}")
         return "stay"
 
-    async def cancel(self) -> Next:
-        """No turn of ours runs while a line is taken; one that somebody else began may."""
-        stopped = await self._host.cancel(self._feed.ws_id)
-        self._screen.line("Stopped." if stopped else "No turn is running.", "dim")
+    async def _begin(self, name: str) -> GoTo:
+        name = name or self._create.name
+        wanted = msgspec.structs.replace(self._create, ws_id="", name=name)
+        info = await self._host.create(wanted)
+        self._screen.line(f"{info.name} ({info.id}), a new workstream.", "dim")
+        return GoTo(info.id)
+
+    async def _close(self, number: str) -> Next:
+        ws_id = (await self._numbered(number)).id if number else self._feed.ws_id
+        await self._host.close(ws_id)
+        self._screen.line(f"Workstream {ws_id} is closed.", "dim")
+        if ws_id != self._feed.ws_id:
+            return "stay"
+        others = await self._host.list()
+        return GoTo(others[-1].id) if others else await self._begin("")
+
+    async def _rename(self, name: str) -> Next:
+        info = await self._host.rename(self._feed.ws_id, name)
+        self._screen.line(f"This workstream is called {info.name}.", "dim")
         return "stay"
 
-    async def new(self) -> Next:
-        self._screen.line(f"A new workstream. {_OLD_ONE.format(self._feed.ws_id)}", "dim")
-        return "new"
+    async def _numbered(self, number: str) -> WorkstreamInfo:
+        """The workstream of this number in the list, or of this id."""
+        infos = await self._host.list()
+        for place, info in enumerate(infos, start=1):
+            if number in (str(place), info.id):
+                return info
+        raise InvalidRequest(f"There is no workstream {number!r}.", hint="/ws lists them.")
 
-    async def leave(self) -> Next:
+    async def cluster(self, _argument: str) -> Next:
+        self._screen.line(_NO_CLUSTER, "yellow")
+        return "stay"
+
+    async def leave(self, _argument: str) -> Next:
         return "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    meaning: str
-    run: Callable[[Conversation], Awaitable[Next]]
-
-
-COMMANDS: Mapping[str, Command] = {
-    "/help": Command("this list", Conversation.help),
-    "/new": Command(
-        "begin a new workstream; there is no way back to the old one yet", Conversation.new
-    ),
-    "/cancel": Command("stop the turn that runs in this workstream", Conversation.cancel),
-    "/exit": Command("leave (also Ctrl-D)", Conversation.leave),
-    "/quit": Command("leave", Conversation.leave),
-    "/q": Command("leave", Conversation.leave),
+HERE: Mapping[str, Callable[[Conversation, str], Awaitable[Next]]] = {
+    "/ws": Conversation.workstreams,
+    "/cluster": Conversation.cluster,
+    "/exit": Conversation.leave,
+    "/quit": Conversation.leave,
+    "/q": Conversation.leave,
 }
-"""The slash commands: the only list of them."""
+"""The commands that the terminal carries out itself."""

@@ -17,6 +17,7 @@ import msgspec
 
 from turnstone.core.config import Settings
 from turnstone.core.errors import ConfigurationError, TurnstoneError
+from turnstone.core.model_setup import in_words
 from turnstone.core.node import lock_process
 from turnstone.core.sandbox import Confinement, Level
 from turnstone.sandbox import find_sandbox
@@ -162,12 +163,9 @@ async def _model(settings: Settings) -> Finding:
         hint = "Name one with --base-url or [api] base_url."
         text = "none was named, and none was found on this machine; `up` starts with practice"
         return Finding(subject="model", state="warning", text=text, hint=hint)
-    if settings.given("model.context_window") or not endpoint.context_window:
-        window = f"{settings.model.context_window:,} tokens, by the settings"
-    else:
-        window = f"{endpoint.context_window:,} tokens, as the endpoint says"
-    text = f"{endpoint.found}; context window {window}"
-    return Finding(subject="model", state="ok", text=text)
+    declared = settings.model.context_window if settings.given("model.context_window") else 0
+    told = in_words(endpoint, declared, "--context-window (or [model] context_window)")
+    return Finding(subject="model", state="ok", text=told)
 
 
 async def _redis(settings: Settings) -> Finding | None:

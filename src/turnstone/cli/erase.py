@@ -9,7 +9,7 @@ from __future__ import annotations
 from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
 from turnstone.core.config import Settings
-from turnstone.core.erasure import at_work, erasable
+from turnstone.core.erasure import at_work, below, erasable
 from turnstone.core.errors import (
     ConfigurationError,
     NodeUnavailable,
@@ -18,7 +18,7 @@ from turnstone.core.errors import (
     UnknownWorkstream,
 )
 from turnstone.core.node import lock_process
-from turnstone.core.store import SqliteStore
+from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 from turnstone.wiring import open_store, store_name, store_url
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -79,12 +79,21 @@ async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
             row = await erasable(store, ws_id, lock.node_id, lock.lives)
             if row.open_turns and not force:
                 raise at_work(ws_id)
-            await store.erase(ws_id, row.epoch)
+            for one in [*await _all_below(store, ws_id), row]:
+                await store.erase(one.ws_id, one.epoch)
             return await store.scrub()
         finally:
             await store.aclose()
     finally:
         lock.release()
+
+
+async def _all_below(store: Store, ws_id: str) -> list[WorkstreamRow]:
+    """Its sub-agents and theirs, the lowest first."""
+    found: list[WorkstreamRow] = []
+    for row in await below(store, ws_id):
+        found += [*await _all_below(store, row.ws_id), row]
+    return found
 
 
 async def _erase_there(settings: Settings, ws_id: str, owned: NotOwner, *, force: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from turnstone.cli.approve import Approver
+from turnstone.cli.begin import begin
 from turnstone.cli.feed import following
 from turnstone.cli.lines import Lines
 from turnstone.cli.plain import plain, plain_json
@@ -17,7 +18,7 @@ from turnstone.cli.streams import write_out
 from turnstone.cli.turn import Turns
 from turnstone.core import events as ev
 from turnstone.core.errors import UnknownRequest
-from turnstone.core.host import Answer, CreateWorkstream, Host
+from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply
 
 DONE, FAILED, USAGE, NEEDS_APPROVAL, STOPPED = 0, 1, 2, 3, 130
 
@@ -38,6 +39,7 @@ async def run_print(
     create: CreateWorkstream,
     json: bool = False,
     lines: Lines | None = None,
+    resume: str | None = None,
 ) -> int:
     """Send one message and print its answer to stdout.
 
@@ -46,7 +48,7 @@ async def run_print(
     to be refused because nobody could be asked, 130 when it was stopped. Raises TurnstoneError,
     StreamFailed.
     """
-    info = await host.create(create)
+    info = await begin(host, create, resume)
     async with following(host, info.id) as feed:
         refusal = Refusal(host, screen)
         question = refusal if lines is None else Approver(host, feed, screen, lines)
@@ -60,16 +62,19 @@ async def run_print(
 
 
 class Refusal:
-    """Answers questions where there is nobody to ask: no, and why. A `turn.Question`."""
+    """Answers questions where there is nobody to ask: no, and why; but yes to a plan, of which
+    each step is asked for itself. A `turn.Question`."""
 
     def __init__(self, host: Host, screen: Screen) -> None:
         self.used = False
         self._host = host
         self._screen = screen
 
-    async def __call__(self, asked: ev.ApprovalAsked) -> None:
-        self.used = True
+    async def __call__(self, asked: ev.ApprovalAsked | ev.PlanAsked) -> None:
         self._screen.question(asked)
+        if isinstance(asked, ev.PlanAsked):
+            return await self._accept(asked)
+        self.used = True
         self._screen.line(f"{NOBODY} {way_out(asked.items)}", "yellow")
         answer = Answer(
             ws_id=asked.ws_id,
@@ -81,6 +86,16 @@ class Refusal:
         self._screen.is_known(asked.request_id)
         try:
             await self._host.approve(answer)
+        except UnknownRequest:
+            self._screen.line("It was settled elsewhere in the meantime.", "dim")
+
+    async def _accept(self, asked: ev.PlanAsked) -> None:
+        """Whoever sends a message without a terminal wants it carried out."""
+        self._screen.line("Nobody reviews it here: the plan is accepted.", "yellow")
+        reply = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, by=_NAME)
+        self._screen.is_known(asked.request_id)
+        try:
+            await self._host.answer_plan(reply)
         except UnknownRequest:
             self._screen.line("It was settled elsewhere in the meantime.", "dim")
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from turnstone.cli.plain import one_line, plain
 from turnstone.cli.streams import drop, stdout_gone
 from turnstone.core import events as ev
+from turnstone.core.host import CommandReply
 
 #: Lines of a tool's output that are shown: its beginning, and its end, where errors stand.
 FOLD_HEAD, FOLD_TAIL = 8, 4
@@ -84,10 +85,20 @@ class Screen:
         self._at_start = True  # of a line
         self._usage: ev.Status | None = None
         self._own: set[str] = set()
+        self._own_commands: set[str] = set()
 
     def is_known(self, own_id: str) -> None:
         """A message or an answer of the person here, by its id: it is not shown to them again."""
         self._own.add(own_id)
+
+    def answer(self, reply: CommandReply) -> None:
+        """What a command had to say; not shown again when it comes with the events."""
+        self._own_commands.add(reply.command_id)
+        for row in _rows(reply.text):
+            self._break()
+            self._write(row, "red" if reply.error else "")
+            self._at_start = False
+        self._break()
 
     def show(self, event: ev.Event) -> None:
         if self._broken:
@@ -130,11 +141,19 @@ class Screen:
         for name, meaning in rows:
             self._wrapped(f"  {name}".ljust(_NAMES), one_line(meaning), hang=" " * _NAMES)
 
-    def question(self, asked: ev.ApprovalAsked) -> None:
-        """What is about to happen, exactly, and why it is asked.
+    def question(self, asked: ev.ApprovalAsked | ev.PlanAsked) -> None:
+        """What is about to happen, exactly, and why it is asked; or a plan, whole.
 
         Nothing of it is folded away: nobody should agree to what they cannot see.
         """
+        if asked.origin is not None:
+            self.line(f"from the sub-agent {asked.origin.name}:", "dim")
+        if isinstance(asked, ev.PlanAsked):
+            where = f", in {asked.path}" if asked.path else ""
+            self.line(f"◆ a plan to be reviewed{where}", "bold yellow")
+            for row in _rows(asked.content):
+                self._put("  │ ", row, "")
+            return
         for item in asked.items:
             if not item.needs_approval:
                 continue
@@ -240,8 +259,16 @@ class Screen:
             case ev.ApprovalAnswered() if event.request_id not in self._own:
                 verdict = "allowed" if event.approved else "refused"
                 self.line(f"{verdict} by {event.by or 'somebody else'}", "dim")
+            case ev.PlanAnswered() if event.request_id not in self._own:
+                said = event.feedback or "accepted"
+                self.line(f"the plan was answered by {event.by or 'somebody else'}: {said}", "dim")
+            case ev.AgentProgress():
+                doing = event.activity or event.state
+                self.line(f"· {event.origin.name}: {doing}", "dim", indent="  ")
             case ev.TurnResumed():
                 self.line(f"The node took this turn up again (attempt {event.attempt}).", "dim")
+            case ev.Error() | ev.Info() if event.correlation_id in self._own_commands:
+                pass  # it was the answer to a command, and is shown
             case ev.Error() if event.code != "turn_failed":
                 self.line(event.message, "red")
             case ev.Info():

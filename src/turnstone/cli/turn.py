@@ -21,7 +21,7 @@ from turnstone.core.host import Host, SendMessage
 #: Where a message came from, in the record; a server puts a name it knows in its place.
 SENDER = "terminal"
 
-Question: TypeAlias = Callable[[ev.ApprovalAsked], Awaitable[ev.Event | None]]
+Question: TypeAlias = Callable[[ev.ApprovalAsked | ev.PlanAsked], Awaitable[ev.Event | None]]
 """Sees to a question. Returns the event that settled it, if that was not its own answer."""
 
 #: Seconds between two attempts to stop a turn that is only about to begin.
@@ -76,7 +76,7 @@ class Turns:
             match event:
                 case ev.TurnEnded() if event.correlation_id == accepted.correlation_id:
                     return event
-                case ev.ApprovalAsked():
+                case ev.ApprovalAsked() | ev.PlanAsked():
                     settled = await self._question(event)
             event = settled or await self._feed.next()
 

@@ -8,8 +8,9 @@ never passes the budget by more than one request may turn out dearer than its es
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from turnstone.core.events import (
     Budget,
@@ -17,8 +18,11 @@ from turnstone.core.events import (
     BudgetSet,
     BudgetSettled,
     Event,
+    Left,
     WsCreated,
 )
+
+__all__ = ["THRESHOLDS", "Cost", "Ledger", "Left", "Price", "problem"]
 
 #: Shares of a budget at which the model is told what is left.
 THRESHOLDS = (0.5, 0.25, 0.1, 0.05)
@@ -39,6 +43,10 @@ class Cost:
             self.tool_calls + other.tool_calls,
         )
 
+    def less(self) -> Cost:
+        """What takes this back."""
+        return Cost(-self.tokens, -self.money, -self.tool_calls)
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -51,40 +59,48 @@ class Price:
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
+def answer_within(left: Left, estimate: float, most: int, least: int, price: Price) -> int:
+    """Tokens that an answer may have, of `most`, where its prompt is estimated as `estimate`
+    tokens: what is left after that, and not less than `least`. 0 is any number of tokens."""
+    room: list[float] = []
+    if left.tokens is not None:
+        room.append(left.tokens - round(estimate))
+    if left.money is not None and price.completion:
+        room.append((left.money - price.of(estimate, 0)) * 1e6 / price.completion)
+    if not room:
+        return most
+    affordable = max(least, math.floor(min(room)))
+    return min(most, affordable) if most else affordable
+
+
+def problem(budget: Budget) -> str:
+    """What is wrong with it, for whoever wants to set it; empty: nothing."""
+    for name, value in (
+        ("tokens", budget.tokens),
+        ("seconds", budget.seconds),
+        ("tool_calls", budget.tool_calls),
+        ("money", budget.money),
+    ):
+        if not math.isfinite(value) or value < 0:
+            return f"budget: {name} is {value}, and must be a number not below 0; 0 is no limit."
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What is left, by kind. None: no limit."""
+class Reserved:
+    """What was set aside and is not settled. `holder`: for which workstream."""
 
-    tokens: int | None = None
-    seconds: float | None = None
-    tool_calls: int | None = None
-    money: float | None = None
+    cost: Cost
+    holder: str
 
-    def least(self, other: Left) -> Left:
-        """What is left where both hold."""
-        return Left(
-            _least(self.tokens, other.tokens),
-            _least(self.seconds, other.seconds),
-            _least(self.tool_calls, other.tool_calls),
-            _least(self.money, other.money),
-        )
 
-    @property
-    def limited(self) -> bool:
-        return self != Left()
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Seconds of work of a workstream below: when it was first heard of since the budget was
+    set, and by now."""
 
-    def in_words(self) -> str:
-        """For the model and for people: `12,000 tokens, 3 tool calls`; empty without a limit."""
-        told = []
-        if self.tokens is not None:
-            told.append(f"{max(0, self.tokens):,} tokens")
-        if self.seconds is not None:
-            told.append(f"{max(0, round(self.seconds)):,} seconds of work")
-        if self.tool_calls is not None:
-            told.append(f"{max(0, self.tool_calls):,} tool calls")
-        if self.money is not None:
-            told.append(f"{max(0.0, self.money):.4f} of money")
-        return ", ".join(told)
+    first: float
+    now: float
 
 
 @dataclass(slots=True)
@@ -92,9 +108,11 @@ class Ledger:
     """The fold. `worked` of its methods: seconds of work of the workstream so far, in all."""
 
     budget: Budget = field(default_factory=Budget)
+    sets: int = 0  # how often a budget was set
     spent: Cost = field(default_factory=Cost)
-    reserved: dict[str, Cost] = field(default_factory=dict)  # by reservation, not yet settled
+    reserved: dict[str, Reserved] = field(default_factory=dict)  # by reservation, not settled
     since: float = 0.0  # seconds of work when the budget was set
+    below: dict[str, Working] = field(default_factory=dict)  # by workstream
 
     @property
     def limited(self) -> bool:
@@ -103,15 +121,40 @@ class Ledger:
     def apply(self, event: Event, worked: float = 0.0) -> None:
         """Take in the next record; others than those of a budget change nothing."""
         match event:
-            case WsCreated() | BudgetSet():
-                self.budget, self.spent, self.since = event.budget, Cost(), worked
-            case BudgetReserved() if event.tokens or event.money:
-                self.reserved[event.reservation] = _cost(event)
+            case WsCreated():
+                self._set(event.budget, worked)
+            case BudgetSet():
+                self._set(event.budget, worked if event.worked is None else event.worked)
             case BudgetReserved():
-                self.spent += _cost(event)  # a tool call costs one tool call, come what may
+                self._heard(event.holder, event.worked)
+                if event.tokens or event.money:
+                    self.reserved[event.reservation] = Reserved(_cost(event), event.holder)
+                else:
+                    self.spent += _cost(event)  # a tool call costs one, come what may
             case BudgetSettled():
-                if self.reserved.pop(event.reservation, None) is not None:
+                reserved = self.reserved.pop(event.reservation, None)
+                if reserved is not None:
                     self.spent += _cost(event)
+                    self._heard(reserved.holder, event.worked)
+
+    def _set(self, budget: Budget, worked: float) -> None:
+        """From here on. What is in flight counted against the budget before, and so does what
+        a crash kept from being settled."""
+        self.budget, self.spent, self.since = budget, Cost(), worked
+        self.reserved.clear()
+        self.below.clear()
+        self.sets += 1
+
+    def _heard(self, holder: str, worked: float | None) -> None:
+        if worked is not None:
+            known = self.below.get(holder, Working(worked, worked))
+            self.below[holder] = replace(known, now=max(known.now, worked))
+
+    def after(self, event: Event, worked: float) -> Ledger:
+        """The ledger once this record is there too; this one stays as it is."""
+        after = replace(self, reserved=dict(self.reserved), below=dict(self.below))
+        after.apply(event, worked)
+        return after
 
     def concerns(self, cost: Cost) -> bool:
         """Whether any limit of this budget is about such a cost."""
@@ -123,9 +166,9 @@ class Ledger:
             or (budget.seconds and (cost.tokens or cost.money))
         )
 
-    def fits(self, cost: Cost, worked: float = 0.0) -> bool:
-        """Whether this much may still be reserved."""
-        left = self.left(worked)
+    def fits(self, cost: Cost, worked: float = 0.0, returned: Iterable[Cost] = ()) -> bool:
+        """Whether this much may still be reserved; or could, if this were not."""
+        left = self.left(worked, returned)
         return not (
             (left.tokens is not None and cost.tokens > left.tokens)
             or (left.money is not None and cost.money > left.money)
@@ -133,13 +176,15 @@ class Ledger:
             or (left.seconds is not None and left.seconds <= 0)
         )
 
-    def left(self, worked: float = 0.0) -> Left:
-        """What may still be reserved."""
-        used = sum(self.reserved.values(), self.spent)
+    def left(self, worked: float = 0.0, returned: Iterable[Cost] = ()) -> Left:
+        """What may still be reserved; or could be, if this were not."""
+        used = _sum([self.spent, *(one.cost for one in self.reserved.values())])
+        used += _sum(returned).less()
+        work = worked - self.since + sum(one.now - one.first for one in self.below.values())
         budget = self.budget
         return Left(
             budget.tokens - used.tokens if budget.tokens else None,
-            budget.seconds - (worked - self.since) if budget.seconds else None,
+            budget.seconds - work if budget.seconds else None,
             budget.tool_calls - used.tool_calls if budget.tool_calls else None,
             budget.money - used.money if budget.money else None,
         )
@@ -166,7 +211,5 @@ def _cost(event: BudgetReserved | BudgetSettled) -> Cost:
     return Cost(event.tokens, event.money, event.tool_calls)
 
 
-def _least(one: float | None, other: float | None) -> Any:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
+def _sum(costs: Iterable[Cost]) -> Cost:
+    return sum(costs, Cost())

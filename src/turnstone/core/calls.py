@@ -16,8 +16,8 @@ from pathlib import Path
 from oturn import signals as s
 from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
+from turnstone.core import agent_rules, permissions, policy, taint
 from turnstone.core import events as ev
-from turnstone.core import permissions, policy, taint
 from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
@@ -25,6 +25,7 @@ from turnstone.core.journal import Journal
 from turnstone.core.policy_rules import Parts
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.results import ShownOutput, given, masked
+from turnstone.core.sub_agents import Inherited
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,9 @@ class Calls:
                 asked.append(call.id)
             else:
                 self.rulings[call.id] = ruling
-        if asked:
-            answer = await self._ask(effect, asked, report)
-            for call_id in asked:
+        for together in self._questions(asked):
+            answer = await self._ask(effect, together, report)
+            for call_id in together:
                 self.rulings[call_id] = self._by_answer(call_id, answer)
         return s.CallsDecided(
             tuple(
@@ -84,6 +85,13 @@ class Calls:
 
     async def run(self, effect: RunTool) -> s.ToolFinished:
         """Run a call that was allowed, if it still is what was allowed."""
+        result = await self._run(effect)
+        agents = self._context.agents
+        if effect.resumed and result.status == "unknown" and agents is not None:
+            await agents.stop(effect.call.id)  # of a sub-agent, nobody waits for it any more
+        return result
+
+    async def _run(self, effect: RunTool) -> s.ToolFinished:
         call = effect.call
         try:
             prepared = self._prepared.get(call.id) or await self._prepare(call, decided=True)
@@ -130,10 +138,12 @@ class Calls:
             tools=self._engine.auto_approve_tools,
             always=transcript.granted,
         )
+        agents = self._context.agents
+        inherited = agents.inherited() if agents is not None else Inherited()
         rules = self._engine.rules.placed(self._context.workspace.parts, _resolved)
         level = self._engine.confinement.level
-        ruling = policy.decide(prepared, spec, grants, level, rules)
-        read = transcript.tainted[0] if transcript.tainted else ""
+        ruling = agent_rules.judge(prepared, spec, transcript, grants, inherited, level, rules)
+        read = next(iter((*transcript.tainted, *inherited.tainted)), "")
         ruling = taint.held_back(ruling, prepared, spec, read, level)
         self.items[call.id] = self._item(call, prepared, ruling)
         if ruling.verdict == "ask":
@@ -145,22 +155,31 @@ class Calls:
             reason=ruling.reason,
             args_hash=prepared.hash,
             expects=prepared.expects,
-            concurrent=prepared.effect == "pure",
+            concurrent=_concurrent(prepared),
         )
 
     async def _prepare(self, call: s.ToolCall, *, decided: bool = False) -> Prepared:
-        tool = self._engine.tools.get(call.name)
-        if tool is None:
-            known = ", ".join(sorted(self._engine.tools))
-            raise ToolRefused(f"There is no tool named {call.name!r}. The tools are: {known}.")
+        known = agent_rules.offered(self._journal.transcript, self._engine.tools)
+        if call.name not in known:
+            these = f"The tools are: {', '.join(known)}." if known else "There are no tools now."
+            raise ToolRefused(f"There is no tool named {call.name!r}. {these}")
+        tool = self._engine.tools[call.name]
         if not self._context.workspace.is_dir():
             raise ToolRefused(f"The workspace {self._context.workspace} is gone.")
-        context = self._context
+        context = self._place(call)
         if decided and (decision := self._decision(call.id)) is not None:
             context = replace(context, decided=decision.expects)
         prepared = await tool.prepare(call.parsed or {}, context)
         self._prepared[call.id] = prepared
         return prepared
+
+    def _place(self, call: s.ToolCall) -> ToolContext:
+        return replace(
+            self._context,
+            max_output=self._engine.output_for(self._journal.transcript.summary),
+            call_id=call.id,
+            correlation_id=self._cid,
+        )
 
     def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
         """The question as it is recorded and shown."""
@@ -190,23 +209,31 @@ class Calls:
         # A command is shown to the byte: it is what the model wrote, and what is run.
         return item if prepared.commands else masked(item, self._engine.masking)
 
+    def _questions(self, asked: list[str]) -> list[list[str]]:
+        """The calls of each question: those of a step together, but of a sub-agent one by one,
+        as readers of 0.2 know it (contract, section 2.5)."""
+        if self._journal.transcript.created.agent:
+            return [[call_id] for call_id in asked]
+        return [asked] if asked else []
+
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
     ) -> ev.ApprovalAnswered:
         """Ask under the request's old id if the same thing was asked before a restart."""
         turn = self._journal.transcript.open_turn()
-        before = turn.questions.get(effect.request_id or "")
-        request_id = self._engine.ids.request()
-        if before is not None and self._asks_the_same(before, asked):
-            request_id = before.request_id
-            answer = self._journal.transcript.answers.get(request_id)
-            if answer is not None:
-                return answer
+        before = next((q for q in turn.asked_now() if self._asks_the_same(q, asked)), None)
+        if before is not None and (
+            given := self._journal.transcript.answers.get(before.request_id)
+        ):
+            return given
+        request_id = before.request_id if before is not None else self._engine.ids.request()
         waiting: asyncio.Future[ev.ApprovalAnswered] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = waiting
         try:
-            if before is None or before.request_id != request_id:
-                report(s.ApprovalAsked(request_id, tuple(call.id for call in effect.calls)))
+            if before is None:
+                together = asked if self._journal.transcript.created.agent else None
+                calls = together or [call.id for call in effect.calls]
+                report(s.ApprovalAsked(request_id, tuple(calls)))
             return await waiting
         finally:
             del self._answers[request_id]
@@ -225,7 +252,7 @@ class Calls:
                 rule=f"allowed by {who}",
                 args_hash=prepared.hash,
                 expects=prepared.expects,
-                concurrent=prepared.effect == "pure",
+                concurrent=_concurrent(prepared),
             )
         said = f" They said: {answer.feedback}" if answer.feedback else ""
         return ev.CallDecision(
@@ -243,7 +270,8 @@ class Calls:
         if self._passed_fence:
             return ""
         try:
-            if not await self._engine.fence(self._cid):
+            top = self._journal.transcript.created.top_message
+            if not await self._engine.fence(top or self._cid):
                 return "Not run: another node has taken this message over."
         except TurnstoneError as error:
             return f"Not run: it could not be made sure that no other node runs it. {error}"
@@ -259,7 +287,8 @@ class Calls:
 
         tool = self._engine.tools[call.name]
         try:
-            result = await tool.run(prepared, self._context, lambda text: show(shown.piece(text)))
+            place = self._place(call)
+            result = await tool.run(prepared, place, lambda text: show(shown.piece(text)))
             show(shown.rest())
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
@@ -278,8 +307,12 @@ class Calls:
         before the model can read it."""
         spec = self._engine.tools[call.name].spec
         source = taint.source(prepared, spec)
-        if source and source not in self._journal.transcript.tainted:
-            await self._journal.append(ev.Tainted(source=source, correlation_id=self._cid))
+        known = self._journal.transcript.tainted
+        news = [read for read in (source, *result.tainted) if read and read not in known]
+        if news:
+            await self._journal.append(
+                *(ev.Tainted(source=read, correlation_id=self._cid) for read in news)
+            )
         result = given(
             result,
             self._engine.masking,
@@ -295,10 +328,10 @@ class Calls:
         effect = self.started_as(started) if started is not None else prepared.effect
         if effect == "effect":
             return s.ToolFinished(call.id, "unknown", UNKNOWN)
-        if effect == "pure":
-            return (
-                await self._run_now(call, prepared) if as_decided else _not_run(call.id, _CHANGED)
-            )
+        if effect in ("pure", "agent"):  # a sub-agent is found, and goes on where it was
+            if as_decided:
+                return await self._run_now(call, prepared)
+            return _not_run(call.id, _CHANGED, started=effect == "agent")
         happened = await self._engine.tools[call.name].happened(prepared, self._context)
         if happened:
             return s.ToolFinished(call.id, "ok", "Done (before the process was restarted).")
@@ -312,6 +345,11 @@ class Calls:
     def _decided_hash(self, call_id: str) -> str:
         decision = self._decision(call_id)
         return decision.args_hash if decision is not None else ""
+
+
+def _concurrent(prepared: Prepared) -> bool:
+    """Whether the call may run beside its neighbours. Sub-agents may: each asks for itself."""
+    return prepared.effect == "pure" or (prepared.effect == "agent" and not prepared.paths)
 
 
 def stricter(one: ev.EffectClass, other: ev.EffectClass) -> ev.EffectClass:

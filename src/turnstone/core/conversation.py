@@ -27,6 +27,7 @@ class Conversation:
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
         self.compactions = 0
+        self.account = ""  # the model's own, of what it is no longer sent
         self._counted = 0  # messages, from the first on, that the estimate has taken in
         self._estimate = 0.0
 
@@ -75,12 +76,17 @@ class Conversation:
         self.messages = list(event.messages)
         self.history = list(event.history)
         self.compactions = 0
+        self.account = ""
         self._counted, self._estimate = 0, 0.0
 
     def compact(self, event: Compacted) -> None:
         """The oldest messages are stood for by others, from the next request on."""
+        for short in event.shortened:
+            self.messages[short.at] = self.messages[short.at] | {"content": short.content}
         self.messages[: event.archived] = event.messages
-        self.compactions += 1
+        if event.archived:
+            self.compactions += 1
+            self.account = event.summary
         self._counted, self._estimate = 0, 0.0
 
     def whole(self) -> tuple[list[dict[str, Any]], list[HistoryMessage]]:

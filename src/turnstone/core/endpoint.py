@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from oturn.errors import ConfigError, ModelServerError
 from oturn.transport.base import ModelInfo, ModelTransport
 from oturn.transport.openai import OpenAITransport, list_models
+from oturn.transport.retry import RETRIED_STATUSES, RetryPolicy
+from oturn.transport.windows import Window, ask_window
 from turnstone.core.errors import ConfigurationError, ModelUnavailable
+from turnstone.core.model_queue import BUSY_STATUSES
 from turnstone.core.practice import PracticeTransport
 
 #: Where model servers of the usual makes listen on the machine they run on.
@@ -28,15 +31,29 @@ USUAL = {
 LOOK_AROUND = 1.5
 
 
+#: 429 and its like are the gate's: it waits for all requests to the endpoint together.
+_RETRY = RetryPolicy(statuses=RETRIED_STATUSES - BUSY_STATUSES)
+
+#: How it shows that an endpoint is not there now, and may be later.
+_AWAY = ("unreachable", "timeout", "server", "rate_limited")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A model, ready to be asked. `found` says in words where it is."""
+    """A model, ready to be asked. `found` says in words where it is, `window` what it tells of
+    its context; None: it does not."""
 
     transport: ModelTransport
     model: str
     found: str
-    context_window: int | None = None  # tokens, if the endpoint tells
+    url: str = ""  # empty: it is in this process
+    window: Window | None = None
     practice: bool = False
+
+
+def transport_to(base_url: str, api_key: str = "") -> OpenAITransport:
+    """The way to an endpoint, to be asked through a `Gate`. Raises ConfigError."""
+    return OpenAITransport(base_url, api_key or None, retry=_RETRY)
 
 
 async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint:
@@ -46,20 +63,26 @@ async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint
     (no URL at all), with a sentence that says what to do.
     """
     try:
-        models = await list_models(base_url, api_key or None)
-    except ConfigError as error:
-        raise ConfigurationError(str(error)) from error
+        chosen = await _listed(base_url, api_key, model)
     except ModelServerError as error:
-        if model and error.error.kind in ("not_found", "refused", "broken"):
-            models = [ModelInfo(model)]  # some servers answer chats and list nothing
-        else:
-            raise ModelUnavailable(
-                f"No model at {base_url}: {error}",
-                hint="Name the endpoint with --base-url or [api] base_url; try out with --model practice.",
-            ) from error
-    chosen = _choose(models, model, base_url)
-    transport = OpenAITransport(base_url, api_key or None)
-    return Endpoint(transport, chosen.id, f"{chosen.id} at {base_url}", chosen.context_window)
+        raise ModelUnavailable(
+            f"No model at {base_url}: {error}",
+            hint="Name the endpoint with --base-url or [api] base_url; try out with --model practice.",
+        ) from error
+    return await _reached(base_url, api_key, chosen, f"{chosen.id} at {base_url}")
+
+
+async def connect_later(base_url: str, api_key: str, model: str) -> Endpoint:
+    """The same for a model that is asked when it is needed: it need not be there now."""
+    try:
+        chosen = await _listed(base_url, api_key, model)
+    except ModelServerError as error:
+        if error.error.kind not in _AWAY:
+            raise ModelUnavailable(f"No model at {base_url}: {error}") from error
+        transport = transport_to(base_url, api_key)
+        found = f"{model} at {base_url}, where nothing answers now"
+        return Endpoint(transport, model, found, transport.url)
+    return await _reached(base_url, api_key, chosen, f"{chosen.id} at {base_url}")
 
 
 async def look_around(own_port: int = 0, usual: Mapping[str, str] = USUAL) -> Endpoint:
@@ -71,12 +94,7 @@ async def look_around(own_port: int = 0, usual: Mapping[str, str] = USUAL) -> En
     found = await asyncio.gather(*(_models_at(url) for _, url in places))
     for (make, url), models in zip(places, found, strict=True):
         if models:
-            return Endpoint(
-                OpenAITransport(url),
-                models[0].id,
-                f"{models[0].id} at {url} ({make})",
-                models[0].context_window,
-            )
+            return await _reached(url, "", models[0], f"{models[0].id} at {url} ({make})")
     return practice()
 
 
@@ -85,6 +103,28 @@ def practice() -> Endpoint:
     return Endpoint(
         PracticeTransport(), "practice", "the practice model, in this process", practice=True
     )
+
+
+async def _listed(base_url: str, api_key: str, model: str) -> ModelInfo:
+    """The model, as the endpoint lists it. Raises ModelServerError, and as `connect`."""
+    try:
+        models = await list_models(base_url, api_key or None)
+    except ConfigError as error:
+        raise ConfigurationError(str(error)) from error
+    except ModelServerError as error:
+        if model and error.error.kind in ("not_found", "refused", "broken"):
+            return ModelInfo(model)  # some servers answer chats and list nothing
+        raise
+    return _choose(models, model, base_url)
+
+
+async def _reached(base_url: str, api_key: str, model: ModelInfo, found: str) -> Endpoint:
+    if model.context_window:
+        window: Window | None = Window(model.context_window, "its list of models")
+    else:
+        window = await ask_window(base_url, model.id, api_key or None)
+    transport = transport_to(base_url, api_key)
+    return Endpoint(transport, model.id, found, transport.url, window)
 
 
 async def _models_at(url: str) -> list[ModelInfo]:

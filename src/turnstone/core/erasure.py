@@ -1,8 +1,10 @@
-"""What may be erased: the same rule for a node, and for a command beside it. Deletes nothing."""
+"""What may be erased, and what goes with it: the same rules for a node, and for a command beside
+it. Deletes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable
 
 from turnstone.core.errors import NotOwner, UnknownWorkstream, WorkstreamBusy
 from turnstone.core.store import Store, WorkstreamRow
@@ -24,6 +26,26 @@ async def erasable(
             hint="Erase it there, or stop that process first.",
         )
     return row
+
+
+async def below(store: Store, ws_id: str) -> list[WorkstreamRow]:
+    """The sub-agents of a workstream, closed ones too: they go where it goes."""
+    row = await store.row(ws_id)
+    if row is None or not row.summary.get("agents"):
+        return []
+    rows = [*await store.rows(), *await store.older(math.inf)]
+    found = {row.ws_id: row for row in rows if row.summary.get("parent") == ws_id}
+    return list(found.values())
+
+
+def parents_first(rows: Iterable[WorkstreamRow]) -> list[WorkstreamRow]:
+    """The rows, each sub-agent behind the workstream above it."""
+    left: dict[str, WorkstreamRow] = {row.ws_id: row for row in rows}
+    sorted_: list[WorkstreamRow] = []
+    while left:
+        ready = [row for row in left.values() if row.summary.get("parent", "") not in left]
+        sorted_ += [left.pop(row.ws_id) for row in ready]
+    return sorted_
 
 
 def at_work(ws_id: str) -> WorkstreamBusy:

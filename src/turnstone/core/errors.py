@@ -134,6 +134,27 @@ class Unsettled(StoreError):
     """Whether it was written is not known: the answer to the commit is missing."""
 
 
+class NameTaken(TurnstoneError):
+    """The name belongs to another session; a name means one of them."""
+
+    code = "name_taken"
+    status = 409
+
+
+class UnknownSession(TurnstoneError):
+    """No session has this name or id, or several ids begin like it."""
+
+    code = "unknown_session"
+    status = 404
+
+
+class UnknownMemory(TurnstoneError):
+    """Nothing is remembered under this key."""
+
+    code = "unknown_memory"
+    status = 404
+
+
 class ConfigurationError(TurnstoneError):
     """A setting is wrong; the message names it and where it was set."""
 
@@ -146,6 +167,13 @@ class ModelUnavailable(TurnstoneError):
 
     code = "model_unavailable"
     status = 503
+
+
+class UnknownModel(TurnstoneError):
+    """No model of this name is in the settings of the node; the message lists those that are."""
+
+    code = "unknown_model"
+    status = 422
 
 
 class ToolRefused(TurnstoneError):

@@ -134,6 +134,13 @@ class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
     pending: bool = False
 
 
+class Shortened(msgspec.Struct, frozen=True):
+    """A message that is sent with less in it than was said: `at` counts those sent before."""
+
+    at: int
+    content: str
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The sub-agent that something comes from, as shown in the workstreams above it."""
 
@@ -149,3 +156,44 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0  # of work, as in `core.limits`
     tool_calls: int = 0
     money: float = 0.0  # in the currency of the price table
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What is left of a budget, by kind. None: no limit."""
+
+    tokens: int | None = None
+    seconds: float | None = None
+    tool_calls: int | None = None
+    money: float | None = None
+
+    def least(self, other: Left) -> Left:
+        """What is left where both hold."""
+        return Left(
+            _least(self.tokens, other.tokens),
+            _least(self.seconds, other.seconds),
+            _least(self.tool_calls, other.tool_calls),
+            _least(self.money, other.money),
+        )
+
+    @property
+    def limited(self) -> bool:
+        return self != Left()
+
+    def in_words(self) -> str:
+        """For the model and for people: `12,000 tokens, 3 tool calls`; empty without a limit."""
+        told = []
+        if self.tokens is not None:
+            told.append(f"{max(0, self.tokens):,} tokens")
+        if self.seconds is not None:
+            told.append(f"{max(0, round(self.seconds)):,} seconds of work")
+        if self.tool_calls is not None:
+            told.append(f"{max(0, self.tool_calls):,} tool calls")
+        if self.money is not None:
+            told.append(f"{max(0.0, self.money):.4f} of money")
+        return ", ".join(told)
+
+
+def _least(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

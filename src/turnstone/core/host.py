@@ -7,14 +7,15 @@ again at the last id seen. Protocol only: nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Budget, Event, EventId, Grant, State, TurnEnded
+from turnstone.core.events import Budget, Event, EventId, Grant, Left, State, TurnEnded
 
 WhenBusy: TypeAlias = Literal["queue", "reject", "steer"]
+ExportFormat: TypeAlias = Literal["json", "markdown"]
 
 
 class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     args_hash: str = ""
 
 
+class PlanReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a plan. Nothing: it is accepted; `n`, `no` or `reject`: it is not;
+    anything else is a remark on it. Without `request_id` it is for the oldest that waits."""
+
+    ws_id: str
+    feedback: str = ""
+    request_id: str = ""
+    expired: bool = False  # not an answer of a person: the time for one is over
+    by: str = ""
+
+
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
     """A permission of a workstream, and exactly what it covers in words. The tool `*` is its
     auto-approve."""
@@ -107,12 +119,33 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
 
 
+class Rewound(msgspec.Struct, frozen=True, kw_only=True):
+    """The conversation is as it was before a message: its text, to be changed and sent again."""
+
+    message: str = ""
+
+
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a slash command has to say. Readers of the workstream are told the same, as an `info`
+    or `error` with the correlation id `command_id`.
+
+    `error`: the code of what went wrong, `text` is its sentence then. `ws_id`: the workstream
+    to go on in, where that is another one now.
+    """
+
+    text: str = ""
+    error: str = ""
+    ws_id: str = ""
+    command_id: str = ""
+
+
 class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     state: State
     session_id: str
     title: str = ""
+    alias: str = ""  # the name by which a person finds it
     tokens: int = 0
     context_ratio: float = 0.0
     activity: str = ""
@@ -122,6 +155,118 @@ class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     updated: float = 0.0  # Unix seconds of the last record
     parent: str = ""  # of a sub-agent: the workstream above it
     agent: str = ""  # `task` or `plan`
+    budget: Budget = Budget()  # of its own, for all below it too
+    left: Left = Left()  # of that
+
+
+class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget as it is now, and what is left of it. `notice`: what of it has no effect, and
+    why."""
+
+    budget: Budget
+    left: Left
+    notice: str = ""
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used, in all. Tokens as the provider counts them."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    money: float = 0.0
+    tool_calls: int = 0
+    seconds: float = 0.0  # of work
+
+    def __add__(self, other: Used) -> Used:
+        return Used(
+            requests=self.requests + other.requests,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            total_tokens=self.total_tokens + other.total_tokens,
+            money=self.money + other.money,
+            tool_calls=self.tool_calls + other.tool_calls,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+class UsageView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workstream has used: itself, and with all `agents` below it; the latter by model
+    too (without tool calls and time, which no model has)."""
+
+    ws_id: str
+    own: Used
+    tree: Used
+    models: dict[str, Used]
+    agents: int
+    budget: Budget
+    left: Left
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How an endpoint of models stands, as requests to it have shown; nobody asks it for this."""
+
+    url: str = ""  # empty: it is in this process
+    models: list[str] = []  # the names of those behind it
+    limit: int = 0  # requests at a time; 0: any number
+    in_flight: int = 0
+    waiting: int = 0  # requests in line
+    held_seconds: float = 0.0  # for which no request is sent, as the provider asked
+    last_success: float = 0.0  # Unix seconds; 0: none yet
+    last_error: str = ""
+    last_error_at: float = 0.0
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation, open or closed (contract, section 2.3). Times are UTC, as
+    `2026-01-31 23:59:59`."""
+
+    session_id: str
+    ws_id: str
+    name: str = ""
+    alias: str | None = None
+    title: str | None = None
+    created: str = ""
+    updated: str = ""
+    message_count: int = 0
+    closed: bool = False
+
+
+class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was said: at most 500 characters of it, from a little before the first
+    word that was searched for. `message` names it, for whoever wants to read it whole."""
+
+    ws_id: str
+    session_id: str
+    seq: int
+    message: str
+    role: str  # `user`, `assistant`, `tool`, `title`
+    snippet: str
+    timestamp: float  # Unix seconds
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message, whole. `before` and `after` name those beside it; empty: there is none."""
+
+    ws_id: str
+    session_id: str
+    message: str
+    role: str
+    text: str
+    timestamp: float
+    before: str = ""
+    after: str = ""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """`scope`: `user`, or `workspace:<path>`. Times in Unix seconds."""
+
+    scope: str
+    key: str
+    value: str
+    created: float = 0.0
+    updated: float = 0.0
 
 
 class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +285,7 @@ class NodeHealth(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str = ""
     store: str = "ok"
     awake: int = 0  # workstreams in memory; the others sleep in the store
+    endpoints: list[EndpointHealth] = []
 
 
 class Host(Protocol):
@@ -160,6 +306,10 @@ class Host(Protocol):
         does not wait (any more), and for no id where nothing waits; OtherArguments where the
         answer's `args_hash` is not the question's; InvalidRequest for an expired yes."""
 
+    async def answer_plan(self, reply: PlanReply) -> None:
+        """Say something of a plan that waits for it. Raises UnknownWorkstream; UnknownRequest
+        where no plan waits (any more) under this id, or under none."""
+
     async def policy(self, ws_id: str) -> PolicyView:
         """What decides about the tool calls of a workstream. Raises UnknownWorkstream."""
 
@@ -167,11 +317,41 @@ class Host(Protocol):
         """Take a permission of the workstream back; it holds for no call that is judged from
         then on. False if it has no such permission. Raises UnknownWorkstream."""
 
+    async def set_budget(self, ws_id: str, budget: Budget, by: str = "") -> BudgetView:
+        """What the workstream may use from now on, with all below it; what it has used before
+        does not count. Raises UnknownWorkstream; InvalidRequest for a sub-agent, and for
+        numbers below 0."""
+
+    async def usage(self, ws_id: str) -> UsageView:
+        """What a workstream has used, open or closed. Raises UnknownWorkstream."""
+
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
         """Stop the turn in progress; or the turn of this message, which may be waiting still.
 
         False if there is nothing to stop: no turn, or a message that has ended, was never
         accepted, or is read by the model in another's turn. Raises UnknownWorkstream.
+        """
+
+    async def rewind(self, ws_id: str, to: str) -> Rewound:
+        """Make the conversation what it was just before this message: its correlation id, or the
+        number (or event id) of any record. What came after stays in the journal.
+
+        Raises UnknownWorkstream; InvalidRequest where there is no such point; WorkstreamBusy
+        while a turn runs or a message waits.
+        """
+
+    async def fork(self, ws_id: str, at: str = "") -> WorkstreamInfo:
+        """A new workstream with the conversation of this one, open or closed: as it is now, or
+        as it was just before the point `at`, named as in `rewind`. Permissions are not taken
+        along. Raises UnknownWorkstream, InvalidRequest, TooManyWorkstreams."""
+
+    async def command(
+        self, ws_id: str, text: str, *, command_id: str = "", by: str = ""
+    ) -> CommandReply:
+        """Carry out a slash command (`turnstone.core.commands`). What goes wrong with it is in
+        the reply. A settings change of the same `command_id` is made once.
+
+        Raises UnknownWorkstream; EmptyMessage where there is no text.
         """
 
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
@@ -198,12 +378,56 @@ class Host(Protocol):
         turn first; NotOwner if it belongs to another process that lives.
         """
 
-    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+    async def list(
+        self, parent: str = "", *, limit: int | None = None, after: str = ""
+    ) -> list[WorkstreamInfo]:
         """The open workstreams, in the order of their creation: all of them, or the first `limit`
-        behind the workstream `after`, which may have been closed meanwhile.
+        behind the workstream `after`, which may have been closed meanwhile. With `parent`: the
+        sub-agents of that one, which are in no other list.
 
         Raises UnknownWorkstream for an `after` that was erased; InvalidRequest (limit).
         """
+
+    async def sessions(self, limit: int = 50, after: str = "") -> Sequence[SessionInfo]:
+        """Conversations, open and closed ones of every node, the newest first; `after`: those
+        behind this workstream. Raises InvalidRequest for a limit outside of 1 to 500."""
+
+    async def search(self, query: str, limit: int = 20, ws_id: str = "") -> Sequence[SearchHit]:
+        """Where all words of the query were said, in any conversation or in this workstream:
+        what people and models said before what tools printed, each the newest first. Without
+        a word: the newest. Raises InvalidRequest for a limit outside of 1 to 100."""
+
+    async def rename(self, ws_id: str, name: str = "", alias: str | None = None) -> WorkstreamInfo:
+        """Give an open workstream a name; and an alias, unique in the store, by which it is
+        found (empty: none from now on). What is not given stays as it is.
+
+        Raises UnknownWorkstream, InvalidRequest; NameTaken where another session has it.
+        """
+
+    async def resume(self, name: str) -> WorkstreamInfo:
+        """Open the session of this alias, id (of session or workstream) or unique beginning of
+        one, to be gone on with; one that is open is only found.
+
+        Raises UnknownSession, NotOwner while another process that lives has it,
+        TooManyWorkstreams.
+        """
+
+    async def export(self, name: str, form: ExportFormat = "json") -> str:
+        """A session, named as in `resume`, as a file that `turnstone import` takes. Raises
+        UnknownSession."""
+
+    async def memories(
+        self, query: str = "", scope: str = "", limit: int = 100
+    ) -> Sequence[Memory]:
+        """What is remembered, by key; those in which every word of the query occurs. Without a
+        scope, of all. Raises InvalidRequest."""
+
+    async def remember(self, key: str, value: str, scope: str = "user") -> Memory:
+        """Keep a value under a key (lower-case, `-` and spaces as `_`), in place of what was
+        there. Raises InvalidRequest."""
+
+    async def forget(self, key: str, scope: str = "user") -> None:
+        """Raises UnknownMemory, InvalidRequest."""
 
     async def health(self) -> NodeHealth: ...
 

@@ -23,6 +23,7 @@ from turnstone.core.host import WorkstreamInfo
 from turnstone.core.livelog import LiveLog
 from turnstone.core.store import Appended, Store, WorkstreamRow
 from turnstone.core.store.base import PART
+from turnstone.core.summary import Summary
 from turnstone.core.transcript import Transcript
 
 #: Seconds between two questions to a store that did not say whether it has written.
@@ -61,7 +62,7 @@ class Journal:
     """A workstream's log, as its owner holds it. Use on one event loop only.
 
     `transcript` is the fold of the records up to the row's last; it is the journal's from then on.
-    `context_window` is the model's, in tokens (0: unknown). `place` is the last id that was
+    `window` gives the context of its model, in tokens (0: unknown). `place` is the last id that was
     given out in this process, if the log was held before: ids go on from there. `on_record`
     is called with each record after everything else has been done with it.
     """
@@ -73,12 +74,12 @@ class Journal:
         transcript: Transcript,
         clock: Clock,
         *,
-        context_window: int = 0,
+        window: Callable[[Summary], int] = lambda summary: 0,
         place: EventId | None = None,
         on_record: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.ws_id = row.ws_id
-        self.session_id = row.session_id
+        self._session_id = row.session_id
         self.transcript = transcript
         self.live = LiveLog(max(EventId(row.last_seq), place or EventId(0)), self._stamped)
         self._store = store
@@ -88,7 +89,7 @@ class Journal:
         self._written_too: asyncio.Future[bool] | None = None  # whether it is, once that is known
         self._asking: asyncio.Task[None] | None = None
         self._clock = clock
-        self._context_window = context_window
+        self._window = window
         self._on_record = on_record
         self._writing = asyncio.Lock()
         self._writes: set[asyncio.Task[Appended]] = set()
@@ -146,12 +147,28 @@ class Journal:
 
     def info(self) -> WorkstreamInfo:
         """What lists show of this workstream."""
-        return self.transcript.summary.info(
+        summary = self.transcript.summary
+        info = summary.info(
             self.ws_id,
-            self.session_id,
-            window=self._context_window,
+            self._session_id,
+            window=self._window(summary),
             queued=len(self.transcript.waiting),
         )
+        left = self.transcript.ledger.left(self.worked)
+        return msgspec.structs.replace(info, left=left)
+
+    @property
+    def session_id(self) -> str:
+        """Of the conversation that is in it now."""
+        return self.transcript.summary.session_id or self._session_id
+
+    @property
+    def worked(self) -> float:
+        """Seconds of work of all turns, up to now."""
+        transcript, turn = self.transcript, self.transcript.turn
+        if turn is None or turn.time.asking or self._written is None:
+            return transcript.worked
+        return transcript.worked + max(0.0, self._clock.monotonic() - self._written)
 
     @property
     def writing(self) -> bool:

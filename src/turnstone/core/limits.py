@@ -1,14 +1,15 @@
 """The limits of a turn besides its steps, and for how long it has been worked on. Pure.
 
 The time of a turn is that in which somebody worked on it: from its first record on, without
-the time in which a person was asked, and without the time after the last record of a process
-that ended, until another took the turn up. All of it is read from the records, so that a
+the time in which a person was asked or sub-agents worked (theirs is counted in their turns),
+and without the time after the last record of a process that ended, until another took the
+turn up. All of it is read from the records, so that a
 restart neither forgives nor adds anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from turnstone.core.events import (
@@ -17,6 +18,8 @@ from turnstone.core.events import (
     CancelRequested,
     Event,
     StopOutcome,
+    ToolFinished,
+    ToolStarted,
     TurnResumed,
     Usage,
 )
@@ -27,8 +30,14 @@ class WorkTime:
     """A fold of a turn's records. `seconds` of work up to the last one."""
 
     seconds: float = 0.0
-    asking: bool = False  # a person is asked: nobody works
+    question: bool = False  # a person is asked
+    agents: frozenset[str] = frozenset()  # the calls whose sub-agents work
     last: float | None = None  # Unix seconds of the last record
+
+    @property
+    def asking(self) -> bool:
+        """Others are waited for: nobody works on this turn."""
+        return self.question or bool(self.agents)
 
     def after(self, event: Event) -> WorkTime:
         """The time once this record is there too. A clock that was set, and the sleep of the
@@ -39,12 +48,19 @@ class WorkTime:
             seconds += event.elapsed
         elif worked and self.last is not None:
             seconds += max(0.0, event.timestamp - self.last)
-        asking = self.asking
-        if isinstance(event, ApprovalAsked):
-            asking = True
-        elif isinstance(event, CallsDecided | CancelRequested):
-            asking = False
-        return WorkTime(seconds, asking, event.timestamp)
+        after = replace(self, seconds=seconds, last=event.timestamp)
+        match event:
+            case ApprovalAsked():
+                return replace(after, question=True)
+            case CallsDecided():
+                return replace(after, question=False)
+            case CancelRequested():
+                return replace(after, question=False, agents=frozenset())
+            case ToolStarted() if event.effect == "agent":
+                return replace(after, agents=self.agents | {event.call_id})
+            case ToolFinished():
+                return replace(after, agents=self.agents - {event.call_id})
+        return after
 
 
 class Stop(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from turnstone.core.event_base import (
     Event,
     HistoryMessage,
+    Left,
     Origin,
     State,
 )
@@ -44,6 +45,7 @@ class Status(Event, frozen=True, kw_only=True):
     context_window: int = 0
     pct: float = 0.0
     effort: str = ""
+    left: Left = Left()  # of the budget, its own or one above: whichever is nearer to its end
 
 
 class Info(Event, frozen=True, kw_only=True):

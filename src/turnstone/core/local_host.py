@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from turnstone import __version__
 from turnstone.core import events as ev
-from turnstone.core.engine import Engine
+from turnstone.core import forking, spending
+from turnstone.core.command_order import Desk
+from turnstone.core.commanding import Commander
+from turnstone.core.engine import Engine, no_memories
 from turnstone.core.errors import Erased, StoreError, TurnstoneError, UnknownWorkstream
 from turnstone.core.host import (
     Accepted,
     Answer,
+    BudgetView,
+    CommandReply,
     CreateWorkstream,
+    ExportFormat,
+    Memory,
     NodeHealth,
+    PlanReply,
     PolicyView,
+    Rewound,
+    SearchHit,
     SendMessage,
+    SessionInfo,
+    UsageView,
     WorkstreamInfo,
 )
 from turnstone.core.livelog import Lagged, LiveLog
 from turnstone.core.manager import WorkstreamManager
 from turnstone.core.node import NodeLock
+from turnstone.core.remembering import Counting
+from turnstone.core.sessions import Sessions
 from turnstone.core.store import Store, WorkstreamRow
 
 #: Records that every reader of the node's global stream is told of, besides states.
-_GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsClosed)
+_GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsReopened, ev.WsClosed)
 
 #: Seconds between two sweeps: the longest, and as a share of the idle timeout.
 _SWEEP, _SWEEP_SHARE = 300.0, 0.25
@@ -56,6 +71,8 @@ class LocalHost:
     """Implements `turnstone.core.host.Host`. Make it with `await LocalHost.start(…)`."""
 
     def __init__(self, store: Store, engine: Engine, lock: NodeLock) -> None:
+        if engine.memories is no_memories:
+            engine = replace(engine, memories=Counting(store))
         self.engine = engine
         self.node_id = lock.node_id
         self._store = store
@@ -65,6 +82,8 @@ class LocalHost:
         self._global = LiveLog(ev.EventId(self._milliseconds()), self._stamped)
         self._manager = WorkstreamManager(store, engine, lock.node_id, self._changed, lock.lives)
         self._tasks: list[asyncio.Task[None]] = []
+        self._commander = Commander(Desk(self, self._manager, store, engine))
+        self._sessions = Sessions(self._manager, store, engine)
         self._left = False
 
     @classmethod
@@ -128,7 +147,17 @@ class LocalHost:
 
     async def approve(self, answer: Answer) -> None:
         async with self._manager.use(answer.ws_id) as workstream:
-            await workstream.answer(answer)
+            routed = workstream.answering.routed(answer)
+            if routed.ws_id == answer.ws_id:
+                return await workstream.answering.answer(routed)
+        await self.approve(routed)
+
+    async def answer_plan(self, reply: PlanReply) -> None:
+        async with self._manager.use(reply.ws_id) as workstream:
+            routed = workstream.answering.routed(reply)
+            if routed.ws_id == reply.ws_id:
+                return await workstream.answering.answer_plan(routed)
+        await self.answer_plan(routed)
 
     async def policy(self, ws_id: str) -> PolicyView:
         async with self._manager.use(ws_id) as workstream:
@@ -138,9 +167,26 @@ class LocalHost:
         async with self._manager.use(ws_id) as workstream:
             return await workstream.revoke(grant, by)
 
+    async def set_budget(self, ws_id: str, budget: ev.Budget, by: str = "") -> BudgetView:
+        return await spending.set_budget(self._manager, self.engine, ws_id, budget, by)
+
+    async def usage(self, ws_id: str) -> UsageView:
+        return await spending.usage(self._manager, self._store, ws_id)
+
     async def cancel(self, ws_id: str, correlation_id: str = "") -> bool:
         async with self._manager.use(ws_id) as workstream:
             return await workstream.cancel(correlation_id)
+
+    async def rewind(self, ws_id: str, to: str) -> Rewound:
+        return await forking.rewind(self._manager, self._store, ws_id, to)
+
+    async def fork(self, ws_id: str, at: str = "") -> WorkstreamInfo:
+        return await forking.fork(self._manager, self._store, self.engine, ws_id, at)
+
+    async def command(
+        self, ws_id: str, text: str, *, command_id: str = "", by: str = ""
+    ) -> CommandReply:
+        return await self._commander.command(ws_id, text, command_id, by)
 
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         return await self._manager.ending(ws_id, correlation_id)
@@ -154,8 +200,40 @@ class LocalHost:
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         await self._manager.erase(ws_id, force=force)
 
-    async def list(self, *, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
-        return await self._manager.list(limit, after)
+    async def list(
+        self, parent: str = "", *, limit: int | None = None, after: str = ""
+    ) -> list[WorkstreamInfo]:
+        return await self._manager.list(parent, limit, after)
+
+    async def sessions(self, limit: int = 50, after: str = "") -> Sequence[SessionInfo]:
+        return await self._sessions.sessions(limit, after)
+
+    async def search(self, query: str, limit: int = 20, ws_id: str = "") -> Sequence[SearchHit]:
+        return await self._sessions.search(query, limit, ws_id)
+
+    async def rename(self, ws_id: str, name: str = "", alias: str | None = None) -> WorkstreamInfo:
+        return await self._sessions.rename(ws_id, name, alias)
+
+    async def resume(self, name: str) -> WorkstreamInfo:
+        return await self._sessions.resume(name)
+
+    async def export(
+        self,
+        name: str,
+        form: ExportFormat = "json",
+    ) -> str:
+        return await self._sessions.export(name, form)
+
+    async def memories(
+        self, query: str = "", scope: str = "", limit: int = 100
+    ) -> Sequence[Memory]:
+        return await self._sessions.memories(query, scope, limit)
+
+    async def remember(self, key: str, value: str, scope: str = "user") -> Memory:
+        return await self._sessions.remember(key, value, scope)
+
+    async def forget(self, key: str, scope: str = "user") -> None:
+        await self._sessions.forget(key, scope)
 
     async def health(self) -> NodeHealth:
         states = await self._manager.states()
@@ -165,12 +243,13 @@ class LocalHost:
             status="degraded" if trouble else "ok",
             version=__version__,
             uptime_seconds=round(self.engine.clock.monotonic() - self._started, 2),
-            model=self.engine.model_name,
+            model=self.engine.models.default.id,
             workstreams=counts,
             node_id=self.node_id,
             sandbox=self.engine.confinement.summary,
             store=trouble or "ok",
             awake=self._manager.awake,
+            endpoints=self.engine.models.health(),
         )
 
     async def follow(self, ws_id: str, after: ev.EventId | None = None) -> AsyncIterator[ev.Event]:
@@ -200,7 +279,7 @@ class LocalHost:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._manager.leave()
-        await self.engine.model.aclose()
+        await self.engine.models.aclose()
         await self._store.aclose()
         self._lock.release()
 
@@ -228,7 +307,10 @@ class LocalHost:
             await asyncio.sleep(seconds)
 
     def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
-        """A record was written: tell the global stream what it needs to know of it."""
+        """A record was written: tell the global stream what it needs to know of it. Of
+        sub-agents, the workstream above them tells."""
+        if info.parent:
+            return
         if isinstance(event, _GLOBAL):
             self._tell(event)
         if isinstance(event, ev.WsClosed):

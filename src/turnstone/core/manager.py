@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -21,9 +21,11 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from turnstone.core import events as ev
+from turnstone.core.agents import Agents
 from turnstone.core.awake import Awake
+from turnstone.core.budget import problem
 from turnstone.core.engine import Engine
-from turnstone.core.erasure import at_work, erasable
+from turnstone.core.erasure import at_work, below, erasable, parents_first
 from turnstone.core.errors import (
     InvalidRequest,
     NotOwner,
@@ -32,9 +34,12 @@ from turnstone.core.errors import (
     TurnstoneError,
     UnknownWorkstream,
 )
+from turnstone.core.family import Family
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal, folded
 from turnstone.core.permissions import check_tools
+from turnstone.core.relay import Relay
+from turnstone.core.remembering import Remembering
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.summary import Summary
@@ -72,6 +77,7 @@ class WorkstreamManager:
         # One lock for each workstream that is being made, woken or erased, and one for making.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._making = asyncio.Lock()
+        self._family = Family(store, self._awake, node_id, self.use, self._make_agent)
         self._unscrubbed = False
         self._failing: dict[str, str] = {}  # why a turn that was left cannot be taken up
 
@@ -92,13 +98,16 @@ class WorkstreamManager:
         it is tried again when this is called again. Those without work are not looked at.
         """
         mine, failing = {self._node_id, *others}, dict[str, str]()
-        for row in await self._store.working():
+        for row in parents_first(await self._store.working()):
             if row.owner in mine:
                 try:
                     if row.owner != self._node_id:
                         await self._store.acquire(row.ws_id, self._node_id, row.epoch)
                     async with self.use(row.ws_id) as workstream:
-                        workstream.wake()
+                        if await self._family.waited_for(workstream):
+                            workstream.wake()
+                        else:
+                            await workstream.cancel()
                 except (TurnstoneError, LookupError) as error:
                     failing[row.ws_id] = str(error)
                     if self._failing.get(row.ws_id) != str(error):
@@ -116,6 +125,8 @@ class WorkstreamManager:
             raise InvalidRequest(f"ws_id: {request.ws_id!r} is not 8 lower-case hex digits.")
         ws_id = request.ws_id or self._engine.ids.workstream()
         check_tools(request.auto_approve_tools, self._engine)
+        if wrong := problem(request.budget):
+            raise InvalidRequest(wrong)
         created = self._new(request, ws_id)
         async with self._making, self._lock(ws_id):
             made = not request.ws_id or await self._store.row(ws_id) is None
@@ -128,6 +139,20 @@ class WorkstreamManager:
             self._on_change(created, info)
         return info
 
+    async def create_with(
+        self, created: ev.WsCreated, records: Sequence[ev.Event]
+    ) -> WorkstreamInfo:
+        """A new workstream whose journal goes on with these records."""
+        created = msgspec.structs.replace(created, timestamp=round(self._engine.clock.now(), 6))
+        async with self._making, self._lock(created.ws_id):
+            self._need_room()
+            workstream = self._built(*await self._stored(created))
+            await workstream.change(*records)
+            self._awake.enter(created.ws_id, workstream)
+        info = workstream.info()
+        self._on_change(created, info)
+        return info
+
     def _new(self, request: CreateWorkstream, ws_id: str) -> ev.WsCreated:
         return ev.WsCreated(
             ws_id=ws_id,
@@ -136,9 +161,23 @@ class WorkstreamManager:
             workspace=str(_workspace(request.workspace, self._engine.workspace)),
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
-            budget=request.budget,
+            budget=request.budget if request.budget != ev.Budget() else self._engine.budget,
             timestamp=round(self._engine.clock.now(), 6),
         )
+
+    async def _make_agent(self, created: ev.WsCreated) -> bool:
+        """Make the workstream of a sub-agent; False where there is one of its id."""
+        async with self._making, self._lock(created.ws_id):
+            if await self._store.row(created.ws_id) is not None:
+                return False
+            now = round(self._engine.clock.now(), 6)
+            self._enter(*await self._stored(msgspec.structs.replace(created, timestamp=now)))
+            return True
+
+    def transcript(self, ws_id: str) -> Transcript | None:
+        """Of a workstream that is awake, for reading only."""
+        workstream = self._awake.get(ws_id)
+        return workstream.transcript if workstream is not None else None
 
     def _need_room(self) -> None:
         """Put the one to sleep that was unused for longest, where there is no room."""
@@ -173,7 +212,9 @@ class WorkstreamManager:
         """
         woken = await self._wake(ws_id)
         with self._awake.hold(ws_id) as workstream:  # before anybody else gets a turn
-            if woken:  # something may be open in it that nobody here has accepted
+            if woken and not workstream.transcript.created.agent:
+                # Something may be open in it that nobody here has accepted. A sub-agent goes on
+                # only when whoever waits for it does.
                 workstream.wake()
             yield workstream
 
@@ -242,7 +283,9 @@ class WorkstreamManager:
         if self._engine.idle_timeout:
             self._awake.let_go_unused(self._engine.idle_timeout)
 
-    async def list(self, limit: int | None = None, after: str = "") -> list[WorkstreamInfo]:
+    async def list(
+        self, parent: str = "", limit: int | None = None, after: str = ""
+    ) -> list[WorkstreamInfo]:
         """`Host.list`; those that sleep are not woken. Read by pages: what else there is to do
         for the store, and for this process, is done in between."""
         if limit is not None and limit < 1:
@@ -250,13 +293,12 @@ class WorkstreamManager:
         place = (await self._known(after)).place if after else None
         found: list[WorkstreamInfo] = []
         while limit is None or len(found) < limit:
-            count = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            rows = await self._store.rows(self._node_id, after=place, limit=count)
-            found += [self._info(row) for row in rows]
-            if len(rows) < count:
+            rows = await self._store.rows(self._node_id, after=place, limit=_PAGE)
+            found += [info for info in map(self._info, rows) if info.parent == parent]
+            if len(rows) < _PAGE:
                 break
             place = rows[-1].place
-        return found
+        return found if limit is None else found[:limit]
 
     async def _known(self, ws_id: str) -> WorkstreamRow:
         """The row of one that may be closed by now: its place in the order is known still."""
@@ -276,10 +318,45 @@ class WorkstreamManager:
         workstream = self._awake.get(row.ws_id)
         return self._asleep(row) if workstream is None else workstream.info()
 
+    async def reopen(self, row: WorkstreamRow) -> WorkstreamInfo:
+        """Go on with this workstream, closed or open, whose process is this one or gone.
+
+        Raises NotOwner, TooManyWorkstreams; UnknownWorkstream where it was erased meanwhile.
+        """
+        ws_id = row.ws_id
+        if row.owner != self._node_id and await self._lives(row.owner):
+            raise NotOwner(
+                f"Workstream {ws_id} belongs to node {row.owner}, which runs.",
+                hint="Go on with it there, or stop that process first.",
+            )
+        reopened: ev.Event | None = None
+        async with self._lock(ws_id):
+            if self._here(ws_id) is None:
+                self._need_room()
+                row = await self._store.acquire(ws_id, self._node_id, row.epoch)
+                if row.closed:
+                    now = round(self._engine.clock.now(), 6)
+                    summary = msgspec.convert(row.summary, Summary)
+                    told = ev.WsReopened(timestamp=now)
+                    after = msgspec.to_builtins(summary.after(told))
+                    appended = await self._store.append(ws_id, row.epoch, [told], after)
+                    [reopened] = appended.events
+                    row = msgspec.structs.replace(row, last_seq=row.last_seq + 1, closed=False)
+                self._enter(row, await folded(self._store, ws_id))
+        async with self.use(ws_id) as workstream:
+            workstream.wake()
+            info = workstream.info()
+        if reopened is not None:
+            self._on_change(reopened, info)
+        return info
+
     async def close(self, ws_id: str) -> None:
         async with self.use(ws_id) as workstream:
             await workstream.close()
         self._awake.forget(ws_id)
+        for row in await below(self._store, ws_id):
+            if not row.closed:
+                await self.close(row.ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         """Delete it with all its records (`Host.erase`)."""
@@ -294,6 +371,8 @@ class WorkstreamManager:
                 raise at_work(ws_id)
             await workstream.close("erased")
             self._awake.forget(ws_id)
+        for child in await below(self._store, ws_id):
+            await self.erase(child.ws_id, force=True)
         async with self._lock(ws_id):
             row = await self._erasable(ws_id)
             if row.open_turns or self._awake.get(ws_id) is not None:
@@ -368,24 +447,30 @@ class WorkstreamManager:
             row,
             transcript,
             engine.clock,
-            context_window=engine.context_window,
+            window=engine.models.window,
             place=self._awake.place(row.ws_id),
             on_record=recorded,
         )
+        relay = Relay(journal, lambda event: self._on_change(event, workstream.info()))
+        agents = Agents(self._family, journal, engine, relay)
+        workspace = Path(journal.transcript.created.workspace or engine.workspace)
         context = ToolContext(
             ws_id=row.ws_id,
-            workspace=Path(journal.transcript.created.workspace or engine.workspace),
+            workspace=workspace,
             timeout=engine.tool_timeout,
-            max_output=engine.max_output,
+            max_output=engine.output_for(journal.transcript.summary),
+            agents=agents,
+            memory=Remembering(self._store, journal, str(workspace), engine.clock),
         )
-        workstream = Workstream(journal, Session(journal, engine, context), engine)
+        session = Session(journal, engine, context)
+        session.purse.above = agents.above
+        workstream = Workstream(journal, session, engine, relay, agents)
         return workstream
 
     def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:
         summary = msgspec.convert(row.summary, Summary)
-        return summary.info(
-            row.ws_id, row.session_id, window=self._engine.context_window, queued=row.open_turns
-        )
+        window = self._engine.models.window(summary)
+        return summary.info(row.ws_id, row.session_id, window=window, queued=row.open_turns)
 
 
 def _unknown(ws_id: str) -> UnknownWorkstream:

@@ -6,17 +6,32 @@ the records of it to whoever asks.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from oturn import signals as s
 from oturn.agent_stream_state import MessageAssembler
 from oturn.effects import CallModel
-from oturn.transport.base import Failed, ModelRequest, ReasoningDelta, TextDelta
+from oturn.errors import ModelError
+from oturn.transport.base import (
+    Failed,
+    ModelRequest,
+    ReasoningDelta,
+    StreamItem,
+    TextDelta,
+    ToolCallDelta,
+)
+from turnstone.core import effort, tokens
 from turnstone.core import events as ev
-from turnstone.core import tokens
-from turnstone.core.budget import Cost
+from turnstone.core.agent_rules import offered
+from turnstone.core.budget import Cost, answer_within
+from turnstone.core.compacting import Compacting, Measure
+from turnstone.core.debugging import Debugging
 from turnstone.core.engine import Engine
+from turnstone.core.errors import UnknownModel
 from turnstone.core.journal import Journal
+from turnstone.core.models import Model
 from turnstone.core.prompting import Prompting
 from turnstone.core.purse import Purse, Reservation
 from turnstone.core.tool import ToolContext
@@ -24,6 +39,9 @@ from turnstone.core.turns import usage_of
 
 #: Tokens of an answer that are worth asking for, when a budget allows no more.
 LEAST_ANSWER = 256
+
+#: By how much an estimate may be too low, where prompt and answer have to share the window.
+_SLACK = 1.1
 
 
 class ModelCalls:
@@ -35,8 +53,16 @@ class ModelCalls:
         self._journal = journal
         self._engine = engine
         self._purse = purse
+        self._debugging = Debugging(journal, engine.masking)
         self._prompting = Prompting(journal, engine, context)
+        self._model = engine.models.default  # that is asked, or was last
         self._ratio = 1.0  # of the provider's counts to our estimates
+        self.compacting = Compacting(journal, engine, self._prompting, purse, self._measure)
+
+    @property
+    def asked(self) -> Model:
+        """The model that is asked, or was last."""
+        return self._model
 
     async def ask(self, effect: CallModel, correlation_id: str) -> s.StepFinished | s.StepFailed:
         """Make one request of a turn, and tell readers its text while it comes.
@@ -46,28 +72,72 @@ class ModelCalls:
         if effect.resumed:
             self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
         await self._prompting.make(correlation_id)
-        request, estimate = self._request(), self._estimate()
-        params, reservation = await self._paid(request, estimate)
-        answer = MessageAssembler()
-        spent = Cost()
         try:
-            async for item in self._engine.model.stream(_with(request, params)):
-                match item:
-                    case TextDelta():
-                        self._journal.piece(ev.Content(text=item.text), correlation_id)
-                    case ReasoningDelta():
-                        self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
-                    case Failed():
-                        return self._failed(item.error)
-                answer.feed(item)
-                spent = self._cost(estimate, 0)
+            self._model = self._engine.models.of(self._journal.transcript.summary)
+        except UnknownModel as error:
+            return s.StepFailed(str(error))
+        await self.compacting.before_request(correlation_id)
+        answer = await self._once(correlation_id)
+        if isinstance(answer, ModelError) and answer.kind == "too_long":
+            stated = answer.context_window
+            if await self.compacting.after_refusal(stated, correlation_id):
+                if self._journal.live.streamed():
+                    self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
+                answer = await self._once(correlation_id)
+        return self._failed(answer) if isinstance(answer, ModelError) else answer
+
+    async def _once(self, correlation_id: str) -> s.StepFinished | ModelError:
+        """One request, paid for, and what comes of it."""
+        request, estimate = self._request(), self._measure().tokens
+        params, reservation = await self._paid(request, estimate)
+        self._debugging.asked(_with(request, params), correlation_id)
+        answer = MessageAssembler()
+        said = 0.0  # what came of an answer that breaks off, and is to be paid for
+        spent = self._cost(estimate, 0)
+        try:
+            async with aclosing(self._stream(_with(request, params), correlation_id)) as items:
+                async for item in items:
+                    self._debugging.came(item, correlation_id)
+                    match item:
+                        case TextDelta():
+                            self._journal.piece(ev.Content(text=item.text), correlation_id)
+                        case ReasoningDelta() if self._shows_reasoning:
+                            self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
+                        case Failed():
+                            spent = spent if said else Cost()
+                            return item.error
+                    answer.feed(item)
+                    said += self._ratio * _of_item(item)
+                    spent = self._cost(estimate, said)
             if answer.error is not None:
-                return self._failed(answer.error)
+                return answer.error
             message = answer.message()
             spent = self._counted(estimate, message)
             return s.StepFinished(message)
         finally:
             await reservation.settle(spent)
+
+    def _stream(self, request: ModelRequest, correlation_id: str) -> AsyncGenerator[StreamItem]:
+        """The answer; readers are told what the request waits for."""
+
+        def tell(waits: str) -> None:
+            self._journal.publish(ev.Info(message=waits), correlation_id)
+
+        return self._model.stream(request, self._journal.ws_id, tell)
+
+    def _measure(self) -> Measure:
+        """What is known of the next request, and of the model that it goes to."""
+        transcript = self._journal.transcript
+        own, told = self._engine.models.window(transcript.summary), transcript.window
+        return Measure(
+            window=min(own or told, told or own),
+            answer=int(self._engine.params.get("max_tokens") or 0),
+            prompt=tokens.of_text(transcript.prompt),
+            tools=tokens.of_tools(self._tools()),
+            messages=transcript.conversation.estimate(),
+            ratio=self._ratio,
+            recall="recall" in offered(transcript, self._engine.tools),
+        )
 
     def _failed(self, error: object) -> s.StepFailed:
         return s.StepFailed(self._engine.masking.text(str(error)))
@@ -75,17 +145,29 @@ class ModelCalls:
     async def _paid(
         self, request: ModelRequest, estimate: float
     ) -> tuple[dict[str, Any], Reservation]:
-        """The request's parameters, its answer held to what can be paid for; and that set aside."""
+        """The request's parameters, its answer held to the window and to what can be paid for;
+        and that set aside."""
         params = dict(request.params)
-        most = int(params.get("max_tokens") or 0)
-        left = await self._purse.left()
-        if left.tokens is not None:
-            most = min(most or left.tokens, max(LEAST_ANSWER, left.tokens - round(estimate)))
+        most, window = int(params.get("max_tokens") or 0), self._measure().window
+        if most and window:
+            most = min(most, max(LEAST_ANSWER, window - round(_SLACK * estimate)))
             params["max_tokens"] = most
-        return params, await self._purse.reserve(self._cost(estimate, most))
+        held, reservation = await self._set_aside(estimate, most)
+        return {**params, "max_tokens": held} if held else params, reservation
+
+    async def _set_aside(self, estimate: float, most: int) -> tuple[int, Reservation]:
+        """What a request may cost, and the tokens of its answer that this is for (0: any number).
+
+        Requests of others in the tree are waited for where they take up the room: an answer is
+        held to what is left only when nothing is in flight.
+        """
+        await self._purse.room(self._cost(estimate, most or LEAST_ANSWER))
+        left, price = await self._purse.left(), self._model.price
+        held = answer_within(left, estimate, most, LEAST_ANSWER, price)
+        return held, await self._purse.reserve(self._cost(estimate, held))
 
     def _cost(self, prompt: float, completion: float) -> Cost:
-        money = self._engine.price.of(prompt, completion)
+        money = self._model.price.of(prompt, completion)
         return Cost(tokens=round(prompt + completion), money=money)
 
     def _counted(self, estimate: float, message: s.AssistantMessage) -> Cost:
@@ -97,32 +179,38 @@ class ModelCalls:
         self._ratio = tokens.corrected(self._ratio, estimate / self._ratio, usage.prompt_tokens)
         return self._cost(usage.prompt_tokens, usage.total_tokens - usage.prompt_tokens)
 
-    def _estimate(self) -> float:
-        """Tokens of the request as it would be sent now."""
-        transcript = self._journal.transcript
-        of_all = (
-            tokens.of_text(transcript.prompt)
-            + tokens.of_tools(self._tools())
-            + transcript.conversation.estimate()
-        )
-        return self._ratio * of_all
-
     def _request(self) -> ModelRequest:
         transcript = self._journal.transcript
         return ModelRequest(
-            model=self._engine.model_name,
+            model=self._model.id,
             messages=[{"role": "system", "content": transcript.prompt}, *transcript.messages],
             tools=self._tools(),
-            params=self._engine.params,
+            params=self._model.fitted({**self._engine.params, **effort.params(self._effort)}),
         )
+
+    @property
+    def _effort(self) -> str:
+        return self._journal.transcript.settings.effort or self._engine.effort
+
+    @property
+    def _shows_reasoning(self) -> bool:
+        return self._journal.transcript.settings.show_reasoning is not False
 
     def _tools(self) -> list[dict[str, Any]]:
         """In alphabetical order, always: they are part of what a provider caches."""
         transcript = self._journal.transcript
-        if transcript.settings.creative:
-            return []
-        offered = transcript.created.tools or self._engine.tools
-        return [self._engine.tools[name].spec.function() for name in sorted(offered)]
+        tools = self._engine.tools
+        return [tools[name].spec.function() for name in offered(transcript, tools)]
+
+
+def _of_item(item: StreamItem) -> float:
+    """Tokens of a piece of an answer, estimated."""
+    match item:
+        case TextDelta() | ReasoningDelta():
+            return tokens.of_text(item.text)
+        case ToolCallDelta():
+            return tokens.of_text(item.arguments or "")
+    return 0.0
 
 
 def _with(request: ModelRequest, params: dict[str, Any]) -> ModelRequest:

@@ -94,7 +94,11 @@ def view(ws_id: str, transcript: Transcript, engine: Engine, workspace: Path) ->
         allow=[rule.text for rule in engine.rules.allow],
         ask=[rule.text for rule in engine.rules.ask],
         deny=[rule.text for rule in engine.rules.deny],
-        unasked=sorted(name for name, tool in engine.tools.items() if tool.spec.auto_approve),
+        unasked=sorted(
+            name
+            for name, tool in engine.tools.items()
+            if tool.spec.auto_approve or name in transcript.created.unasked
+        ),
         auto_approve=engine.auto_approve,
         auto_approve_tools=sorted(engine.auto_approve_tools),
         grants=[

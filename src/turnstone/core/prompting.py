@@ -22,11 +22,10 @@ class Prompting:
         self._context = context
 
     async def make(self, correlation_id: str) -> None:
-        """Record the prompt that the next request begins with, where none holds."""
+        """Record the prompt that the next request of this turn begins with, where none holds."""
         if not self._journal.transcript.prompt:
-            await self._journal.append(
-                ev.PromptSet(text=await self.fresh(), correlation_id=correlation_id)
-            )
+            made = ev.PromptSet(text=await self.fresh(), correlation_id=correlation_id)
+            await self._journal.append(made)
 
     async def fresh(self) -> str:
         """The prompt as it would be made now."""
@@ -42,6 +41,7 @@ class Prompting:
                 project=notes,
                 memories=await self._engine.memories(workspace),
                 creative=bool(changed.creative),
+                agent=self._journal.transcript.created.agent,
             )
         )
         return self._engine.masking.text(text)

@@ -8,57 +8,72 @@ tokens one gets them. Where no budget is set, nothing is written. What fits is s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from turnstone.core import events as ev
 from turnstone.core.budget import Cost, Left
+from turnstone.core.errors import StoreError, UnknownWorkstream
 from turnstone.core.journal import Journal
+from turnstone.core.pocket import Pocket
 
 
 class OverBudget(Exception):
-    """What was asked for is not left in the budget of some workstream; nothing was set aside."""
+    """What was asked for is not left in the budget of some workstream; nothing was set aside.
 
-    def __init__(self, name: str, left: Left) -> None:
-        super().__init__(
-            f"the budget of {name} does not suffice for it; left are {left.in_words()}"
-        )
+    `landed` is set when something comes back of what is in flight there, which may make room
+    for it; None: it cannot.
+    """
+
+    def __init__(self, reason: str, landed: asyncio.Event | None = None) -> None:
+        super().__init__(reason)
+        self.landed = landed
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    journal: Journal
+    pocket: Pocket
     reservation: str
 
 
 class Reservation:
-    """What was set aside, in the journals where it was."""
+    """What was set aside for a workstream, in the journals where it was."""
 
-    def __init__(self, parts: Sequence[_Part] = ()) -> None:
+    def __init__(self, holder: Journal, parts: Sequence[_Part] = ()) -> None:
+        self._holder = holder
         self._parts = list(parts)
 
     async def settle(self, cost: Cost) -> None:
-        """Say what it has cost. Raises StoreError; what is not settled counts as reserved."""
+        """Say what it has cost, also where whoever says it is cancelled meanwhile. Raises
+        StoreError; what is not settled counts as reserved."""
+        settling = asyncio.create_task(self._settle(cost))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await asyncio.wait({settling})
+            raise
+
+    async def _settle(self, cost: Cost) -> None:
+        failed: StoreError | None = None
         while self._parts:
-            part = self._parts[-1]
-            settled = ev.BudgetSettled(
-                reservation=part.reservation,
-                tokens=cost.tokens,
-                money=cost.money,
-                tool_calls=cost.tool_calls,
-            )
-            await part.journal.append(settled)
-            self._parts.pop()
+            part = self._parts.pop()
+            try:
+                await part.pocket.settle(part.reservation, cost, self._holder)
+            except StoreError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
 
-#: The journals of the workstreams above, nearest first; they stay awake in the block.
-Above: TypeAlias = Callable[[], AbstractAsyncContextManager[Sequence[Journal]]]
+#: The pockets of the workstreams above, nearest first; they stay awake in the block. Raises
+#: UnknownWorkstream where one of them is gone, and StoreError.
+Above: TypeAlias = Callable[[], AbstractAsyncContextManager[Sequence[Pocket]]]
 
 
 @asynccontextmanager
-async def _nobody() -> AsyncIterator[Sequence[Journal]]:
+async def _nobody() -> AsyncIterator[Sequence[Pocket]]:
     yield ()
 
 
@@ -67,62 +82,107 @@ class Purse:
 
     def __init__(self, journal: Journal, new_id: Callable[[], str]) -> None:
         self.above: Above = _nobody
+        self.pocket = Pocket(journal, new_id)
         self._journal = journal
-        self._new_id = new_id
+        self._up: Sequence[Pocket] = ()  # those above, as they were last found
         self._told: float | None = None  # the share that was left when the model was told last
+        self._told_of: tuple[int, ...] = ()  # and which budgets those were
 
     async def reserve(self, cost: Cost) -> Reservation:
-        """Set this much aside. Raises OverBudget, and then nothing is; StoreError."""
-        async with self.above() as above:
-            parts: list[_Part] = []
-            for journal in (self._journal, *above):
-                if not journal.transcript.ledger.concerns(cost):
-                    continue
-                part = await self._take(journal, cost)
-                if part is None:
-                    await Reservation(parts).settle(Cost())
-                    raise OverBudget(journal.transcript.summary.name, _left(journal))
-                parts.append(part)
-            return Reservation(parts)
+        """Set this much aside; waits for what is in flight, where that can make room for it.
+
+        Raises OverBudget, and then nothing is; StoreError. Nothing is either where whoever asks
+        is cancelled meanwhile.
+        """
+        while True:
+            try:
+                return await self._at_once(cost)
+            except OverBudget as over:
+                if over.landed is None:
+                    raise
+                await over.landed.wait()
+
+    async def _at_once(self, cost: Cost) -> Reservation:
+        reserving = asyncio.create_task(self._reserved(cost))
+        try:
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            await asyncio.wait({reserving})
+            with suppress(OverBudget, StoreError):
+                await reserving.result().settle(Cost())
+            raise
+
+    async def room(self, cost: Cost) -> None:
+        """Wait until this much fits, or nothing is in flight any more that takes up room.
+        Raises OverBudget where a workstream above is gone, and StoreError."""
+        while True:
+            async with self._chain() as pockets:
+                awaited = [pocket.landed for pocket in pockets if pocket.lacks(cost)]
+            first = awaited[0] if awaited else None
+            if first is None or None in awaited:
+                return
+            await first.wait()
 
     async def left(self) -> Left:
         """What is left to this workstream: the least of its own budget and those above."""
-        async with self.above() as above:
-            left = Left()
-            for journal in (self._journal, *above):
-                left = left.least(_left(journal))
-            return left
+        await self._all()
+        return self.known_left()
+
+    def known_left(self) -> Left:
+        """The same, by those above that were found last."""
+        left = self.pocket.left()
+        for pocket in self._up:
+            left = left.least(pocket.left())
+        return left
 
     async def note(self) -> str:
-        """What the model is to be told of what is left: at the first request, and whenever a
-        threshold was crossed since it was told last; otherwise nothing."""
-        async with self.above() as above:
-            shares = [_share(journal, self._told or 1.0) for journal in (self._journal, *above)]
-        left = await self.left()
-        share = min(shares)
-        if not left.limited or (self._told is not None and share >= self._told):
+        """What the model is to be told of what is left: at the first request, after a budget
+        was set, and whenever a threshold was crossed since it was told last; else nothing."""
+        pockets = await self._all()
+        budgets = tuple(pocket.ledger.sets for pocket in pockets)
+        told = self._told if budgets == self._told_of else None
+        share = min(pocket.share(told or 1.0) for pocket in pockets)
+        left = self.known_left()
+        if not left.limited or (told is not None and share >= told):
             return ""
-        self._told = share
+        self._told, self._told_of = share, budgets
         return left.in_words()
 
-    async def _take(self, journal: Journal, cost: Cost) -> _Part | None:
-        transcript, reservation = journal.transcript, self._new_id()
-        reserved = ev.BudgetReserved(
-            reservation=reservation,
-            holder=self._journal.ws_id,
-            tokens=cost.tokens,
-            money=cost.money,
-            tool_calls=cost.tool_calls,
-        )
-        appended = await journal.append_from(
-            lambda: [reserved] if transcript.ledger.fits(cost, transcript.worked) else []
-        )
-        return _Part(journal, reservation) if appended.events else None
+    async def _reserved(self, cost: Cost) -> Reservation:
+        async with self._chain() as pockets:
+            parts: list[_Part] = []
+            for pocket in pockets:
+                if not pocket.ledger.concerns(cost):
+                    continue
+                reservation = await pocket.take(cost, self._journal)
+                if not reservation:
+                    over = _over(pocket, cost)
+                    await Reservation(self._journal, parts).settle(Cost())
+                    raise over
+                parts.append(_Part(pocket, reservation))
+            return Reservation(self._journal, parts)
+
+    @asynccontextmanager
+    async def _chain(self) -> AsyncIterator[Sequence[Pocket]]:
+        """The own pocket and those above. Raises OverBudget where one of them is gone."""
+        try:
+            async with self.above() as above:
+                self._up = list(above)
+                yield (self.pocket, *above)
+        except UnknownWorkstream as error:
+            raise OverBudget(
+                f"a workstream above, whose budget counts, is gone: {error}"
+            ) from error
+
+    async def _all(self) -> Sequence[Pocket]:
+        """The same, to look at; without those above where one of them is gone."""
+        with suppress(OverBudget):
+            async with self._chain() as pockets:
+                return pockets
+        return (self.pocket,)
 
 
-def _left(journal: Journal) -> Left:
-    return journal.transcript.ledger.left(journal.transcript.worked)
-
-
-def _share(journal: Journal, told: float) -> float:
-    return journal.transcript.ledger.crossed(told, journal.transcript.worked)
+def _over(pocket: Pocket, cost: Cost) -> OverBudget:
+    name, left = pocket.journal.transcript.summary.name, pocket.left().in_words()
+    told = f"the budget of {name} does not suffice for it; left are {left}"
+    return OverBudget(told, pocket.hope(cost))

@@ -7,7 +7,7 @@ decides is elsewhere: how a turn goes on in `oturn.turn`, what may run in `core.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -18,11 +18,14 @@ from oturn.effects import CallModel, DecideCalls, RunTool
 from oturn.turn import Phase, TurnEnded, TurnState
 from turnstone.core import events as ev
 from turnstone.core import prompts
+from turnstone.core.agent_rules import only_waits
 from turnstone.core.calls import UNKNOWN, Calls
+from turnstone.core.compacting import Compacting
 from turnstone.core.engine import Engine
 from turnstone.core.journal import Journal
 from turnstone.core.limits import Stop
 from turnstone.core.model_calls import ModelCalls
+from turnstone.core.models import Model
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.tool import ToolContext
 from turnstone.core.transcript import OpenTurn
@@ -45,6 +48,7 @@ class Session:
         self._model = ModelCalls(journal, engine, context, self.purse)
         self._driver: TurnDriver | None = None
         self._cid = ""
+        self._without_tools = False
         self._calls = Calls(journal, engine, context, self.purse, "")
         self._alarm: asyncio.TimerHandle | None = None  # at the end of the turn's time
         self._here: set[str] = set()  # the calls that the last drive started
@@ -60,10 +64,10 @@ class Session:
         turn = self._journal.transcript.turn
         if turn is None:
             return await self._drive(None)
-        state = state_after(turn.records, self._engine.max_steps)
+        state = state_after(turn.records, self._max_steps)
         # A process that was told to stop, or ended while a person was asked, did not end
-        # because of the turn.
-        spared = turn.left or state.request_id
+        # because of the turn; nor while sub-agents worked, whose attempts are counted.
+        spared = turn.left or state.request_id or only_waits(turn)
         attempt = turn.attempts if spared else turn.attempts + 1
         if attempt > self._engine.max_attempts:
             reason = f"given up: its process ended {turn.attempts} times while it ran"
@@ -72,11 +76,10 @@ class Session:
         if stop is not None:
             return await self.give_up(message, *stop)
         # What may have had effects is settled with the first record: no cancel comes between.
-        first = [
-            ev.TurnResumed(attempt=attempt, correlation_id=self._cid),
-            *self._unknown(turn, ("effect", "agent")),
-        ]
-        await self._drive(state_after([*turn.records, *first], self._engine.max_steps), first=first)
+        unknown = self._unknown(turn, {"effect"})
+        await self._stop_agents({e.call_id: turn.running[e.call_id] for e in unknown})
+        first = [ev.TurnResumed(attempt=attempt, correlation_id=self._cid), *unknown]
+        await self._drive(state_after([*turn.records, *first], self._max_steps), first=first)
 
     async def give_up(
         self, message: ev.MessageAccepted, reason: str, outcome: ev.StopOutcome = "failed"
@@ -85,9 +88,13 @@ class Session:
         self._start(message)
         turn = self._journal.transcript.turn
         records = turn.records if turn is not None else []
-        first = self._unknown(turn, ("idempotent", "effect", "agent")) if turn is not None else []
-        state = state_after([*records, *first], self._engine.max_steps)
+        first = self._unknown(turn, {"idempotent", "effect"}) if turn is not None else []
+        state = state_after([*records, *first], self._max_steps)
         await self._drive(state, stop=(reason, outcome), first=first)
+
+    @property
+    def compacting(self) -> Compacting:
+        return self._model.compacting
 
     @property
     def correlation_id(self) -> str:
@@ -126,6 +133,7 @@ class Session:
 
     def _start(self, message: ev.MessageAccepted) -> None:
         self._cid = message.correlation_id
+        self._without_tools = message.without_tools
         self._calls = Calls(self._journal, self._engine, self._context, self.purse, self._cid)
 
     async def _drive(
@@ -136,7 +144,7 @@ class Session:
         first: Sequence[ev.Event] = (),
     ) -> None:
         """`state` is that of the turn with the records `first`, which are kept before all."""
-        driver = TurnDriver(self, max_steps=self._engine.max_steps, state=state)
+        driver = TurnDriver(self, max_steps=self._max_steps, state=state)
         if stop is not None:
             driver.cancel(*stop)
         self._driver = driver
@@ -150,7 +158,23 @@ class Session:
             self._driver = None
             self._watch()
 
-    def _unknown(self, turn: OpenTurn, classes: Collection[ev.EffectClass]) -> list[ev.Event]:
+    @property
+    def _max_steps(self) -> int:
+        """Of a turn. A message that is to be answered as it is has one."""
+        if self._without_tools:
+            return 1
+        return self._journal.transcript.created.max_steps or self._engine.max_steps
+
+    async def _stop_agents(self, calls: Mapping[str, ev.ToolStarted]) -> None:
+        """End the sub-agents of these calls, with all that they run."""
+        agents = self._context.agents
+        running = [c for c, started in calls.items() if started.effect == "agent"]
+        if agents is not None and running:
+            await asyncio.gather(*(agents.stop(call_id) for call_id in running))
+
+    def _unknown(
+        self, turn: OpenTurn, classes: Collection[ev.EffectClass]
+    ) -> list[ev.ToolFinished]:
         """The results of calls of these classes that a process started which is gone."""
         return [
             ev.ToolFinished(
@@ -188,8 +212,7 @@ class Session:
 
     def _budgeted(self, turn: OpenTurn) -> float | None:
         """Seconds of work that the budget leaves; None where it sets no limit, or nobody works."""
-        transcript = self._journal.transcript
-        return None if turn.time.asking else transcript.ledger.left(transcript.worked).seconds
+        return None if turn.time.asking else self.purse.known_left().seconds
 
     # The effect handler: what the driver asks for.
 
@@ -201,6 +224,9 @@ class Session:
             # reader, late or early, it was not said.
             step = self._journal.transcript.open_turn().steps
             self._journal.publish(ev.StreamReset(step=step), self._cid)
+        if isinstance(signal, s.Cancelled) and self._journal.transcript.turn is not None:
+            # They are ended before it is recorded, so that none is left behind by a crash.
+            await self._stop_agents(self._journal.transcript.turn.running)
         if isinstance(signal, s.ToolStarted):
             self._here.add(signal.call_id)
         notes = await self._notes() if isinstance(signal, s.StepStarted) else []
@@ -251,9 +277,8 @@ class Session:
                     step=signal.step, steered=self._steered(signal), correlation_id=cid
                 )
             case s.StepFinished():
-                return _step_finished(
-                    signal.message, self._journal.transcript.open_turn().steps, cid
-                )
+                step = self._journal.transcript.open_turn().steps
+                return _step_finished(signal.message, step, cid, self._model.asked)
             case s.StepFailed():
                 return ev.StepFailed(error=signal.error, correlation_id=cid)
             case s.ApprovalAsked():
@@ -314,7 +339,13 @@ class Session:
         told = ev.TurnEnded(outcome=ending.outcome, reason=ending.reason, text=turn.text)
         change = msgspec.structs.replace
         await self._journal.append(
-            change(told, steps=turn.steps, usage=turn.usage, correlation_id=self._cid),
+            change(
+                told,
+                steps=turn.steps,
+                usage=turn.usage,
+                seconds=round(turn.time.seconds, 6),
+                correlation_id=self._cid,
+            ),
             *(
                 change(told, turn=self._cid, correlation_id=message.correlation_id)
                 for message in turn.steered
@@ -323,25 +354,31 @@ class Session:
 
     def _status(self) -> ev.Status:
         used = self._journal.transcript.last_usage or ev.Usage()
-        window = self._engine.context_window
+        window = self._engine.models.window(self._journal.transcript.summary)
         return ev.Status(
             prompt_tokens=used.prompt_tokens,
             completion_tokens=used.completion_tokens,
             total_tokens=used.total_tokens,
             context_window=window,
             pct=round(100 * used.total_tokens / window, 1) if window else 0.0,
-            effort=str(self._engine.params.get("reasoning_effort", "")),
+            effort=self._journal.transcript.settings.effort or self._engine.effort,
+            left=self.purse.known_left(),
         )
 
 
-def _step_finished(message: s.AssistantMessage, step: int, cid: str) -> ev.StepFinished:
+def _step_finished(
+    message: s.AssistantMessage, step: int, cid: str, model: Model
+) -> ev.StepFinished:
+    used = usage_of(message.usage) or ev.Usage()
+    money = model.price.of(used.prompt_tokens, used.total_tokens - used.prompt_tokens)
     return ev.StepFinished(
         step=step,
         text=message.text,
         reasoning=message.reasoning,
         tool_calls=[ev.ToolCallRecord(c.id, c.name, c.arguments) for c in message.tool_calls],
         usage=usage_of(message.usage),
-        model=message.model or "",
+        money=round(money, 9),
+        model=message.model or model.id,
         finish=message.finish or "",
         correlation_id=cid,
     )

@@ -16,6 +16,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from turnstone.core.events import EffectClass, ToolStatus
+from turnstone.core.memory import MemoryStore
+from turnstone.core.sub_agents import SubAgents
 
 Access: TypeAlias = Literal["read", "write"]
 
@@ -104,10 +106,14 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a run ended; `output` is what the model reads."""
+    """How a run ended; `output` is what the model reads.
+
+    `tainted`: what a sub-agent has read from outside on the way to it.
+    """
 
     status: ToolStatus
     output: str
+    tainted: tuple[str, ...] = ()
 
 
 class ReadMarks:
@@ -129,12 +135,17 @@ class ReadMarks:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Where a call happens. One per workstream; tools keep nothing of their own between calls."""
+    """Where a call happens: the workstream, and which call it is. Tools keep nothing of their
+    own between calls. `agents` is there for the tools of effect class `agent`."""
 
     ws_id: str
     workspace: Path  # resolved, absolute
     timeout: float  # seconds that one call may take
     max_output: int  # characters of output that the model is given; the middle is cut out
+    call_id: str = ""
+    correlation_id: str = ""  # of the message whose turn it is
+    agents: SubAgents | None = None
+    memory: MemoryStore | None = None
     reads: ReadMarks = field(default_factory=ReadMarks)
     #: Of a call that was decided about by a process that is gone: its `Prepared.expects`. Such
     #: a call is not looked at anew, since it may have happened.

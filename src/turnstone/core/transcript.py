@@ -17,6 +17,9 @@ from turnstone.core.conversation import Conversation
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
+    BudgetReserved,
+    BudgetSet,
+    BudgetSettled,
     CallDecision,
     CallsDecided,
     CancelRequested,
@@ -49,6 +52,7 @@ from turnstone.core.events import (
 )
 from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
+from turnstone.core.usage import UsedByModel
 
 #: How a workstream's auto-approve is named where permissions are listed and taken back.
 EVERY_TOOL = Grant("*")
@@ -74,6 +78,16 @@ class OpenTurn:
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
         self.decided: dict[str, CallDecision] = {}  # of the last step
 
+    def asked_now(self) -> list[ApprovalAsked]:
+        """The questions about the calls of the last step."""
+        asked: list[ApprovalAsked] = []
+        for event in reversed(self.records):
+            if isinstance(event, StepFinished):
+                break
+            if isinstance(event, ApprovalAsked):
+                asked.append(event)
+        return asked
+
 
 class Transcript:
     """The fold. Attributes are for reading; only `apply` changes them."""
@@ -93,12 +107,16 @@ class Transcript:
         self.plan: PlanAsked | None = None  # that waits for what a person says of it
         self.plans: dict[str, PlanAnswered] = {}
         self.conversation = Conversation()
+        self.conversations = 0  # that took the place of another
+        self.commands: set[str] = set()  # the ids of commands that left a record
         self.prompt = ""  # the system prompt, as it was last set
         self.title = ""
         self.settings = SettingsChanged()  # all that were changed, as they are now
+        self.window = 0  # tokens that the model takes, where its server has said so by a refusal
         self.tainted: list[str] = []  # what was read from outside, the first of each kind
         self.last_usage: Usage | None = None
         self.ledger = Ledger()
+        self.used = UsedByModel()
         self._worked = 0.0  # seconds of work of the turns that have ended
 
     @property
@@ -120,6 +138,9 @@ class Transcript:
         """Take in the next record. Events that are no records change nothing."""
         self.summary = self.summary.after(event)
         self.ledger.apply(event, self.worked)
+        self.used.apply(event)
+        if self.turn is not None and event.elapsed is not None and isinstance(event, _IN_ITS_TIME):
+            self.turn.time = self.turn.time.after(event)
         match event:
             case WsCreated():
                 self.created = event
@@ -136,7 +157,7 @@ class Transcript:
                 self._answered(event)
             case TurnEnded():
                 self._ended(event)
-            case _ if isinstance(event, _OF_A_TURN):
+            case _ if isinstance(event, OF_A_TURN):
                 self._in_turn(event)
             case _:
                 self._of_the_whole(event)
@@ -201,15 +222,22 @@ class Transcript:
         match event:
             case ConversationSet():
                 self.conversation.become(event)
+                self.conversations += 1
+                self.commands.add(event.correlation_id)
+                self.title = self.title if event.why == "rewound" else ""
                 self.prompt = ""
                 self.last_usage = None
             case Compacted():
                 self.conversation.compact(event)
+                self.window = event.window or self.window
             case PromptSet():
                 self.prompt = event.text
             case SettingsChanged():
+                self.commands.add(event.correlation_id)
                 self.settings = _merged(self.settings, event)
-                self.prompt = ""
+                self.window = 0 if event.model is not None else self.window
+                if any(getattr(event, name) is not None for name in _OF_THE_PROMPT):
+                    self.prompt = ""
             case Titled():
                 self.title = event.title
             case Tainted() if event.source not in self.tainted:
@@ -312,7 +340,7 @@ class Transcript:
             self.plan = None
 
 
-_OF_A_TURN = (
+OF_A_TURN = (
     TurnResumed,
     TurnLeft,
     StepStarted,
@@ -323,6 +351,25 @@ _OF_A_TURN = (
     ToolStarted,
     ToolFinished,
     CancelRequested,
+)
+
+
+#: The settings that the system prompt is made of.
+_OF_THE_PROMPT = ("persona", "instructions", "creative")
+
+#: Records of no turn that are written while one is worked on: the time before them is its own.
+_IN_ITS_TIME = (
+    BudgetReserved,
+    BudgetSet,
+    BudgetSettled,
+    Compacted,
+    GrantRevoked,
+    MessageAccepted,
+    PromptSet,
+    SettingsChanged,
+    Tainted,
+    Titled,
+    TurnEnded,
 )
 
 

@@ -25,6 +25,7 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
     steer: bool = False  # it goes to the turn in progress, and before what is queued
+    without_tools: bool = False  # the model is to answer it as it is: no tool is offered
 
 
 class TurnResumed(Event, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class StepFinished(Event, frozen=True, kw_only=True):
     reasoning: str = ""
     tool_calls: list[ToolCallRecord] = []
     usage: Usage | None = None
+    money: float = 0.0  # what that has cost, where the model has a price
     model: str = ""
     finish: str = ""
 
@@ -144,6 +146,7 @@ class TurnEnded(Event, frozen=True, kw_only=True):
     text: str = ""  # the answer: the text of the turn's last step
     steps: int = 0
     usage: Usage | None = None  # summed over the turn's steps
+    seconds: float = 0.0  # of work, as in `core.limits`
     turn: str = ""
     begun: bool = True
 
@@ -182,6 +185,7 @@ class BudgetReserved(Event, frozen=True, kw_only=True):
     tokens: int = 0
     money: float = 0.0
     tool_calls: int = 0
+    worked: float | None = None  # seconds of work of the holder in all, where it is another
 
 
 class BudgetSettled(Event, frozen=True, kw_only=True):
@@ -191,3 +195,4 @@ class BudgetSettled(Event, frozen=True, kw_only=True):
     tokens: int = 0
     money: float = 0.0
     tool_calls: int = 0
+    worked: float | None = None  # as in BudgetReserved

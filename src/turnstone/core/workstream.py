@@ -8,31 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from turnstone.core import events as ev
 from turnstone.core import permissions
+from turnstone.core.agent_rules import missing
+from turnstone.core.answering import Answering
+from turnstone.core.compacting import Compaction
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     CorrelationIdUsed,
     EmptyMessage,
     InvalidRequest,
     NotOwner,
-    OtherArguments,
     StoreError,
-    UnknownRequest,
     UnknownWorkstream,
     WorkstreamBusy,
 )
-from turnstone.core.host import Accepted, Answer, PolicyView, SendMessage, WorkstreamInfo
+from turnstone.core.host import Accepted, PolicyView, SendMessage, WorkstreamInfo
 from turnstone.core.journal import RETRY, Journal
 from turnstone.core.livelog import Lagged
+from turnstone.core.pocket import Pocket
+from turnstone.core.relay import Relay
 from turnstone.core.session import Session
+from turnstone.core.store import Appended
+from turnstone.core.sub_agents import SubAgents
+from turnstone.core.titles import Titles
+from turnstone.core.transcript import Transcript
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two attempts to stop a turn that could not be recorded.
+_LOOK = 1.0
 
 _WITHDRAWN = "taken back before its turn began"
 
@@ -40,12 +50,22 @@ _WITHDRAWN = "taken back before its turn began"
 class Workstream:
     """One open workstream, owned by this process."""
 
-    def __init__(self, journal: Journal, session: Session, engine: Engine) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        session: Session,
+        engine: Engine,
+        relay: Relay,
+        agents: SubAgents,
+    ) -> None:
+        self.agents = agents
+        self.answering = Answering(journal, relay)
         self._journal = journal
         self._session = session
+        self._titles = Titles(journal, engine, session.purse)
         self._engine = engine
+        self._relay = relay
         self._runner: asyncio.Task[None] | None = None
-        self._answering: set[str] = set()
         self._closing = False
         self._close_task: asyncio.Task[None] | None = None
         self._withdrawing: dict[str, asyncio.Task[bool]] = {}  # by the message taken back
@@ -56,6 +76,10 @@ class Workstream:
     def busy(self) -> bool:
         """A turn is open, or a message waits for one."""
         return self._journal.transcript.turn is not None or bool(self._journal.transcript.waiting)
+
+    @property
+    def _has_work(self) -> bool:
+        return self.busy or self._session.compacting.wanted
 
     @property
     def quiet(self) -> bool:
@@ -84,11 +108,28 @@ class Workstream:
         return self._journal.live.last
 
     def info(self) -> WorkstreamInfo:
-        return self._journal.info()
+        return self._relay.overlaid(self._journal.info())
+
+    @property
+    def pocket(self) -> Pocket:
+        """Its budget, out of which all below it pay too."""
+        return self._session.purse.pocket
+
+    @property
+    def parent(self) -> tuple[str, str]:
+        """Of a sub-agent: the workstream above it, and the call there; else both empty."""
+        created = self._journal.transcript.created
+        return created.parent, created.parent_call
+
+    @property
+    def transcript(self) -> Transcript:
+        """For reading only."""
+        return self._journal.transcript
 
     def wake(self) -> None:
         """Go on with what is open and what waits; does nothing while it does already."""
-        if (self._runner is None or self._runner.done()) and self.busy and not self.lost:
+        idle = self._runner is None or self._runner.done()
+        if idle and self._has_work and not self.lost:
             self._runner = asyncio.create_task(self._run(), name=f"ws-{self._journal.ws_id}")
 
     def recorded(self, event: ev.Event) -> None:
@@ -97,13 +138,24 @@ class Workstream:
             self.wake()
         elif isinstance(event, ev.ApprovalAnswered):
             self._session.answered(event)
+        elif isinstance(event, ev.PlanAnswered):
+            self.agents.reviewed(event)
+        elif isinstance(event, ev.TurnEnded):
+            self._titles.ended(event)
+        elif isinstance(event, ev.ConversationSet):
+            self._journal.publish(ev.ClearUi())
+            self._journal.publish(ev.History(messages=self.transcript.readable()))
 
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message (`Host.send`)."""
         if not request.message.strip():
             raise EmptyMessage("The message is empty.", hint="Send some text.")
-        if self._closing:
-            raise UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
+        if self._journal.transcript.created.agent:
+            raise InvalidRequest(
+                f"Workstream {self._journal.ws_id} is a sub-agent, and takes no messages.",
+                hint=f"Send them to {self._journal.transcript.created.parent}, which it works for.",
+            )
+        self._check_open()
         permissions.check_tools(request.auto_approve_tools, self._engine)
         await self._journal.catch_up()
         known = request.correlation_id in self._journal.transcript.accepted
@@ -119,11 +171,7 @@ class Workstream:
             steer=request.busy == "steer",
             correlation_id=request.correlation_id or self._engine.ids.correlation(),
         )
-        self._sending += 1
-        try:
-            appended = await self._journal.append(accepted)
-        finally:
-            self._sending -= 1
+        appended = await self.accept(accepted)
         [event] = appended.events
         if appended.duplicate:
             self._check_same(event, request)
@@ -150,55 +198,58 @@ class Workstream:
                 hint="Send it under a correlation id of its own.",
             )
 
-    async def answer(self, answer: Answer) -> None:
-        """Take an answer to the question that waits (`Host.approve`)."""
-        await self._journal.catch_up()  # it may have been answered
-        question = self._journal.transcript.question
-        request_id = answer.request_id or (question.request_id if question else "")
-        if question is None or question.request_id != request_id or request_id in self._answering:
-            raise self._no_question(request_id)
-        if answer.args_hash and answer.args_hash != question.args_hash:
-            raise OtherArguments(
-                f"Question {request_id} asks about other arguments than this answer is for.",
-                hint="Look at the question again: its args_hash is the one to answer with.",
-            )
-        if answer.expired and answer.approved:
-            raise InvalidRequest("expired: nobody has answered, so it cannot be approved too.")
-        always = answer.approved and answer.always
-        items = [item for item in question.items if item.needs_approval]
-        self._answering.add(request_id)
-        try:
-            await self._journal.append(
-                ev.ApprovalAnswered(
-                    request_id=request_id,
-                    approved=answer.approved,
-                    feedback=answer.feedback,
-                    always=answer.always,
-                    expired=answer.expired,
-                    by=answer.by,
-                    granted=[grant for item in items for grant in item.grants] if always else [],
-                    correlation_id=question.correlation_id,
-                )
-            )
-        finally:
-            self._answering.discard(request_id)
+    async def change(self, *records: ev.Event, resting: bool = False) -> None:
+        """Record what a person changed; with `resting`, only while nothing runs or waits.
 
-    def _no_question(self, request_id: str) -> UnknownRequest:
-        where = f"in workstream {self._journal.ws_id}"
-        earlier = self._journal.transcript.answers.get(request_id)
-        if earlier is not None:
-            said = "expired" if earlier.expired else "allowed" if earlier.approved else "refused"
-            by = f" by {earlier.by}" if earlier.by and not earlier.expired else ""
-            return UnknownRequest(
-                f"Question {request_id} {where} was answered already: {said}{by}.",
-                hint="The first answer counts; this one changes nothing.",
+        Raises WorkstreamBusy, and InvalidRequest for a sub-agent, which is its parent's affair.
+        """
+        self._check_open()
+        if self.transcript.created.agent:
+            raise InvalidRequest(
+                f"Workstream {self._journal.ws_id} is a sub-agent: it cannot be changed.",
+                hint="Change the one above it.",
             )
-        return UnknownRequest(
-            f"No question {request_id} waits {where}."
-            if request_id
-            else f"No question waits {where}.",
-            hint="It may have been answered, or its turn has ended.",
-        )
+        appended = await self._journal.append_from(lambda: [] if resting and self.busy else records)
+        if not appended.events:
+            raise WorkstreamBusy(
+                "A turn is running, or a message waits for one: that cannot be done now.",
+                hint="Wait until it has ended, or stop it with /cancel.",
+            )
+
+    async def set_budget(self, budget: ev.Budget, by: str) -> None:
+        """Record what may be used from now on (`Host.set_budget`)."""
+        await self.change(ev.BudgetSet(budget=budget, by=by, worked=round(self._journal.worked, 6)))
+
+    def tell(self, event: ev.Event, correlation_id: str) -> None:
+        """Tell readers something that is not kept."""
+        self._journal.publish(event, correlation_id)
+
+    async def accept(self, message: ev.MessageAccepted) -> Appended:
+        """Take a message as it is."""
+        self._check_open()
+        self._sending += 1
+        try:
+            return await self._journal.append(message)
+        finally:
+            self._sending -= 1
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise self._closed()
+
+    def _closed(self) -> UnknownWorkstream:
+        return UnknownWorkstream(f"Workstream {self._journal.ws_id} is closed.")
+
+    async def prepare_agent(self, effort: str, tainted: Sequence[str]) -> None:
+        """What a sub-agent has to know before its first message, where it does not yet."""
+        await self._journal.append_from(lambda: missing(self.transcript, effort, tainted))
+
+    async def compact(self) -> Compaction:
+        """Compact the conversation: before the next request of the turn that runs, or now."""
+        self._check_open()
+        wanted = self._session.compacting.want()
+        self.wake()
+        return await asyncio.shield(wanted)
 
     def policy(self) -> PolicyView:
         """What decides about its tool calls (`Host.policy`)."""
@@ -216,7 +267,9 @@ class Workstream:
 
     async def cancel(self, correlation_id: str = "") -> bool:
         """Stop the turn in progress, or the one that is just about to begin; or the turn of
-        this message, wherever it stands (`Host.cancel`)."""
+        this message, wherever it stands (`Host.cancel`). Or a compaction between two turns."""
+        if not correlation_id and self._session.compacting.stop():
+            return True
         if self._session.running:
             if correlation_id in ("", self._session.correlation_id):
                 return self._session.cancel()
@@ -251,6 +304,18 @@ class Workstream:
     def _waits(self, correlation_id: str) -> bool:
         waiting = self._journal.transcript.waiting
         return any(message.correlation_id == correlation_id for message in waiting)
+
+    async def stop(self) -> None:
+        """Cancel all that is open and all that waits; returns when nothing is."""
+        while self.busy and not self._closing:
+            for message in list(self._journal.transcript.waiting):
+                if message is not self._next():
+                    await self._withdraw(message.correlation_id)
+            await self.cancel()
+            if self._runner is not None:
+                await asyncio.wait({self._runner}, timeout=_LOOK)
+        if self._close_task is not None:
+            await asyncio.wait({self._close_task})
 
     async def close(self, reason: str = "closed") -> None:
         """End it for good: the turn is stopped, and what waits is told so. One close at a time:
@@ -312,10 +377,10 @@ class Workstream:
         streamed = self._journal.live.streamed()
         transcript = self._journal.transcript
         connected = ev.Connected(
-            model=self._engine.model_name,
+            model=self._engine.models.shown(transcript.summary),
             skip_permissions=transcript.auto_approve or self._engine.auto_approve,
             name=transcript.summary.name,
-            state=transcript.summary.state,
+            state=self.info().state,
         )
         snapshot: list[ev.Event] = [connected]
         if notice := permissions.notice(transcript, self._engine):
@@ -326,8 +391,8 @@ class Workstream:
         if transcript.turn is not None:
             for call_id, started in transcript.turn.running.items():
                 snapshot += [started, *self._journal.live.printed(call_id)]
-        if transcript.question is not None:
-            snapshot.append(transcript.question)
+        snapshot += self._relay.snapshot()
+        snapshot += [asked for asked in (transcript.question, transcript.plan) if asked is not None]
         if transcript.turn is None:
             snapshot += transcript.endings
         return snapshot
@@ -339,14 +404,17 @@ class Workstream:
         )
 
     async def _run(self) -> None:
-        while self.busy and not self._closing:
-            message = self._next()
-            if (withdrawal := self._withdrawing.get(message.correlation_id)) is not None:
-                await asyncio.wait({withdrawal})
-                continue
+        while self._has_work and not self._closing:
             try:
                 if await self._journal.catch_up():
                     continue  # what the turn goes on from is another now
+                if self._session.compacting.wanted and self.transcript.turn is None:
+                    await self._session.compacting.carry_out()
+                    continue
+                message = self._next()
+                if (withdrawal := self._withdrawing.get(message.correlation_id)) is not None:
+                    await asyncio.wait({withdrawal})
+                    continue
                 await self._one_turn(message)
             except NotOwner as error:
                 self._journal.stand_still(error)
@@ -380,4 +448,6 @@ class Workstream:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+        self._session.compacting.give_up(self._closed())
+        await self._titles.stop()
         await self._journal.settle()

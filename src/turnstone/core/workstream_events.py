@@ -12,6 +12,7 @@ from turnstone.core.event_base import (
     Event,
     Grant,
     HistoryMessage,
+    Shortened,
 )
 
 
@@ -53,15 +54,19 @@ class ConversationSet(Event, frozen=True, kw_only=True):
 class Compacted(Event, frozen=True, kw_only=True):
     """The oldest messages are no longer sent to the model: these few stand for them.
 
-    Readers still see them all, and `recall` finds them.
+    Readers still see them all, and `recall` finds them. What stands for them holds the person's
+    own words, the plan and the files in work, and the model's account of the rest.
     """
 
     archived: int = 0  # how many messages of those sent to the model, from the first on
     messages: list[dict[str, Any]] = []  # what stands in their place
+    shortened: list[Shortened] = []  # of the messages behind them
     summary: str = ""  # the model's own account, as it is in `messages`
+    unsummarised: str = ""  # why there is no account of what was archived last
     why: Literal["full", "asked", "refused"] = "full"  # the window; a person; the provider
     tokens_before: int = 0  # of a request, estimated
     tokens_after: int = 0
+    window: int = 0  # tokens, where the provider's refusal told it
 
 
 class PromptSet(Event, frozen=True, kw_only=True):
@@ -93,6 +98,7 @@ class BudgetSet(Event, frozen=True, kw_only=True):
 
     budget: Budget = Budget()
     by: str = ""
+    worked: float | None = None  # seconds of work of the workstream until then
 
 
 class Tainted(Event, frozen=True, kw_only=True):
@@ -109,7 +115,10 @@ class GrantRevoked(Event, frozen=True, kw_only=True):
 
 
 class WsRename(Event, frozen=True, kw_only=True):
+    """`alias`: the name by which the session is found, unique in the store; None: as it was."""
+
     name: str = ""
+    alias: str | None = None
 
 
 class WsReopened(Event, frozen=True, kw_only=True):

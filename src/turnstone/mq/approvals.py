@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -21,7 +21,7 @@ from turnstone.core.errors import (
     UnknownRequest,
     UnknownWorkstream,
 )
-from turnstone.core.host import Answer, Host
+from turnstone.core.host import Answer, Host, PlanReply
 from turnstone.mq.work import Work
 from turnstone.mq.worker_link import Link
 
@@ -35,10 +35,16 @@ _QUESTION_WAIT = 5.0
 
 _FEEDBACK_EXPIRED = "Nobody answered in time."
 
+#: What 0.2 said of a plan that nobody reviewed in time.
+_PLAN_EXPIRED = "reject"
+
+Question: TypeAlias = ev.ApprovalAsked | ev.PlanAsked
+
 
 @dataclass
 class _Question:
     ws_id: str
+    of_plan: bool
     deadline: float | None  # of the event loop's clock; None: no limit
 
 
@@ -51,13 +57,17 @@ class Approvals:
         self._waiting: dict[str, _Question] = {}
         self._some = asyncio.Event()
 
-    def asked(self, ws_id: str, request_id: str, *, expires: bool) -> None:
+    def asked(self, question: Question, *, expires: bool) -> None:
         """Watch for the answer to this question, until it is `over`."""
-        if request_id in self._waiting:
+        if question.request_id in self._waiting:
             return
         limited = expires and self._timeout > 0
         now = asyncio.get_running_loop().time()
-        self._waiting[request_id] = _Question(ws_id, now + self._timeout if limited else None)
+        self._waiting[question.request_id] = _Question(
+            question.ws_id,
+            isinstance(question, ev.PlanAsked),
+            now + self._timeout if limited else None,
+        )
         self._some.set()
 
     def over(self, request_id: str) -> None:
@@ -72,16 +82,23 @@ class Approvals:
     def waits(self, ws_id: str) -> bool:
         return any(question.ws_id == ws_id for question in self._waiting.values())
 
-    async def find(self, ws_id: str) -> ev.ApprovalAsked | None:
-        """The question that waits since before this process; None if it was answered meanwhile."""
+    async def find(self, ws_id: str) -> list[Question]:
+        """The questions that wait since before this process; none if they were answered
+        meanwhile."""
+        found: list[Question] = []
+        place = ""
         try:
             async with asyncio.timeout(_QUESTION_WAIT):
                 async for event in self._host.follow(ws_id):
-                    if isinstance(event, ev.ApprovalAsked):
-                        return event
+                    if found and event.id != place:  # behind the snapshot
+                        break
+                    place = event.id
+                    if isinstance(event, ev.ApprovalAsked | ev.PlanAsked):
+                        found.append(event)
         except (TimeoutError, UnknownWorkstream):
-            log.info("the question of workstream %s was answered meanwhile", ws_id)
-        return None
+            if not found:
+                log.info("the question of workstream %s was answered meanwhile", ws_id)
+        return found
 
     async def run(self) -> None:
         """Look for answers, for ever."""
@@ -98,7 +115,7 @@ class Approvals:
         if raw is None:
             await self._expire(request_id, question)
             return
-        answer = _answer(raw, request_id, question.ws_id)
+        answer = _answer(raw, request_id, question)
         if answer is None:
             log.warning("what came as an answer to question %s is none: it is dropped", request_id)
         elif not await self._give(answer):
@@ -108,19 +125,30 @@ class Approvals:
     async def _expire(self, request_id: str, question: _Question) -> None:
         if question.deadline is None or asyncio.get_running_loop().time() < question.deadline:
             return
-        expired = Answer(
-            ws_id=question.ws_id,
-            request_id=request_id,
-            expired=True,
-            feedback=_FEEDBACK_EXPIRED,
-            by="queue",
+        ws_id, by = question.ws_id, "queue"
+        await self._give(
+            PlanReply(
+                ws_id=ws_id, request_id=request_id, expired=True, feedback=_PLAN_EXPIRED, by=by
+            )
+            if question.of_plan
+            else Answer(
+                ws_id=ws_id, request_id=request_id, expired=True, feedback=_FEEDBACK_EXPIRED, by=by
+            )
         )
-        await self._give(expired)
 
-    async def _give(self, answer: Answer) -> bool:
+    async def accept_plan(self, asked: ev.PlanAsked) -> None:
+        """Say yes to a plan for the sender of its message, who has permitted everything."""
+        yes = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, by="queue")
+        if not await self._give(yes):
+            self.asked(asked, expires=True)
+
+    async def _give(self, answer: Answer | PlanReply) -> bool:
         """To the node; False if that must be tried again."""
         try:
-            await self._host.approve(answer)
+            if isinstance(answer, PlanReply):
+                await self._host.answer_plan(answer)
+            else:
+                await self._host.approve(answer)
         except UnknownRequest:
             pass  # it was answered elsewhere, or its turn is over
         except NodeUnavailable:
@@ -131,20 +159,26 @@ class Approvals:
         return True
 
 
-def _answer(raw: bytes, request_id: str, ws_id: str) -> Answer | None:
-    """The answer that a client pushed; None for what is none (contract, section 3.6)."""
+def _answer(raw: bytes, request_id: str, question: _Question) -> Answer | PlanReply | None:
+    """The answer that a client pushed; None for what is none (contract, sections 3.6, 3.7)."""
     try:
         data: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
         return None
-    approved, feedback = data.get("approved", False), data.get("feedback")
+    said = data.get("feedback")
+    feedback = said if isinstance(said, str) else ""
+    if question.of_plan:
+        if data.get("type") != "plan_feedback":
+            return None
+        return PlanReply(ws_id=question.ws_id, request_id=request_id, feedback=feedback, by="queue")
+    approved = data.get("approved", False)
     if data.get("type") != "approve" or not isinstance(approved, bool):
         return None
     return Answer(
-        ws_id=ws_id,
+        ws_id=question.ws_id,
         request_id=request_id,
         approved=approved,
-        feedback=feedback if isinstance(feedback, str) else "",
+        feedback=feedback,
         always=data.get("always") is True,
         by="queue",
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest
-from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.results import UNANSWERED, StoredResult
@@ -77,7 +77,7 @@ class NodeLine:
         kept = StoredResult(correlation_id=correlation_id, ws_id=ws_id)
         begun = after if after != "0-0" else "1-0"
         async for event in self._host.follow(ws_id, ev.EventId.parse(begun)):
-            if isinstance(event, ev.ApprovalAsked):
+            if isinstance(event, ev.ApprovalAsked | ev.PlanAsked):
                 self._asked[event.request_id] = ws_id
             ended = await self._ending(kept, event)
             if ended is not None:
@@ -95,7 +95,11 @@ class NodeLine:
                 hint="Give its ws_id too.",
             )
         if isinstance(message, p.PlanFeedbackMessage):
-            raise InvalidRequest("No plan waits for feedback on this node.")
+            said = message.feedback or ""
+            await self._host.answer_plan(
+                PlanReply(ws_id=ws_id, request_id=message.request_id, feedback=said)
+            )
+            return
         await self._host.approve(
             Answer(
                 ws_id=ws_id,

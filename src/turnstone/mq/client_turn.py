@@ -23,7 +23,7 @@ class TurnReader:
         self.result = TurnResult(correlation_id=correlation_id, ws_id=ws_id)
         self.ended = False
         self.delivered = False  # the queue, or the node, has said that it has the message
-        self._questions: dict[str, ev.ApprovalAsked] = {}
+        self._questions: dict[str, ev.ApprovalAsked | ev.PlanAsked] = {}
         self._fresh = fresh
         self._begun = False
         self._gap = False
@@ -86,18 +86,13 @@ class TurnReader:
 
     def questions(self) -> list[str]:
         """What waits for an answer in the workstream, and how to give one: a sentence for each."""
-        return [
-            f"A question waits for an answer: may {_tools(asked)} run? Answer it with"
-            f' approve("{asked.request_id}", ws_id="{asked.ws_id}"), or as it is asked, in'
-            " on_event (the id is the correlation_id of the approval_request)."
-            for asked in self._questions.values()
-        ]
+        return [_in_words(asked) for asked in self._questions.values()]
 
     def _note_question(self, event: ev.Event) -> None:
         match event:
-            case ev.ApprovalAsked():
+            case ev.ApprovalAsked() | ev.PlanAsked():
                 self._questions[event.request_id] = event
-            case ev.ApprovalAnswered():
+            case ev.ApprovalAnswered() | ev.PlanAnswered():
                 self._questions.pop(event.request_id, None)
             case ev.TurnEnded():
                 cid, asked = event.correlation_id, self._questions
@@ -158,6 +153,20 @@ class TurnReader:
 
     def _forget_step(self) -> None:
         del self.result.content_parts[self._before :]
+
+
+def _in_words(asked: ev.ApprovalAsked | ev.PlanAsked) -> str:
+    if isinstance(asked, ev.PlanAsked):
+        return (
+            "A plan waits for a review. Give it with"
+            f' plan_feedback("{asked.request_id}", ws_id="{asked.ws_id}"), or as it is asked, in'
+            " on_event (the id is the correlation_id of the plan_review)."
+        )
+    return (
+        f"A question waits for an answer: may {_tools(asked)} run? Answer it with"
+        f' approve("{asked.request_id}", ws_id="{asked.ws_id}"), or as it is asked, in'
+        " on_event (the id is the correlation_id of the approval_request)."
+    )
 
 
 def _tools(asked: ev.ApprovalAsked) -> str:

@@ -46,6 +46,8 @@ _MOVES = (
     ev.StepStarted,
     ev.ApprovalAsked,
     ev.ApprovalAnswered,
+    ev.PlanAsked,
+    ev.PlanAnswered,
     ev.CallsDecided,
     ev.ToolStarted,
     ev.TurnEnded,
@@ -53,6 +55,9 @@ _MOVES = (
 
 #: The parts of a snapshot. They tell how things stand, and did not happen now.
 _SNAPSHOT = (ev.Connected, ev.History, ev.Truncated)
+
+#: What waits for an answer: told again by whoever comes to follow.
+_QUESTIONS = (ev.ApprovalAsked, ev.PlanAsked)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -224,7 +229,7 @@ class _Pump:
         """Pass one event on; False if the workstream is another node's now."""
         place = ev.EventId.parse(event.id)
         old = self._after is not None and place <= self._after
-        news = not isinstance(event, _SNAPSHOT) and (not old or isinstance(event, ev.ApprovalAsked))
+        news = not isinstance(event, _SNAPSHOT) and (not old or isinstance(event, _QUESTIONS))
         if news:  # and not how things stand, nor text that is in Redis, or will come once more
             if await self._emit(event) < 0:
                 self._pumps.listener.lost(self._ws_id)

@@ -98,6 +98,11 @@ def _approval_asked(event: ours.ApprovalAsked) -> list[OutboundEvent]:
     return [_with(asked, turn_correlation_id=event.correlation_id)]
 
 
+def _plan_asked(event: ours.PlanAsked) -> list[OutboundEvent]:
+    asked = wire.PlanReviewEvent(correlation_id=event.request_id, content=event.content)
+    return [_with(asked, turn_correlation_id=event.correlation_id)]
+
+
 def _tool_finished(event: ours.ToolFinished) -> list[OutboundEvent]:
     told = wire.ToolResultEvent(name=event.name, output=event.output)
     return [_with(told, call_id=event.call_id, status=event.status)]
@@ -157,6 +162,7 @@ _TABLE: dict[type[Event], Callable[[Any], list[OutboundEvent]]] = {
     ours.StreamReset: lambda event: [OutboundEvent(type="stream_reset")],
     ours.ToolStarted: _tool_started,
     ours.ApprovalAsked: _approval_asked,
+    ours.PlanAsked: _plan_asked,
     ours.ToolFinished: _tool_finished,
     ours.Status: _status,
     ours.Info: lambda event: [wire.InfoEvent(message=event.message)],

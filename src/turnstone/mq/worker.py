@@ -16,7 +16,7 @@ from typing import Any
 
 from turnstone import __version__
 from turnstone.core import events as ev
-from turnstone.core.errors import NodeUnavailable
+from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.core.host import Host, WorkstreamInfo
 from turnstone.mq import protocol as p
 from turnstone.mq.approvals import Approvals
@@ -187,9 +187,11 @@ class Worker:
         if turn is not None:
             turn.collect(event)
         match event:
-            case ev.ApprovalAsked():
-                self._approvals.asked(event.ws_id, event.request_id, expires=turn is not None)
-            case ev.ApprovalAnswered():
+            case ev.PlanAsked() if turn is not None and await self._permits_all(event.ws_id):
+                await self._approvals.accept_plan(event)
+            case ev.ApprovalAsked() | ev.PlanAsked():
+                self._approvals.asked(event, expires=turn is not None)
+            case ev.ApprovalAnswered() | ev.PlanAnswered():
                 self._approvals.over(event.request_id)
             case ev.TurnEnded():
                 self._approvals.forget(event.ws_id)
@@ -199,6 +201,15 @@ class Worker:
                 self._space.rests()
             case ev.WsClosed():
                 self._approvals.forget(event.ws_id)
+
+    async def _permits_all(self, ws_id: str) -> bool:
+        """Whether a sender has permitted everything beforehand: that answers plans too, as 0.2
+        had it (contract, section 3.7)."""
+        try:
+            view = await self._host.policy(ws_id)
+        except TurnstoneError:
+            return False
+        return view.auto_approve or any(grant.tool == "*" for grant in view.grants)
 
     def lost(self, ws_id: str) -> None:
         log.warning("workstream %s is another node's now", ws_id)
@@ -288,9 +299,8 @@ class Worker:
             if info.state not in {"idle", "error"} or info.queued:
                 await self._pumps.watch(info.id)
             if info.state == "attention":
-                question = await self._approvals.find(info.id)
-                if question is not None:  # Redis has its event already
-                    await self.saw(question)
+                for question in await self._approvals.find(info.id):
+                    await self.saw(question)  # Redis has its event already
 
     async def _go_on(self, left: Unfinished) -> None:
         """With a message that an earlier process of this node had accepted."""

@@ -33,9 +33,6 @@ from turnstone.mq.worker_turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 
-#: What commands of 0.2 begin with.
-_COMMAND = "/"
-
 #: What workers call themselves where a node notes who sent something.
 SENDER = "queue"
 
@@ -230,11 +227,18 @@ class Jobs:
         await self._finish(job, message.ws_id, [self._ok(job, message.ws_id)])
 
     async def _command(self, job: Job, message: p.CommandMessage) -> None:
+        """What it says goes to the workstream's readers with the node's events, and is stored."""
         if not await self._has(message.ws_id):
             raise UnknownWorkstream(f"There is no workstream {message.ws_id} on this node.")
-        name = message.command.strip().split(maxsplit=1)[0] if message.command.strip() else ""
-        shown = name if name.startswith(_COMMAND) else message.command[:40]
-        await self.refuse(job, f"This node knows no command {shown!r}.")
+        await self.pumps.watch(message.ws_id)
+        told = await self._host.command(
+            message.ws_id, message.command, command_id=job.correlation_id, by=SENDER
+        )
+        status, result = "ok", StoredResult(content=[told.text])
+        if told.error:
+            status, result = "error", StoredResult(outcome="refused", errors=[told.text])
+        ack = p.AckEvent(ws_id=message.ws_id, status=status, detail=told.text)
+        await self._finish(job, message.ws_id, [ack], result)
 
     async def _respond(self, job: Job, request_id: str) -> None:
         if not request_id:

@@ -22,15 +22,24 @@ from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
 from turnstone.api.problems import ForeignHost, InternalError, UnknownPath, WrongMethod
 from turnstone.core.errors import NotAuthenticated, NotPermitted, TurnstoneError
 from turnstone.core.host import Host
+from turnstone.server import routes, routes_budget, routes_conversation, routes_sessions
 from turnstone.server.auth import Attempts, Auth, Identity
 from turnstone.server.guard import AllowedHosts, check_origin, secured
 from turnstone.server.requests import read_body, unread
-from turnstone.server.routes import HANDLERS, Call, Handler, Node, refusal
+from turnstone.server.routes import Call, Handler, Node, refusal
 from turnstone.server.sse import KEEPALIVE
 
 #: Seconds before a stream is refused to a client that was refused one a moment ago. Readers
 #: of 0.2 come back at once, some 700 times a second (contract, section 0.2).
 REFUSAL_DELAY = 2.0
+
+#: What answers each row of the endpoint table.
+HANDLERS = {
+    **routes.HANDLERS,
+    **routes_budget.HANDLERS,
+    **routes_conversation.HANDLERS,
+    **routes_sessions.HANDLERS,
+}
 
 #: Seconds that count as a moment ago: more than the delay, so that who goes on stays slow.
 _REFUSAL_WINDOW = 10.0

@@ -29,7 +29,14 @@ from turnstone.core.errors import (
     UnknownWorkstream,
     WorkstreamBusy,
 )
-from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
+from turnstone.core.host import (
+    Answer,
+    CreateWorkstream,
+    Host,
+    PlanReply,
+    SendMessage,
+    WorkstreamInfo,
+)
 from turnstone.server import page as pages
 from turnstone.server.auth import OWN_NAMES, Auth, Identity, clear_cookie, set_cookie
 from turnstone.server.sse import KEEPALIVE, EventStream
@@ -125,7 +132,9 @@ async def health(node: Node, call: Call[None]) -> Response:
 
 async def workstreams(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
-    found = await node.host.list(limit=_limit(query.get("limit")), after=query.get("after", ""))
+    found = await node.host.list(
+        query.get("parent", ""), limit=_limit(query.get("limit")), after=query.get("after", "")
+    )
     return answer(api.WorkstreamsReply(workstreams=found))
 
 
@@ -134,7 +143,7 @@ async def dashboard(node: Node, _call: Call[None]) -> Response:
     uptime = (await node.host.health()).uptime_seconds
     return answer(
         api.DashboardReply(
-            workstreams=[api.DashboardRow(**msgspec.structs.asdict(info)) for info in infos],
+            workstreams=[_dashboard_row(info) for info in infos],
             aggregate=api.Aggregate(
                 total_tokens=sum(info.tokens for info in infos),
                 total_tool_calls=sum(info.tool_calls for info in infos),
@@ -245,6 +254,23 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
     return answer(api.ApproveReply())
 
 
+async def plan(node: Node, call: Call[api.PlanRequest]) -> Response:
+    said = PlanReply(
+        ws_id=call.body.ws_id,
+        feedback=call.body.feedback or "",
+        request_id=call.body.request_id,
+        expired=call.body.expired,
+        by=call.sender,
+    )
+    try:
+        await node.host.answer_plan(said)
+    except UnknownRequest:
+        if said.request_id:
+            raise
+        return answer(api.ApproveReply(answered=False))
+    return answer(api.ApproveReply())
+
+
 async def policy(node: Node, call: Call[None]) -> Response:
     return answer(await node.host.policy(call.request.query_params.get("ws_id", "")))
 
@@ -277,6 +303,7 @@ HANDLERS: Mapping[str, Handler] = {
     "erase": erase,
     "send": send,
     "approve": approve,
+    "plan": plan,
     "policy": policy,
     "revoke": revoke,
     "cancel": cancel,
@@ -295,6 +322,12 @@ def answer(body: msgspec.Struct, status: int = 200) -> Response:
 def refusal(error: TurnstoneError, status: int | None = None) -> Response:
     """The error in its one shape."""
     return answer(body_of(error), status or error.status)
+
+
+def _dashboard_row(info: WorkstreamInfo) -> api.DashboardRow:
+    """What 0.2 called the title was the alias first."""
+    shown = msgspec.structs.asdict(info) | {"title": info.alias or info.title}
+    return api.DashboardRow(**shown)
 
 
 def _resume_at(request: Request) -> ev.EventId | None:

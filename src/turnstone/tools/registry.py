@@ -9,10 +9,15 @@ from turnstone.core.sandbox import Sandbox
 from turnstone.core.tool import Tool
 from turnstone.tools.bash import Bash
 from turnstone.tools.edit_file import EditFile
+from turnstone.tools.forget import Forget
 from turnstone.tools.man import Man
 from turnstone.tools.math import Math
+from turnstone.tools.plan import Plan
 from turnstone.tools.read_file import ReadFile
+from turnstone.tools.recall import Recall
+from turnstone.tools.remember import Remember
 from turnstone.tools.search import Search
+from turnstone.tools.task import Task
 from turnstone.tools.web.access import WebAccess
 from turnstone.tools.web.fetching import Fetcher
 from turnstone.tools.web_fetch import WebFetch
@@ -41,10 +46,15 @@ def load_tools(
         Man(sandbox),
         Math(sandbox),
         EditFile(own),
+        Forget(),
+        Plan(own),
         ReadFile(own),
+        Recall(),
+        Remember(),
         Search(hidden=own),
         WebFetch(Fetcher(web.reach), web.ask),
         WebSearch(web.service),
+        Task(),
         WriteFile(own),
     ]
     return {tool.spec.name: tool for tool in sorted(tools, key=lambda tool: tool.spec.name)}

@@ -27,6 +27,7 @@ from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownRequest
 from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
+from turnstone.core.models import Models
 from turnstone.core.node import lock_server
 from turnstone.core.store import Store
 from turnstone.core.store.postgres import PostgresStore
@@ -101,8 +102,10 @@ async def _lived(scene: Scene, deadly: AtWrite | None) -> None:
 def _engine(scene: Scene) -> Engine:
     sandbox = Unconfined()
     return Engine(
-        model=strict_model(lambda fault: scene.log.tell("fault", f"the model is sent: {fault}")),
-        model_name="strict",
+        models=Models.one(
+            strict_model(lambda fault: scene.log.tell("fault", f"the model is sent: {fault}")),
+            "strict",
+        ),
         tools=load_tools(sandbox),
         confinement=sandbox.confinement,
         workspace=scene.workspace.resolve(),

@@ -22,6 +22,7 @@ from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownRequest
 from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
+from turnstone.core.models import Models
 from turnstone.core.node import lock_server
 from turnstone.core.transcript import Transcript
 from turnstone.sandbox import Unconfined
@@ -166,8 +167,7 @@ class _Node:
         self.store = await kind.open(folder / "turnstone.db")
         self._doom(self._begin.doom)
         engine = Engine(
-            model=planned_model(self._refused.append),
-            model_name="planned",
+            models=Models.one(planned_model(self._refused.append), "planned"),
             tools={str(kind): tool for kind, tool in self._tools.items()},
             confinement=Unconfined().confinement,
             workspace=folder,

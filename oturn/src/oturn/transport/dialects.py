@@ -131,6 +131,17 @@ DIALECTS = (
     # OpenAI's o-series takes its own values only.
     Dialect("without temperature", "temperature", _without("temperature")),
     Dialect("without top_p", "top_p", _without("top_p")),
+    # OpenAI and Mistral: templates are their own affair.
+    Dialect(
+        "without chat_template_kwargs", "chat_template_kwargs", _without("chat_template_kwargs")
+    ),
+    # Models that do not reason; Ollama says so without naming the field.
+    Dialect(
+        "without reasoning_effort",
+        "reasoning_effort",
+        _without("reasoning_effort"),
+        re.compile(r"does not support (?:thinking|reasoning)\b", _FLAGS),
+    ),
 )
 
 

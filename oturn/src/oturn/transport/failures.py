@@ -28,13 +28,29 @@ _LOOKED_AT = 4_000
 #: Error bodies are no deeper: `{"error": {"message": {"detail": [{"msg": …}]}}}`.
 _DEEPEST = 8
 
-#: How servers say that a prompt does not fit: OpenAI, vLLM, llama.cpp, Anthropic, Google, Ollama.
+#: How servers say that a prompt does not fit: OpenAI, vLLM, llama.cpp, Anthropic, Google, Ollama,
+#: xAI, text-generation-inference.
 _TOO_LONG = re.compile(
-    r"context[_ ](length|window|size)|maximum context|too many tokens|prompt is too long"
-    r"|input is too long|exceeds? the (available |maximum )?(context|number of tokens)"
-    r"|exceed_context_size|input token count",
+    r"context[_ ](length|window|size|limit)|maximum (context|model length|prompt length)"
+    r"|too many tokens|(prompt|input) is too long"
+    r"|exceeds? the (available |maximum )?(context|number of tokens)"
+    r"|input tokens exceed|exceed_context_size|input token count|`max_new_tokens` must be",
     re.IGNORECASE,
 )
+#: How they say how much would: the first number that stands so, in the whole body.
+_WINDOW = re.compile(
+    r'"n_ctx"\s*:\s*(?P<n_ctx>\d+)'  # llama.cpp
+    r"|(?:context|model|prompt) (?:length|window|size)(?: is| of)?(?: only)? (?P<length>\d[\d,]*)"
+    r"|(?:context|model|prompt) (?:length|window|size) \((?P<within>\d[\d,]*) tokens"
+    r"|(?P<mistral>\d[\d,]*) maximum context length"
+    r"|configured limit of (?P<limit>\d[\d,]*)"  # OpenAI
+    r"|> (?P<maximum>\d[\d,]*)"  # Anthropic: 215000 tokens > 200000 maximum
+    r"|tokens allowed \((?P<allowed>\d[\d,]*)\)"  # Google
+    r"|`max_new_tokens` must be <= (?P<tgi>\d[\d,]*)",
+    re.IGNORECASE,
+)
+#: What is smaller is no window, but another number in the sentence.
+_LEAST_WINDOW = 128
 #: Codes of error objects that are HTTP statuses.
 _STATUS_CODES = {str(status) for status in range(400, 600)}
 #: What other codes and types of them stand for: OpenAI and Groq, Anthropic, Google.
@@ -87,7 +103,8 @@ def from_response(
         text = _SENTENCES[kind].format(url=url, status=status)
         text = f"{text} {_wait(retry_after)}" if kind == "rate_limited" else text
         text = f"{text} The server says: {detail}" if detail else text
-    return ModelError(kind, text, status, retry_after)
+    window = stated_window(body) if kind == "too_long" else None
+    return ModelError(kind, text, status, retry_after, window)
 
 
 def from_error_object(problem: object, hide: Hide = str) -> ModelError:
@@ -100,7 +117,17 @@ def from_error_object(problem: object, hide: Hide = str) -> ModelError:
     elif status == 429:
         kind = "rate_limited"
     text = f"The model server broke off its answer with an error: {detail}"
-    return ModelError(kind, text, status)
+    window = stated_window(json.dumps(problem, default=str)) if kind == "too_long" else None
+    return ModelError(kind, text, status, context_window=window)
+
+
+def stated_window(body: str) -> int | None:
+    """The size of the context window, in tokens, that a refusal of a long prompt says."""
+    for found in _WINDOW.finditer(body[:_LOOKED_AT]):
+        size = int((found[found.lastgroup or 0]).replace(",", ""))
+        if size >= _LEAST_WINDOW:
+            return size
+    return None
 
 
 def _status_of(problem: object) -> int | None:

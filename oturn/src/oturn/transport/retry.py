@@ -22,13 +22,14 @@ class RetryPolicy:
     """How often and how long it is tried: three requests in all, half a second and a second apart.
 
     A server's own Retry-After goes before the waits here. A wait that would go beyond `total`
-    is not begun.
+    is not begun. Who waits itself, for many requests together, takes statuses out of `statuses`.
     """
 
     requests: int = 3  # in all, the first one too
     first_wait: float = 0.5  # seconds
     longest_wait: float = 8.0  # seconds
     total: float = 60.0  # seconds from the first request to the last one's start
+    statuses: frozenset[int] = RETRIED_STATUSES  # that are tried again
 
     def wait(
         self, error: ModelError, *, lost: bool, sent: int, elapsed: float, chance: float
@@ -38,7 +39,7 @@ class RetryPolicy:
         `lost`: the connection failed or broke. `sent`: requests so far. `elapsed`: seconds
         since the first. `chance`: a random number from 0 to 1.
         """
-        if not (lost or error.status in RETRIED_STATUSES) or sent >= self.requests:
+        if not (lost or error.status in self.statuses) or sent >= self.requests:
             return None
         wait = error.retry_after
         if wait is None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from turnstone.core.config.report import shown
-from turnstone.core.config.rows import SECTIONS, SETTINGS
+from turnstone.core.config.rows import MODEL_KEYS, SECTIONS, SETTINGS
 from turnstone.core.config.table import PROGRAMS, Setting
 from turnstone.core.config.values import expected
 from turnstone.core.errors import ConfigurationError
@@ -28,8 +28,10 @@ _BLOCK: Final = re.compile(
 _ABOUT: Final = {
     "api": "where the model answers",
     "model": "which model, and how it is asked",
+    "roles": "which model is asked for what",
     "session": "conversations",
     "tools": "what the model may do",
+    "budget": "what a new workstream may use",
     "server": "the node",
     "bridge": "the queue's worker",
     "redis": "the connection to Redis",
@@ -60,21 +62,27 @@ def updated(page: str) -> str:
 def _settings() -> Iterator[str]:
     for section in SECTIONS:
         yield f"### `[{section}]`: {_ABOUT[section]}\n"
-        rows = [row for row in SETTINGS if row.section == section]
-        yield from _table(
-            ("Key", "Meaning", "Value", "Default", "Flag", "Used by"),
-            [
-                (
-                    f"`{row.key}`",
-                    row.meaning,
-                    expected(row).removeprefix("a ").removeprefix("an "),
-                    _default(row),
-                    _flag(row),
-                    ", ".join(f"`{program}`" for program in row.programs),
-                )
-                for row in rows
-            ],
-        )
+        yield from _rows([row for row in SETTINGS if row.section == section])
+        if section == "model":
+            yield "### `[models.<name>]`: further models, each by a name\n"
+            yield from _rows(MODEL_KEYS)
+
+
+def _rows(rows: Sequence[Setting]) -> Iterator[str]:
+    yield from _table(
+        ("Key", "Meaning", "Value", "Default", "Flag", "Used by"),
+        [
+            (
+                f"`{row.key}`",
+                row.meaning,
+                expected(row).removeprefix("a ").removeprefix("an "),
+                _default(row),
+                _flag(row),
+                ", ".join(f"`{program}`" for program in row.programs),
+            )
+            for row in rows
+        ],
+    )
 
 
 def _default(row: Setting) -> str:

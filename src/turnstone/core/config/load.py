@@ -8,24 +8,27 @@ silence. Reads the configuration file; the environment and the flags are handed 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from turnstone.core.config.places import Places
-from turnstone.core.config.rows import BY_NAME, SECTIONS, SETTINGS
+from turnstone.core.config.rows import BY_NAME, MODELS, SECTIONS, SETTINGS, model_rows
 from turnstone.core.config.structs import (
     ApiSettings,
     AuthSettings,
     BridgeSettings,
+    BudgetSettings,
     ConsoleSettings,
     MetricsSettings,
     ModelSettings,
+    NamedModel,
     PolicySettings,
     QueueSettings,
     RedisSettings,
+    RoleSettings,
     SandboxSettings,
     ServerSettings,
     SessionSettings,
@@ -71,14 +74,16 @@ def load_settings(
     places = Places(env, home, cwd or Path.cwd())
     report = _Report()
     file = _read_file(places, flags.get("config"))
+    rows = _rows(file)
     given = (
         (_file_layer(file, places, report) if file else {})
-        | _environment_layer(env, places, report)
+        | _environment_layer(env, places, report, rows)
         | _flag_layer(program, flags, places, report)
     )
-    merged = _default_layer(program, given, places, report) | given
+    merged = _default_layer(program, given, places, report, rows) | given
+    models = _models(rows, merged, report)
     report.raise_problems()
-    return _settings(program, file, merged, tuple(report.warnings))
+    return _settings(program, file, merged, models, tuple(report.warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +118,37 @@ def _read_file(places: Places, flag: object) -> ConfigFile | None:
         ) from error
 
 
-def _default_layer(program: str, given: Layer, places: Places, report: _Report) -> Layer:
+def _rows(file: ConfigFile | None) -> tuple[Setting, ...]:
+    """Every setting there is: those of the table, and those of each model that the file names."""
+    sections = [entry.row.section for entry in file.entries] if file else []
+    named = [s.removeprefix(f"{MODELS}.") for s in sections if s.startswith(f"{MODELS}.")]
+    return (*SETTINGS, *(row for name in dict.fromkeys(named) for row in model_rows(name)))
+
+
+def _models(rows: Sequence[Setting], merged: Layer, report: _Report) -> tuple[NamedModel, ...]:
+    """The models by name. What of them is missing is told."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.section.startswith(f"{MODELS}.") and row.name in merged:
+            name = row.section.removeprefix(f"{MODELS}.")
+            found.setdefault(name, {})[row.key] = merged[row.name][0]
+    for name, values in found.items():
+        if values.get("model") == "":
+            source = merged[f"{MODELS}.{name}.model"][1]
+            place = f" ({source.where})" if source.where else ""
+            report.problems.append(
+                f"[{MODELS}.{name}] names no model{place}; write model = with the endpoint's id."
+            )
+    if report.problems:
+        return ()
+    return tuple(NamedModel(name=name, **values) for name, values in found.items())
+
+
+def _default_layer(
+    program: str, given: Layer, places: Places, report: _Report, rows: Sequence[Setting]
+) -> Layer:
     layer: Layer = {}
-    for row in SETTINGS:
+    for row in rows:
         default = row.default_of(program)
         read: Callable[[], object] = partial(from_file, row, default, Path)
         if default is None:
@@ -133,7 +166,8 @@ def _file_layer(file: ConfigFile, places: Places, report: _Report) -> Layer:
     for entry in file.entries:
         read = partial(from_file, entry.row, entry.raw, resolve)
         _take(layer, entry.row, Source("file", entry.where), f"in {entry.where}", read, report)
-    secrets = [name for name, (value, _) in layer.items() if BY_NAME[name].secret and value]
+    secret = {entry.row.name for entry in file.entries if entry.row.secret}
+    secrets = [name for name, (value, _) in layer.items() if name in secret and value]
     if secrets and file.open_to_others:
         report.warnings.append(
             f"Others on this machine can read {file.path}, which holds {', '.join(secrets)};"
@@ -142,24 +176,26 @@ def _file_layer(file: ConfigFile, places: Places, report: _Report) -> Layer:
     return layer
 
 
-def _environment_layer(env: Mapping[str, str], places: Places, report: _Report) -> Layer:
+def _environment_layer(
+    env: Mapping[str, str], places: Places, report: _Report, rows: Sequence[Setting]
+) -> Layer:
     layer: Layer = {}
     resolve = partial(places.resolve, base=places.cwd)
-    for row in SETTINGS:
+    for row in rows:
         for variable in row.all_variables:
             if text := env.get(variable):
                 read = partial(from_text, row, text, resolve)
                 where = f"in the variable {variable}"
                 _take(layer, row, Source("environment", variable), where, read, report)
                 break
-    report.warnings.extend(_strange_variables(env))
+    report.warnings.extend(_strange_variables(env, rows))
     return layer
 
 
-def _strange_variables(env: Mapping[str, str]) -> list[str]:
+def _strange_variables(env: Mapping[str, str], rows: Sequence[Setting]) -> list[str]:
     """Warnings, not errors: the environment is everybody's, and others may use the prefix."""
-    known = (*(row.variable for row in SETTINGS), CONFIG_VARIABLE)
-    sections = tuple(f"TURNSTONE_{section.upper()}_" for section in SECTIONS)
+    known = (*(row.variable for row in rows), CONFIG_VARIABLE)
+    sections = tuple(f"TURNSTONE_{section.upper()}_" for section in (*SECTIONS, MODELS))
     warnings = []
     for name in sorted(env):
         if not name.startswith("TURNSTONE_") or name in known or _SERVICE_LINK.search(name):
@@ -207,7 +243,11 @@ def _take(
 
 
 def _settings(
-    program: str, file: ConfigFile | None, merged: Layer, warnings: tuple[str, ...]
+    program: str,
+    file: ConfigFile | None,
+    merged: Layer,
+    models: tuple[NamedModel, ...],
+    warnings: tuple[str, ...],
 ) -> Settings:
     def of(section: str) -> dict[str, Any]:
         return {key: merged[f"{section}.{key}"][0] for key in SECTIONS[section]}
@@ -215,8 +255,10 @@ def _settings(
     return Settings(
         api=ApiSettings(**of("api")),
         model=ModelSettings(**of("model")),
+        roles=RoleSettings(**of("roles")),
         session=SessionSettings(**of("session")),
         tools=ToolSettings(**of("tools")),
+        budget=BudgetSettings(**of("budget")),
         server=ServerSettings(**of("server")),
         bridge=BridgeSettings(**of("bridge")),
         redis=RedisSettings(**of("redis")),
@@ -228,6 +270,7 @@ def _settings(
         web=WebSettings(**of("web")),
         metrics=MetricsSettings(**of("metrics")),
         queue=QueueSettings(**of("queue")),
+        models=models,
         program=program,
         file=file.path if file else None,
         sources={name: source for name, (_, source) in merged.items()},

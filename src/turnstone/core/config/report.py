@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 
-from turnstone.core.config.rows import SETTINGS
+from turnstone.core.config.rows import SETTINGS, model_rows
 from turnstone.core.config.structs import AuthToken, Secret, Settings, Source
 
 
@@ -21,9 +21,10 @@ class Described(msgspec.Struct, frozen=True):
 
 def describe(settings: Settings, *, every: bool = False) -> list[Described]:
     """The settings that the program makes use of, or every one, in the table's order."""
+    named = [row for model in settings.models for row in model_rows(model.name)]
     return [
         Described(row.name, shown(settings.value(row.name)), settings.source(row.name))
-        for row in SETTINGS
+        for row in (*SETTINGS, *named)
         if every or settings.program in row.programs
     ]
 

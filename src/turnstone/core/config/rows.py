@@ -6,6 +6,7 @@ web servers listen on loopback and that tokens are asked for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from turnstone.core.config.table import (
@@ -15,6 +16,8 @@ from turnstone.core.config.table import (
     CONSOLE,
     ERASE,
     EVAL,
+    EXPORT,
+    IMPORT,
     RESTORE,
     SERVER,
     SIM,
@@ -25,11 +28,18 @@ from turnstone.core.config.table import (
 _ENGINE: Final = (CHAT, UP, SERVER)
 _NODE: Final = (UP, SERVER)
 _ASKS_NODE: Final = (UP, ERASE, SERVER)
-_STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, SERVER)
+_STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, IMPORT, EXPORT, SERVER)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
 _REDIS: Final = (UP, SERVER, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _TOP_PORT: Final = 65535
+
+_MAX_CONCURRENT: Final = (
+    "The most requests that the endpoint is sent at a time, taken in turns by the workstreams;"
+    " 0 is no limit."
+)
+_PRICE_INPUT: Final = "What a million tokens of what is sent costs, in the currency of budgets."
+_PRICE_OUTPUT: Final = "What a million tokens of what is answered costs, in the same currency."
 
 _API: Final = (
     Setting(
@@ -61,6 +71,15 @@ _API: Final = (
         variables=("TAVILY_API_KEY",),
         programs=_ENGINE,
         meaning="Key of the Tavily search API, for the web_search tool.",
+    ),
+    Setting(
+        section="api",
+        key="max_concurrent",
+        kind="integer",
+        default=0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=_MAX_CONCURRENT,
     ),
 )
 
@@ -104,7 +123,7 @@ _MODEL_ROWS: Final = (
         choices=("low", "medium", "high"),
         flag="--reasoning-effort",
         programs=_MODEL,
-        meaning="How much the model is asked to reason.",
+        meaning="How much the model is asked to reason; it is told so only where this is set.",
     ),
     Setting(
         section="model",
@@ -114,7 +133,138 @@ _MODEL_ROWS: Final = (
         minimum=1,
         flag="--context-window",
         programs=_MODEL,
-        meaning="Size of the model's context window, in tokens.",
+        meaning=(
+            "Size of the model's context window, in tokens; where nobody sets it, not even to its"
+            " default, the endpoint is asked, and where that does not say it counts as unknown."
+        ),
+    ),
+    Setting(
+        section="model",
+        key="price_input",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=_PRICE_INPUT,
+    ),
+    Setting(
+        section="model",
+        key="price_output",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=_PRICE_OUTPUT,
+    ),
+)
+
+_ROLES: Final = (
+    Setting(
+        section="roles",
+        key="chat",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Name of the model for conversations; when empty, that of [api] and [model].",
+    ),
+    Setting(
+        section="roles",
+        key="agent",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Name of the model for sub-agents; when empty, that of the workstream above.",
+    ),
+    Setting(
+        section="roles",
+        key="title",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Name of the model that finds titles; when empty, that of the workstream.",
+    ),
+    Setting(
+        section="roles",
+        key="compaction",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Name of the model that sums up what is compacted; when empty, the workstream's.",
+    ),
+    Setting(
+        section="roles",
+        key="extraction",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Name of the model that reads long texts for tools; when empty, the workstream's.",
+    ),
+)
+
+#: The section of the models by name: [models.big] has the keys below, for a model "big".
+MODELS: Final = "models"
+
+#: What is set of each model that has a name. The section is a place for that name.
+MODEL_KEYS: Final = (
+    Setting(
+        section=MODELS,
+        key="model",
+        kind="text",
+        default="",
+        programs=_ENGINE,
+        meaning="Id of the model at its endpoint; it must be given.",
+    ),
+    Setting(
+        section=MODELS,
+        key="base_url",
+        kind="url",
+        default="",
+        programs=_ENGINE,
+        meaning="Where it answers; when empty, at [api] base_url, with the key from there.",
+    ),
+    Setting(
+        section=MODELS,
+        key="api_key",
+        kind="secret",
+        default="",
+        programs=_ENGINE,
+        meaning="Key for that endpoint; that of [api] is sent to no other.",
+    ),
+    Setting(
+        section=MODELS,
+        key="context_window",
+        kind="integer",
+        default=0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning="Size of its context window, in tokens; 0 asks the endpoint.",
+    ),
+    Setting(
+        section=MODELS,
+        key="max_concurrent",
+        kind="integer",
+        default=0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=f"{_MAX_CONCURRENT[:-1]}, and of several for one endpoint the smallest holds.",
+    ),
+    Setting(
+        section=MODELS,
+        key="price_input",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=_PRICE_INPUT,
+    ),
+    Setting(
+        section=MODELS,
+        key="price_output",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=_PRICE_OUTPUT,
     ),
 )
 
@@ -156,7 +306,7 @@ _SESSION: Final = (
         minimum=1,
         flag="--compact-max-tokens",
         programs=_ENGINE,
-        meaning="The most tokens that the summary of a compacted conversation may have.",
+        meaning="The most tokens that the account of a compacted conversation may have; an eighth of what the window leaves for messages, if that is less.",
     ),
     Setting(
         section="session",
@@ -168,7 +318,15 @@ _SESSION: Final = (
         flag="--auto-compact-pct",
         metavar="FRACTION",
         programs=_ENGINE,
-        meaning="Fraction of the context window at which a conversation is compacted.",
+        meaning="Fraction of the context window at which a conversation is compacted; sooner where the answer needs the room.",
+    ),
+    Setting(
+        section="session",
+        key="titles",
+        kind="boolean",
+        default=True,
+        programs=_ENGINE,
+        meaning="Whether the model is asked for a title of each conversation.",
     ),
 )
 
@@ -202,7 +360,22 @@ _TOOLS: Final = (
         default=-1,
         flag="--agent-max-turns",
         programs=_ENGINE,
-        meaning="Rounds of tool calls that a sub-agent may make; a negative number is no limit.",
+        meaning=(
+            "Requests to its model that a sub-agent may make before it is asked for its answer; a"
+            " negative number is the limit of every turn."
+        ),
+    ),
+    Setting(
+        section="tools",
+        key="agent_depth",
+        kind="integer",
+        default=1,
+        minimum=0,
+        programs=_ENGINE,
+        meaning=(
+            "How many sub-agents may stand below each other: 1 lets a sub-agent start no other,"
+            " 0 lets nobody start one."
+        ),
     ),
     Setting(
         section="tools",
@@ -277,6 +450,62 @@ _TOOLS: Final = (
         metavar="DIRECTORY",
         programs=_ENGINE,
         meaning="The directory in which tools work and may write.",
+    ),
+)
+
+_BUDGET: Final = (
+    Setting(
+        section="budget",
+        key="tokens",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--budget-tokens",
+        metavar="TOKENS",
+        programs=_ENGINE,
+        meaning=(
+            "Tokens that a new workstream may use in all its requests, with all sub-agents below"
+            " it; 0 is no limit."
+        ),
+    ),
+    Setting(
+        section="budget",
+        key="seconds",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        flag="--budget-seconds",
+        metavar="SECONDS",
+        programs=_ENGINE,
+        meaning=(
+            "Seconds that may be worked on it, sub-agents' added up, the time not counted in"
+            " which a person is asked; 0 is no limit."
+        ),
+    ),
+    Setting(
+        section="budget",
+        key="tool_calls",
+        kind="integer",
+        default=0,
+        minimum=0,
+        flag="--budget-tool-calls",
+        metavar="CALLS",
+        programs=_ENGINE,
+        meaning="Tool calls that it may make, with its sub-agents; 0 is no limit.",
+    ),
+    Setting(
+        section="budget",
+        key="money",
+        kind="number",
+        default=0.0,
+        minimum=0,
+        flag="--budget-money",
+        metavar="AMOUNT",
+        programs=_ENGINE,
+        meaning=(
+            "Money that it may cost, in the currency of the models' prices, with its sub-agents;"
+            " 0 is no limit."
+        ),
     ),
 )
 
@@ -688,8 +917,10 @@ _PLATFORM: Final = (
 SETTINGS: Final = (
     *_API,
     *_MODEL_ROWS,
+    *_ROLES,
     *_SESSION,
     *_TOOLS,
+    *_BUDGET,
     *_SERVER,
     *_BRIDGE,
     *_REDIS_ROWS,
@@ -700,6 +931,12 @@ SETTINGS: Final = (
 
 #: The same, by "section.key".
 BY_NAME: Final = {row.name: row for row in SETTINGS}
+
+
+def model_rows(name: str) -> tuple[Setting, ...]:
+    """The settings of the model of this name."""
+    return tuple(replace(row, section=f"{MODELS}.{name}") for row in MODEL_KEYS)
+
 
 #: The keys of each section, in order.
 SECTIONS: Final = {

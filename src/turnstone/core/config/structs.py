@@ -64,6 +64,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str  # without a closing slash
     api_key: Secret
     tavily_key: Secret
+    max_concurrent: int  # requests at a time; 0: any number
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,32 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     max_tokens: int
     reasoning_effort: ReasoningEffort
-    context_window: int  # tokens
+    context_window: int  # tokens; see Settings.given
+    price_input: float  # of a million tokens
+    price_output: float
+
+
+class RoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of models, by what they are for; empty: no other than without it."""
+
+    chat: str
+    agent: str
+    title: str
+    compaction: str
+    extraction: str
+
+
+class NamedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of [models.<name>]."""
+
+    name: str
+    model: str  # the endpoint's id for it
+    base_url: str  # without a closing slash; empty: that of [api]
+    api_key: Secret
+    context_window: int  # tokens; 0: ask the endpoint
+    max_concurrent: int  # requests at a time; 0: any number
+    price_input: float  # of a million tokens
+    price_output: float
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,18 +106,29 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int  # 0: for ever
     compact_max_tokens: int
     auto_compact_pct: float  # a fraction, 0.8 and not 80
+    titles: bool
 
 
 class ToolSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int  # seconds
     truncation: int  # characters; 0: half the context window
-    agent_max_turns: int  # negative: no limit
+    agent_max_turns: int  # negative: no limit of its own
+    agent_depth: int
     skip_permissions: bool
     auto_approve_tools: tuple[str, ...]
     max_steps: int
     turn_timeout: int  # seconds of work; 0: no limit
     turn_max_tokens: int  # 0: no limit
     workspace: Path  # absolute
+
+
+class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Of every new workstream; 0: no limit."""
+
+    tokens: int
+    seconds: float  # of work
+    tool_calls: int
+    money: float
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,8 +214,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     api: ApiSettings
     model: ModelSettings
+    roles: RoleSettings
     session: SessionSettings
     tools: ToolSettings
+    budget: BudgetSettings
     server: ServerSettings
     bridge: BridgeSettings
     redis: RedisSettings
@@ -190,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web: WebSettings
     metrics: MetricsSettings
     queue: QueueSettings
+    models: tuple[NamedModel, ...]  # those of [models.<name>]
     program: str
     file: Path | None  # the configuration file that was read, if there was one
     sources: Mapping[str, Source]  # by "section.key"
@@ -204,15 +244,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         KeyError if there is no such name.
         """
-        within = [s for n, s in self.sources.items() if name in (n, n.partition(".")[0])]
+        within = [s for n, s in self.sources.items() if name in (n, n.rpartition(".")[0])]
         if not within:
             raise KeyError(name)
         return any(source.kind != "default" for source in within)
 
     def value(self, name: str) -> object:
-        """The value of `name` ("section.key"), for code that walks through all of them."""
-        section, _, key = name.partition(".")
-        found: object = getattr(getattr(self, section), key)
+        """The value of `name` ("section.key"), for code that walks through all of them.
+
+        A key of a named model is "models.<name>.key".
+        """
+        section, _, key = name.rpartition(".")
+        named = {f"models.{model.name}": model for model in self.models}
+        found: object = getattr(named.get(section) or getattr(self, section), key)
         return found
 
     def secrets(self) -> list[str]:

@@ -19,6 +19,8 @@ UP: Final = "turnstone up"
 ERASE: Final = "turnstone erase"
 BACKUP: Final = "turnstone backup"
 RESTORE: Final = "turnstone restore"
+IMPORT: Final = "turnstone import"
+EXPORT: Final = "turnstone export"
 SERVER: Final = "turnstone-server"
 BRIDGE: Final = "turnstone-bridge"
 CONSOLE: Final = "turnstone-console"
@@ -26,7 +28,20 @@ SIM: Final = "turnstone-sim"
 EVAL: Final = "turnstone-eval"
 
 #: Every program that reads settings, in the order in which the documentation names them.
-PROGRAMS: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, SERVER, BRIDGE, CONSOLE, SIM, EVAL)
+PROGRAMS: Final = (
+    CHAT,
+    UP,
+    ERASE,
+    BACKUP,
+    RESTORE,
+    IMPORT,
+    EXPORT,
+    SERVER,
+    BRIDGE,
+    CONSOLE,
+    SIM,
+    EVAL,
+)
 
 #: The variable that names the configuration file; it is no setting.
 CONFIG_VARIABLE: Final = "TURNSTONE_CONFIG"
@@ -62,7 +77,8 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        return f"TURNSTONE_{self.section}_{self.key}".upper()
+        section = self.section.replace(".", "_").replace("-", "_")
+        return f"TURNSTONE_{section}_{self.key}".upper()
 
     @property
     def all_variables(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from turnstone.core.config.rows import BY_NAME, SECTIONS
+from turnstone.core.config.rows import BY_NAME, MODEL_KEYS, MODELS, SECTIONS, model_rows
 from turnstone.core.config.table import Setting
 from turnstone.core.errors import ConfigurationError
 
@@ -24,6 +24,9 @@ _PLACE: Final = re.compile(
 )
 _HEADER: Final = re.compile(r"\s*\[+\s*(?P<name>[^\[\]]+?)\s*\]+\s*(#.*)?$")
 _KEY: Final = re.compile(r"\s*(?P<name>[\w\-.\s\"']+?)\s*=")
+_MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+#: The name of the model that has no section of its own.
+DEFAULT_MODEL: Final = "default"
 #: Mode bits by which others than the owner can read.
 _READABLE_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
@@ -69,8 +72,8 @@ def read_config_file(path: Path) -> ConfigFile:
     lines = _lines(text)
     problems: list[str] = []
     entries: list[Entry] = []
-    for name, raw in _keys(document, lines, path, problems):
-        entries.append(Entry(BY_NAME[name], raw, _where(path, lines, name)))
+    for row, raw in _keys(document, lines, path, problems):
+        entries.append(Entry(row, raw, _where(path, lines, row.name)))
     return ConfigFile(path, tuple(entries), tuple(problems), open_to_others)
 
 
@@ -90,23 +93,68 @@ def _parsed(path: Path, text: str) -> dict[str, object]:
 
 def _keys(
     document: dict[str, object], lines: dict[str, int], path: Path, problems: list[str]
-) -> Iterator[tuple[str, object]]:
-    """Name and value of every known key; what is unknown goes to `problems`."""
+) -> Iterator[tuple[Setting, object]]:
+    """Row and value of every known key; what is unknown goes to `problems`."""
     for section, table in document.items():
         if not isinstance(table, dict):
             problems.append(_stray(section, _where(path, lines, section)))
+        elif section == MODELS:
+            yield from _models(table, lines, path, problems)
         elif section not in SECTIONS:
             problems.append(_unknown_section(section, _where(path, lines, section)))
         else:
             for key, raw in table.items():
                 name = f"{section}.{key}"
                 if name in BY_NAME:
-                    yield name, raw
+                    yield BY_NAME[name], raw
                 else:
                     problems.append(_unknown_key(section, key, _where(path, lines, name)))
 
 
+def _models(
+    table: dict[str, object], lines: dict[str, int], path: Path, problems: list[str]
+) -> Iterator[tuple[Setting, object]]:
+    """The same of the sections [models.<name>]."""
+    for model, values in table.items():
+        section = f"{MODELS}.{model}"
+        where = _where(path, lines, section)
+        if not isinstance(values, dict):
+            problems.append(
+                f"{section} in {where} must be a section of its own: [{MODELS}.<name>]."
+            )
+        elif not _MODEL_NAME.fullmatch(model) or model == DEFAULT_MODEL:
+            problems.append(_wrong_name(model, where))
+        elif not values:
+            problems.append(f"[{section}] in {where} is empty; it must say model = at least.")
+        else:
+            rows = {row.key: row for row in model_rows(model)}
+            for key, raw in values.items():
+                if key in rows:
+                    yield rows[key], raw
+                else:
+                    place = _where(path, lines, f"{section}.{key}")
+                    problems.append(_unknown_model_key(section, key, place))
+
+
+def _wrong_name(model: str, where: str) -> str:
+    if model == DEFAULT_MODEL:
+        return f"[{MODELS}.{model}] in {where}: that is the name of the model of [api] and [model]."
+    return (
+        f"A model in {where} has the name {model!r}; it must be of lower-case letters, digits,"
+        " - and _, and begin with a letter."
+    )
+
+
+def _unknown_model_key(section: str, key: str, where: str) -> str:
+    keys = tuple(row.key for row in MODEL_KEYS)
+    near = nearest(key, keys)
+    advice = f'did you mean "{near}"?' if near else f"there are {', '.join(keys)}."
+    return f'The section [{section}] has no key "{key}", which stands in {where}; {advice}'
+
+
 def _stray(key: str, where: str) -> str:
+    if key == MODELS:
+        return f"{key} in {where} must be sections, one for each model: [{MODELS}.<name>]."
     if key in SECTIONS:
         return f"{key} in {where} must be a section; write [{key}] on a line of its own."
     homes = [section for section, keys in SECTIONS.items() if key in keys]
@@ -115,8 +163,9 @@ def _stray(key: str, where: str) -> str:
 
 
 def _unknown_section(section: str, where: str) -> str:
-    near = nearest(section, tuple(SECTIONS))
-    advice = f"did you mean [{near}]?" if near else f"there are {', '.join(SECTIONS)}."
+    known = (*SECTIONS, MODELS)
+    near = nearest(section, known)
+    advice = f"did you mean [{near}]?" if near else f"there are {', '.join(known)}."
     return f"There is no section [{section}], which stands in {where}; {advice}"
 
 

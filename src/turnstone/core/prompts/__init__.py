@@ -32,6 +32,7 @@ class Facts:
     project: str = ""  # what the workspace says of itself: its AGENTS.md
     memories: int = 0  # that `recall` would find
     creative: bool = False  # for writing, without tools
+    agent: str = ""  # the kind of sub-agent that it is
 
 
 def system_prompt(facts: Facts) -> str:
@@ -44,6 +45,8 @@ def system_prompt(facts: Facts) -> str:
         text("creative" if facts.creative else "system"),
         text("place").format(workspace=facts.workspace, platform=platform.system(), date=day),
     ]
+    if facts.agent:
+        parts.append(text(facts.agent))
     if facts.memories and not facts.creative:
         parts.append(text("memories").format(count=facts.memories))
     if facts.project and not facts.creative:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from turnstone.core.events import AnyEvent, Event, TurnEnded
+from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
 
 #: Records that are read at a time: some milliseconds of work.
 PART = 250
@@ -69,7 +70,7 @@ class Store(Protocol):
         Raises NotOwner if the row's epoch is another. Raises Unsettled where the answer to the
         commit is missing: nothing else is written before `settle` has told what is there. A `message_accepted` whose correlation
         id was accepted before writes nothing: the first one comes back, as a duplicate.
-        Raises Erased if that first one was erased.
+        Raises Erased if that first one was erased; NameTaken for an alias that is another's.
         """
 
     async def settle(self, ws_id: str, epoch: int, after: int) -> list[AnyEvent]:
@@ -125,6 +126,35 @@ class Store(Protocol):
         Of its correlation ids a hash is kept, so that none is accepted again. Raises
         UnknownWorkstream, and NotOwner if the row's epoch is another.
         """
+
+    async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:
+        """Where all words of the query were said (`Host.search`)."""
+
+    async def passage(self, ws_id: str, seq: int, part: int = 0) -> Passage | None:
+        """A message that was found, whole."""
+
+    async def sessions(self, limit: int, after: str = "") -> list[SessionInfo]:
+        """A page of conversations, the newest first (`Host.sessions`)."""
+
+    async def resolve(self, name: str, limit: int = 5) -> list[WorkstreamRow]:
+        """The workstreams that a name means: an alias, the id of a session or workstream, or
+        the beginning of one, which may mean several."""
+
+    async def memories(
+        self, scopes: Sequence[str] | None, query: str = "", limit: int = 1000
+    ) -> list[Memory]:
+        """What is remembered in these scopes (None: in all), where every word of the query
+        occurs in the key or the value; by key."""
+
+    async def memory(self, scope: str, key: str) -> Memory | None: ...
+
+    async def put_memory(self, memory: Memory) -> Memory | None:
+        """Keep it in the place of what was there, which is given back; its `created` stays."""
+
+    async def delete_memory(self, scope: str, key: str) -> bool:
+        """False: there is no such memory."""
+
+    async def count_memories(self, scopes: Sequence[str]) -> int: ...
 
     async def scrub(self, *, anew: bool = False) -> bool:
         """Make what was erased unreadable in the store's own files too. `anew`: write them anew

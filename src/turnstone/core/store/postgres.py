@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Self
 
 from turnstone.core.errors import InvalidRequest, StoreError, TurnstoneError
 from turnstone.core.store import presence
-from turnstone.core.store.schema import MIGRATIONS, POSTGRES, upgrade
+from turnstone.core.store.connection import Connection, Cursor
+from turnstone.core.store.schema import MIGRATIONS, POSTGRES, unsearched, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
-from turnstone.core.store.tables import Connection, Cursor
 
 try:
     import psycopg
@@ -187,6 +187,8 @@ class PostgresStore(SqlStore):
             version = found[0] if found else 0
             for statement in upgrade(version, POSTGRES, self.name, "--store-url"):
                 connection.execute(statement)
+            if unsearched(version):
+                self._tables.index_all(connection)
             if version != len(MIGRATIONS):
                 connection.execute("DELETE FROM turnstone_schema")
                 connection.execute("INSERT INTO turnstone_schema VALUES (?)", (len(MIGRATIONS),))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
-from turnstone.core.store.tables import Connection
+from turnstone.core.store.connection import Connection
 
 #: Seconds after which the beat of a node that never came back is forgotten.
 _FORGOTTEN = 86_400.0

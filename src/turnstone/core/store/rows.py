@@ -42,7 +42,12 @@ class Row(NamedTuple):
     @property
     def state(self) -> str:
         """That of the summary; empty: it names none."""
-        return msgspec.json.decode(self.summary, type=_Stated).state
+        return msgspec.json.decode(self.summary, type=_Told).state
+
+    @property
+    def session_now(self) -> str:
+        """The session that its conversation is in."""
+        return msgspec.json.decode(self.summary, type=_Told).session_id or self.session_id
 
     def public(self) -> WorkstreamRow:
         return WorkstreamRow(
@@ -59,8 +64,11 @@ class Row(NamedTuple):
         )
 
 
-class _Stated(msgspec.Struct, frozen=True):
+class _Told(msgspec.Struct, frozen=True):
+    """What of a summary the tables go by."""
+
     state: str = ""
+    session_id: str = ""
 
 
 def row_of(found: Iterable[Any]) -> tuple[Row, WorkstreamRow]:

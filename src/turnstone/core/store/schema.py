@@ -3,6 +3,11 @@
 workstream  one row each: who owns it, under which epoch, and what lists show
 record      the journals: one envelope a row, in the order of `seq`, never changed
 accepted    every correlation id that was ever accepted, and where it is
+said        every message and title: where it is; `id` is the order in which they are found
+said_terms  the words of each, in the database's own full-text index (`search`)
+session     which sessions were in which workstream
+alias       the names that people gave to sessions
+memory      what is remembered across conversations
 erased      the SHA-256 of every correlation id whose workstream was erased: never run again
 erasures    how many workstreams were erased: one row, one number
 node        when a node was last heard of (PostgreSQL alone)
@@ -29,6 +34,11 @@ class Dialect(NamedTuple):
     blob: str
     without_rowid: str
     locked: str
+    words: str  # makes a value of the full-text index of words, parted by spaces
+    matches: str  # a condition on that index, with a query
+    quote: str  # around each word of a query, and what stands between them
+    both: str
+    rising: bool  # the index gives what matches by its number, the newest first, as it finds it
 
 
 SQLITE = Dialect(
@@ -38,6 +48,11 @@ SQLITE = Dialect(
     blob="BLOB",
     without_rowid="WITHOUT ROWID",
     locked="",
+    words="?",
+    matches="said_terms MATCH ?",
+    quote='"',
+    both=" AND ",
+    rising=True,
 )
 POSTGRES = Dialect(
     name="postgres",
@@ -46,15 +61,22 @@ POSTGRES = Dialect(
     blob="BYTEA",
     without_rowid="",
     locked=" FOR UPDATE",
+    words="array_to_tsvector(string_to_array(?, ' '))",
+    matches="terms @@ CAST(? AS tsquery)",
+    quote="'",
+    both=" & ",
+    rising=False,
 )
 
 
 class Migration(NamedTuple):
-    """Statements, parted by semicolons: for both, then for the one or the other."""
+    """Statements, parted by semicolons: for both, then for the one or the other. `search`: what
+    was said before is to be found from here on."""
 
     both: str
     sqlite: str = ""
     postgres: str = ""
+    search: bool = False
 
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -145,6 +167,54 @@ MIGRATIONS: tuple[Migration, ...] = (
         INSERT INTO erasures VALUES (0);
         """
     ),
+    Migration(
+        """
+        CREATE TABLE said (
+            id          {integer} PRIMARY KEY,
+            ws_id       TEXT NOT NULL,
+            session_id  TEXT NOT NULL,
+            seq         {integer} NOT NULL,
+            part        {integer} NOT NULL,
+            role        TEXT NOT NULL
+        );
+        CREATE UNIQUE INDEX said_place ON said (ws_id, seq, part);
+        CREATE TABLE session (
+            session_id  TEXT NOT NULL,
+            ws_id       TEXT NOT NULL,
+            PRIMARY KEY (session_id, ws_id)
+        ) {without_rowid};
+        CREATE INDEX session_of ON session (ws_id);
+        CREATE TABLE alias (
+            alias  TEXT PRIMARY KEY,
+            ws_id  TEXT NOT NULL UNIQUE
+        ) {without_rowid};
+        CREATE TABLE memory (
+            scope    TEXT NOT NULL,
+            key      TEXT NOT NULL,
+            value    TEXT NOT NULL,
+            created  {real} NOT NULL,
+            updated  {real} NOT NULL,
+            PRIMARY KEY (scope, key)
+        ) {without_rowid};
+        CREATE INDEX workstream_latest ON workstream (updated DESC, ws_id);
+        """,
+        # Our own words, of letters and digits: to this tokenizer all else than ASCII is a letter.
+        # On PostgreSQL, what is not sorted into the index yet is looked through by each search.
+        sqlite="""
+        CREATE VIRTUAL TABLE said_terms USING fts5(
+            terms, tokenize = 'ascii', detail = none, columnsize = 0
+        );
+        """,
+        postgres="""
+        CREATE TABLE said_terms (
+            rowid  BIGINT PRIMARY KEY,
+            terms  TSVECTOR NOT NULL
+        );
+        CREATE INDEX said_terms_words ON said_terms USING gin (terms)
+            WITH (gin_pending_list_limit = 128);
+        """,
+        search=True,
+    ),
 )
 
 
@@ -153,6 +223,11 @@ def statements(migration: Migration, dialect: Dialect) -> list[str]:
     script = migration.both.format(**dialect._asdict())
     script += migration.sqlite if dialect is SQLITE else migration.postgres
     return [statement for statement in script.split(";") if statement.strip()]
+
+
+def unsearched(version: int) -> bool:
+    """Whether tables of this version keep nothing to be found by."""
+    return any(migration.search for migration in MIGRATIONS[version:])
 
 
 def upgrade(version: int, dialect: Dialect, store: str, option: str) -> list[str]:

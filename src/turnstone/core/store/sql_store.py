@@ -19,10 +19,14 @@ from typing import Any, ClassVar, TypeVar
 
 from turnstone.core.errors import StoreError, TurnstoneError, Unsettled
 from turnstone.core.events import AnyEvent, Event, TurnEnded
+from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
 from turnstone.core.store.base import PART, Appended, Place, WorkstreamRow
+from turnstone.core.store.connection import Connection
+from turnstone.core.store.finding import Finding
+from turnstone.core.store.memories import Memories
 from turnstone.core.store.rows import Damage, Row
 from turnstone.core.store.schema import Dialect
-from turnstone.core.store.tables import Connection, Known, Tables
+from turnstone.core.store.tables import Known, Tables
 
 ResultT = TypeVar("ResultT")
 
@@ -53,6 +57,8 @@ class SqlStore(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._tables = Tables(self.dialect, self._left_out)
+        self._finding = Finding(self._tables)
+        self._memories = Memories()
         self._damage: set[str] = set()  # what was logged already
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._doubts: set[str] = set()  # workstreams with an append that may be there or not
@@ -113,6 +119,37 @@ class SqlStore(ABC):
 
     async def erase(self, ws_id: str, epoch: int) -> None:
         await self._call(self._erase, ws_id, epoch, again=_ERASED)
+
+    # What is found and what is remembered.
+
+    async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:
+        return await self._read(self._finding.hits, query, limit, ws_id)
+
+    async def passage(self, ws_id: str, seq: int, part: int = 0) -> Passage | None:
+        return await self._read(self._finding.passage, ws_id, seq, part)
+
+    async def sessions(self, limit: int, after: str = "") -> list[SessionInfo]:
+        return await self._read(self._finding.sessions, limit, after)
+
+    async def resolve(self, name: str, limit: int = 5) -> list[WorkstreamRow]:
+        return await self._read(self._finding.resolve, name, limit)
+
+    async def memories(
+        self, scopes: Sequence[str] | None, query: str = "", limit: int = 1000
+    ) -> list[Memory]:
+        return await self._read(self._memories.find, scopes, query, limit)
+
+    async def memory(self, scope: str, key: str) -> Memory | None:
+        return await self._read(self._memories.get, scope, key)
+
+    async def count_memories(self, scopes: Sequence[str]) -> int:
+        return await self._read(self._memories.count, scopes)
+
+    async def put_memory(self, memory: Memory) -> Memory | None:
+        return await self._call(self._put_memory, memory)
+
+    async def delete_memory(self, scope: str, key: str) -> bool:
+        return await self._call(self._delete_memory, scope, key)
 
     async def scrub(self, *, anew: bool = False) -> bool:
         return await self._call(self._scrub, anew)
@@ -260,6 +297,14 @@ class SqlStore(ABC):
                 raise self._not_written() from error
         self._doubts.discard(ws_id)
         self._committed(ws_id, 0, epoch)
+
+    def _put_memory(self, memory: Memory) -> Memory | None:
+        with self._transaction() as connection:
+            return self._memories.put(connection, memory)
+
+    def _delete_memory(self, scope: str, key: str) -> bool:
+        with self._transaction() as connection:
+            return self._memories.delete(connection, scope, key)
 
     def _locked(self, connection: Connection, ws_id: str) -> Row | None:
         return self._tables.row(connection, ws_id, locked=True)

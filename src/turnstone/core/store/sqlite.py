@@ -23,7 +23,7 @@ from turnstone.core.store.mark import Mark, MarkFile, last_backup
 from turnstone.core.store.reader import Reader
 from turnstone.core.store.replace import used
 from turnstone.core.store.rows import Damage
-from turnstone.core.store.schema import MIGRATIONS, SQLITE, upgrade
+from turnstone.core.store.schema import MIGRATIONS, SQLITE, unsearched, upgrade
 from turnstone.core.store.sql_store import InDoubt, SqlStore
 from turnstone.core.store.tables import Tables
 
@@ -200,6 +200,8 @@ class SqliteStore(SqlStore):
     def _scrub(self, anew: bool) -> bool:
         connection = self._connected()
         anew = anew or (self._unwiped and wiping.small(connection))
+        if anew:  # words that were deleted stay in the full-text index until its parts are merged
+            connection.execute("INSERT INTO said_terms (said_terms) VALUES ('optimize')")
         done = wiping.wipe(connection, self.patience, anew=anew)
         if anew and done:
             self._unwiped = False
@@ -283,6 +285,8 @@ def migrate(transaction: contextlib.AbstractContextManager[sqlite3.Connection], 
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         for statement in upgrade(version, SQLITE, name, "--store"):
             connection.execute(statement)
+        if unsearched(version):
+            Tables(SQLITE).index_all(connection)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,24 +20,15 @@ from turnstone.core.events import (
     MessageAccepted,
     TurnEnded,
     WsClosed,
+    WsReopened,
     encode,
 )
 from turnstone.core.store.base import Place, WorkstreamRow
+from turnstone.core.store.connection import Connection
+from turnstone.core.store.names import Names
 from turnstone.core.store.rows import Damage, Row, readable, record_checksum, record_of, row_of
 from turnstone.core.store.schema import Dialect
-
-
-class Cursor(Protocol):
-    @property
-    def rowcount(self) -> int: ...
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-
-
-class Connection(Protocol):
-    """Parameters are written `?`, whatever the database is."""
-
-    def execute(self, sql: str, parameters: Sequence[object] = (), /) -> Cursor: ...
+from turnstone.core.store.search import Search
 
 
 class Known(Exception):
@@ -60,6 +51,8 @@ class Tables:
     def __init__(self, dialect: Dialect, damaged: Callable[[str], None] | None = None) -> None:
         self._locked = dialect.locked
         self._told = damaged or _refuse
+        self.search = Search(dialect)
+        self.names = Names()
 
     # Workstreams.
 
@@ -176,7 +169,7 @@ class Tables:
         summary: dict[str, Any] | None,
     ) -> list[Event]:
         """Write records behind those of `row`, which is locked. Raises Known and Erased."""
-        if row.closed:
+        if row.closed and not (events and isinstance(events[0], WsReopened)):
             raise UnknownWorkstream(f"Workstream {row.ws_id} is closed.")
         written: list[Event] = [
             msgspec.structs.replace(event, ws_id=row.ws_id, id=str(EventId(seq)))
@@ -192,6 +185,8 @@ class Tables:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (*values, record_checksum(*values)),
             )
+        self.names.note(connection, row.ws_id, written)
+        self.search.note(connection, row.ws_id, row.session_now, written)
         after = _after(row, written)
         if summary is not None:
             after = after._replace(summary=msgspec.json.encode(summary))
@@ -265,6 +260,46 @@ class Tables:
             raise Damage(f"the journal of workstream {ws_id} has gaps")
         return [record_of(record) for record in kept]
 
+    def record(self, connection: Connection, ws_id: str, seq: int) -> AnyEvent | None:
+        found = connection.execute(
+            f"SELECT {_RECORD} FROM record r WHERE r.ws_id = ? AND r.seq = ?", (ws_id, seq)
+        ).fetchone()
+        return None if found is None else record_of(found)
+
+    def latest(
+        self, connection: Connection, after: str, limit: int
+    ) -> list[tuple[Row, WorkstreamRow]]:
+        """Workstreams of every owner, closed ones too, the newest record first: behind the one
+        with this id, or from the first on."""
+        behind = self.row(connection, after) if after else None
+        where, values = (
+            ("", ())
+            if behind is None
+            else (
+                "WHERE updated < ? OR (updated = ? AND ws_id > ?)",
+                (behind.updated, behind.updated, behind.ws_id),
+            )
+        )
+        found = connection.execute(
+            f"{_SELECT} {where} ORDER BY updated DESC, ws_id LIMIT ?", (*values, limit)
+        )
+        kept: list[tuple[Row, WorkstreamRow]] = []
+        for values in found.fetchall():
+            try:
+                kept.append(row_of(values))
+            except Damage as damage:
+                self._told(str(damage))
+        return kept
+
+    def index_all(self, connection: Connection) -> None:
+        """Note all names, and all that was said, of a store whose version kept neither."""
+        for (ws_id,) in connection.execute("SELECT ws_id FROM workstream").fetchall():
+            row = self.row(connection, ws_id)
+            assert row is not None
+            records = self.records(connection, ws_id, 0)
+            self.names.note(connection, ws_id, records)
+            self.search.note(connection, ws_id, row.session_id, records)
+
     def ending(self, connection: Connection, ws_id: str, correlation_id: str) -> TurnEnded | None:
         # Not by the workstream too: SQLite would then read through the whole of its journal.
         found = connection.execute(
@@ -287,6 +322,8 @@ class Tables:
             )
         for (correlation_id,) in accepted:
             connection.execute("DELETE FROM accepted WHERE correlation_id = ?", (correlation_id,))
+        self.names.forget(connection, ws_id)
+        self.search.forget(connection, ws_id)
         for table in ("record", "workstream"):
             connection.execute(f"DELETE FROM {table} WHERE ws_id = ?", (ws_id,))
         connection.execute("UPDATE erasures SET number = number + 1")
@@ -347,9 +384,16 @@ def _after(row: Row, written: Sequence[Event]) -> Row:
     return row._replace(
         last_seq=row.last_seq + len(written),
         open_turns=row.open_turns + opened - ended,
-        closed=int(any(isinstance(e, WsClosed) for e in written)),
+        closed=int(_closed(written)),
         updated=float(max([row.updated, *(e.timestamp for e in written)])),
     )
+
+
+def _closed(written: Sequence[Event]) -> bool:
+    """Whether a workstream that took these records is closed: it takes none while it is, but for
+    the one that opens it."""
+    told = [isinstance(e, WsClosed) for e in written if isinstance(e, WsClosed | WsReopened)]
+    return bool(told) and told[-1]
 
 
 def _hash(correlation_id: str) -> bytes:

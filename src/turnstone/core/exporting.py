@@ -1,0 +1,185 @@
+"""A session as a file, and back: JSON, or the Markdown that oturn keeps sessions in. No I/O.
+
+A file holds the conversation as readers see it and, where that differs, as the model is sent
+it. What is read back is equal to what was written, in both. Permissions, costs and the journal
+itself are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from oturn.model import FunctionInfo, Message, ToolCallInfo
+from oturn.session_format import SessionFormatError
+from oturn.session_format_read import StoredRecord, parse
+from oturn.session_records import write_item
+from turnstone.core.conversation import Conversation
+from turnstone.core.errors import InvalidRequest
+from turnstone.core.events import (
+    Event,
+    HistoryMessage,
+    ToolCallRecord,
+    ToolFinished,
+)
+from turnstone.core.host import ExportFormat
+from turnstone.core.transcript import Transcript
+
+_MESSAGE = "pydantic:oturn.model.Message"
+_HEADER = "turnstone_session"
+_VERSION = 1
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says of a session. `created` in Unix seconds; 0: it does not say."""
+
+    turnstone_session: int = _VERSION
+    session_id: str = ""
+    name: str = ""
+    alias: str = ""
+    title: str = ""
+    created: float = 0.0
+    workspace: str = ""
+    messages: list[dict[str, Any]] = []  # as the model is sent them
+    history: list[HistoryMessage] = []  # as a reader is shown them
+
+
+def exported(records: Iterable[Event]) -> Exported:
+    """The session of a journal, as it is now. A call without a result is left out."""
+    transcript = Transcript()
+    for record in records:
+        transcript.apply(record)
+    messages, history = transcript.conversation.whole()
+    summary, created = transcript.summary, transcript.created
+    return Exported(
+        session_id=summary.session_id or created.session_id,
+        name=summary.name,
+        alias=summary.alias,
+        title=transcript.title,
+        created=created.timestamp,
+        workspace=created.workspace,
+        messages=messages,
+        history=history,
+    )
+
+
+def written(records: Iterable[Event], form: ExportFormat) -> str:
+    """The file of a session."""
+    session = exported(records)
+    if form == "json":
+        return msgspec.json.format(msgspec.json.encode(session), indent=2).decode() + "\n"
+    return markdown(session)
+
+
+def markdown(session: Exported) -> str:
+    """The same, as oturn reads it: a record about the session, then its messages."""
+    about = msgspec.to_builtins(session)
+    del about["messages"], about["history"]
+    items: list[Any] = [about, *map(_message, session.history)]
+    if _sent(session.history) != session.messages:
+        items.append({"sent": session.messages})
+    return "\n".join(map(write_item, items))
+
+
+def read(text: str, name: str) -> Exported:
+    """The session of a file, of either format. Raises InvalidRequest, which names the file."""
+    try:
+        if text.lstrip("\ufeff \t\r\n").startswith("{"):
+            session = msgspec.json.decode(text.removeprefix("\ufeff"), type=Exported)
+        else:
+            session = _from_markdown(text)
+    except (msgspec.DecodeError, SessionFormatError, ValueError) as error:
+        raise InvalidRequest(
+            f"{name} is no session that was exported: {error}.",
+            hint="It must be a file of `turnstone export`, of oturn, or a .turnstone.db of 0.2.",
+        ) from error
+    if session.turnstone_session > _VERSION:
+        raise InvalidRequest(
+            f"{name} was written by a newer turnstone (form {session.turnstone_session})."
+        )
+    if not session.history:
+        raise InvalidRequest(f"{name} holds no conversation.")
+    return session
+
+
+def _from_markdown(text: str) -> Exported:
+    records = parse(text).records
+    about: dict[str, Any] = {}
+    sent: list[dict[str, Any]] | None = None
+    history: list[HistoryMessage] = []
+    for record in records:
+        if record.kind == _MESSAGE:
+            history += _read_message(record)
+        elif isinstance(record.data, dict) and _HEADER in record.data:
+            about = record.data
+        elif isinstance(record.data, dict) and "sent" in record.data:
+            sent = record.data["sent"]
+    if not about:
+        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        about = {"session_id": digest[:12]}
+    messages = _sent(history) if sent is None else sent
+    whole = about | {"messages": messages, "history": msgspec.to_builtins(history)}
+    return msgspec.convert(whole, Exported)
+
+
+def _message(message: HistoryMessage) -> Message:
+    calls = [
+        ToolCallInfo(call.id, "function", FunctionInfo(call.name, call.arguments))
+        for call in message.tool_calls
+    ]
+    extra: dict[str, Any] = {}
+    if message.status:
+        extra["status"] = message.status
+    return Message(
+        role=message.role,
+        content=message.content,
+        tool_calls=calls or None,
+        tool_call_id=message.tool_call_id or None,
+        extra=extra or None,
+    )
+
+
+def _read_message(record: StoredRecord) -> list[HistoryMessage]:
+    """A message of ours, or of oturn itself; what a system said is no part of a conversation."""
+    message = Message.model_validate(record.data)
+    if message.role == "system":
+        return []
+    said = message.content
+    text = said if isinstance(said, str) else _text_of(said)
+    calls = [_call(call) for call in message.tool_calls or ()]
+    return [
+        HistoryMessage(
+            role=message.role,
+            content=text,
+            tool_calls=calls,
+            tool_call_id=message.tool_call_id or "",
+            status=str((message.extra or {}).get("status", "")),
+        )
+    ]
+
+
+def _text_of(content: object) -> str:
+    say = getattr(content, "to_message_text", None)
+    return str(say()) if callable(say) else str(content)
+
+
+def _call(call: ToolCallInfo) -> ToolCallRecord:
+    arguments = call.function.arguments
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments if arguments is not None else {}).decode()
+    return ToolCallRecord(call.id, call.function.name, arguments)
+
+
+def _sent(history: Iterable[HistoryMessage]) -> list[dict[str, Any]]:
+    """What a model is sent of a conversation that was never shortened."""
+    said = Conversation()
+    for message in history:
+        if message.role == "tool":
+            result = ToolFinished(call_id=message.tool_call_id, output=message.content)
+            said.returned([result])
+        else:
+            said.say(message.role, message.content, message.tool_calls)
+    return said.messages

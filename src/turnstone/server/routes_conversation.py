@@ -1,0 +1,35 @@
+"""Handlers for what becomes of a conversation: wound back, forked, commanded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from turnstone.api import endpoints as api
+from turnstone.core.errors import EmptyMessage
+from turnstone.server.routes import Call, Handler, Node, answer
+
+
+async def rewind(node: Node, call: Call[api.RewindRequest]) -> Response:
+    done = await node.host.rewind(call.body.ws_id, call.body.to)
+    return answer(api.RewindReply(message=done.message))
+
+
+async def fork(node: Node, call: Call[api.ForkRequest]) -> Response:
+    info = await node.host.fork(call.body.ws_id, call.body.at)
+    return answer(api.ForkReply(workstream=info))
+
+
+async def command(node: Node, call: Call[api.CommandRequest]) -> Response:
+    text = call.body.command.strip()
+    if not text:  # before the workstream is looked for: contract, section 2.3
+        raise EmptyMessage("The command is empty.", hint="/help lists the commands.")
+    told = await node.host.command(
+        call.body.ws_id, text, command_id=call.body.command_id, by=call.sender
+    )
+    return answer(api.CommandReply(**msgspec.structs.asdict(told)))
+
+
+HANDLERS: Mapping[str, Handler] = {"rewind": rewind, "fork": fork, "command": command}

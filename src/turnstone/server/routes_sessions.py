@@ -1,0 +1,87 @@
+"""Handlers for sessions, what was said in them, and what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from turnstone.api import endpoints as api
+from turnstone.core.errors import InvalidRequest
+from turnstone.core.host import ExportFormat
+from turnstone.server.routes import Call, Handler, Node, answer
+
+
+async def rename(node: Node, call: Call[api.RenameRequest]) -> Response:
+    info = await node.host.rename(call.body.ws_id, call.body.name, call.body.alias)
+    return answer(api.WorkstreamReply(workstream=info))
+
+
+async def sessions(node: Node, call: Call[None]) -> Response:
+    after = call.request.query_params.get("after", "")
+    found = await node.host.sessions(_number(call.request, "limit", 50), after)
+    return answer(api.SessionsReply(sessions=found))
+
+
+async def resume(node: Node, call: Call[api.ResumeRequest]) -> Response:
+    return answer(api.WorkstreamReply(workstream=await node.host.resume(call.body.session)))
+
+
+async def export(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    text = await node.host.export(query.get("session", ""), _format(query.get("format", "json")))
+    return answer(api.ExportReply(text=text))
+
+
+async def search(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    limit = _number(call.request, "limit", 20)
+    hits = await node.host.search(query.get("query", ""), limit, query.get("ws_id", ""))
+    return answer(api.SearchReply(hits=hits))
+
+
+async def memories(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    limit = _number(call.request, "limit", 100)
+    found = await node.host.memories(query.get("query", ""), query.get("scope", ""), limit)
+    return answer(api.MemoriesReply(memories=found))
+
+
+async def remember(node: Node, call: Call[api.RememberRequest]) -> Response:
+    return answer(await node.host.remember(call.body.key, call.body.value, call.body.scope))
+
+
+async def forget(node: Node, call: Call[None]) -> Response:
+    query = call.request.query_params
+    await node.host.forget(query.get("key", ""), query.get("scope", "user"))
+    return answer(api.OkReply())
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "rename": rename,
+    "sessions": sessions,
+    "resume": resume,
+    "export": export,
+    "search": search,
+    "memories": memories,
+    "remember": remember,
+    "forget": forget,
+}
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    given = request.query_params.get(name, "")
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit()):
+        raise InvalidRequest(f"{name}: {given!r} is no whole number.")
+    return int(given[:9])
+
+
+def _format(given: str) -> ExportFormat:
+    formats: dict[str, Literal["json", "markdown"]] = {"json": "json", "markdown": "markdown"}
+    if given not in formats:
+        raise InvalidRequest(f"format: {given!r} is neither json nor markdown.")
+    return formats[given]

@@ -1,0 +1,357 @@
+"""Conversations that outgrow their model's window: what is still sent, and what becomes of a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelserver import Reply, error, hold, text
+from support.long_talk import LongTalk, Prints, is_summary, sent
+from support.nodes import local_node
+from support.watching import ending, send, until
+from turnstone.core import events as ev
+from turnstone.core.host import CreateWorkstream
+from turnstone.core.local_host import LocalHost
+
+GOAL = "Find out why the nightly build breaks, and {repair} it: not the tests, the build. " * 3
+PLAN = "\n".join(f"{n}. step {n}: look at part {n} of the build" for n in range(1, 13))
+PAGE = "12:00:01 INFO step finished in 0.31 s, 4 warnings\n" * 40
+
+
+def tools(page: str = PAGE) -> dict[str, Any]:
+    return {"read_file": Prints("read_file", page), "plan": Prints("plan", PLAN)}
+
+
+def remark(number: int) -> str:
+    return f"Remark {number}: leave the file part{number}.py as it is. Now read 2 of them."
+
+
+async def records(host: LocalHost, ws_id: str) -> list[ev.AnyEvent]:
+    return await host._store.records(ws_id)
+
+
+async def compactions(host: LocalHost, ws_id: str) -> list[ev.Compacted]:
+    return [e for e in await records(host, ws_id) if isinstance(e, ev.Compacted)]
+
+
+async def compact(host: LocalHost, ws_id: str) -> str:
+    """What a person is told who asks for it."""
+    return (await host.command(ws_id, "/compact")).text
+
+
+async def turn(host: LocalHost, ws_id: str, message: str, cid: str) -> ev.TurnEnded:
+    await send(host, ws_id, message, cid)
+    return await ending(host, ws_id, cid)
+
+
+@pytest.mark.parametrize(
+    ("window", "share", "least"), [(131_072, 0.03, 20), (8_192, 0.8, 20), (8_192, 0.3, 30)]
+)
+async def test_after_twenty_compactions_the_persons_words_and_the_plan_are_still_sent(
+    tmp_path: Path, window: int, share: float, least: int
+) -> None:
+    talk = LongTalk(window)
+    settings = {"context_window": window, "auto_compact": share, "params": {"max_tokens": 512}}
+    async with local_node(tmp_path, talk, tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        assert (await turn(node.host, ws.id, GOAL, "goal")).outcome == "done"
+        assert (await turn(node.host, ws.id, "make a plan", "plan")).outcome == "done"
+        for number in range(20):
+            assert (await turn(node.host, ws.id, remark(number), f"c{number}")).outcome == "done"
+            await compact(node.host, ws.id)
+        last = "And now the last of it: read 6"
+        first_of_last = len(node.model.requests)
+        assert (await turn(node.host, ws.id, last, "last")).outcome == "done"
+        done = await compactions(node.host, ws.id)
+
+    assert len(done) >= least
+    assert talk.refused == []
+    assert talk.too_long == 0
+    asked = [body for body in node.model.requests[first_of_last:] if not is_summary(body)]
+    assert len(asked) == 7
+    for body in asked:
+        said = sent(body)
+        for words in (GOAL, PLAN, last, *map(remark, range(20))):
+            assert words in said
+    assert {one.why for one in done} >= {"asked"}
+    assert all(one.tokens_after < one.tokens_before for one in done)
+
+
+async def test_a_turn_whose_tools_print_more_than_the_window_holds_ends_well(
+    tmp_path: Path,
+) -> None:
+    talk = LongTalk(8_192)
+    settings = {"context_window": 8_192, "params": {"max_tokens": 4_096}}
+    async with local_node(tmp_path, talk, tools=tools(PAGE * 8), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await turn(node.host, ws.id, f"{GOAL} read 5", "c1")
+        done = await compactions(node.host, ws.id)
+        shown, _ = await until(node.host, ws.id, ev.History, after=None)
+
+    assert ended.outcome == "done"
+    assert talk.refused == []
+    assert talk.too_long == 0
+    assert {one.why for one in done} == {"full"}
+    assert any(one.shortened for one in done)
+    assert sum(m.content == PAGE * 8 for m in shown.messages) == 10  # readers have all of it
+
+
+async def test_an_answer_gets_what_the_conversation_leaves_of_the_window(tmp_path: Path) -> None:
+    settings = {"context_window": 8_192, "params": {"max_tokens": 4_096}}
+    async with local_node(tmp_path, LongTalk(), tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, "hello", "c1")
+        await turn(node.host, ws.id, "word " * 4_800, "c2")
+
+    first, second = (body["max_tokens"] for body in node.model.requests)
+    assert first == 4_096
+    assert 256 < second < 4_000
+
+
+@pytest.mark.parametrize(
+    ("known", "says"), [(0, True), (131_072, True), (0, False), (131_072, False)]
+)
+async def test_a_refusal_as_too_long_compacts_and_asks_again(
+    tmp_path: Path, known: int, says: bool
+) -> None:
+    talk = LongTalk(8_192, says_window=says)
+    settings = {"context_window": known, "params": {"max_tokens": 512}}
+    async with local_node(tmp_path, talk, tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await turn(node.host, ws.id, f"{GOAL} read 8", "c1")
+        _, seen = await until(node.host, ws.id, ev.TurnEnded)
+        done = await compactions(node.host, ws.id)
+
+    assert ended.outcome == "done"
+    assert talk.refused == []
+    assert done[0].why == "refused"
+    told = [e.message for e in seen if isinstance(e, ev.Info)]
+    assert any("too long" in message for message in told)
+    if says:
+        assert done[0].window == 8_192
+        assert talk.too_long == 1  # from then on the window is known
+        assert {one.why for one in done[1:]} <= {"full"}
+
+
+async def test_what_cannot_be_made_shorter_fails_with_the_providers_sentence(
+    tmp_path: Path,
+) -> None:
+    refusal = error(400, "maximum context length is 900 tokens")
+    async with local_node(tmp_path, lambda body: refusal, context_window=0) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await turn(node.host, ws.id, "hello", "c1")
+
+    assert ended.outcome == "failed"
+    assert "maximum context length is 900 tokens" in ended.reason
+    assert len(node.model.requests) == 2  # once more, for the window was news
+
+
+@pytest.mark.parametrize("answer", [text(""), error(403, "no account for you")])
+async def test_without_an_account_what_is_kept_word_for_word_stands_alone(
+    tmp_path: Path, answer: Reply
+) -> None:
+    talk = LongTalk(8_192, answer_summary=answer)
+    settings = {"context_window": 8_192, "params": {"max_tokens": 512}}
+    async with local_node(tmp_path, talk, tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await turn(node.host, ws.id, f"{GOAL} read 8", "c1")
+        _, seen = await until(node.host, ws.id, ev.TurnEnded)
+        done = await compactions(node.host, ws.id)
+
+    assert ended.outcome == "done"
+    assert done[0].unsummarised
+    assert GOAL in done[0].messages[0]["content"]
+    assert "No account could be made" in done[0].messages[0]["content"]
+    told = [e.message for e in seen if isinstance(e, ev.Info)]
+    assert any("could not be summed up" in message for message in told)
+
+
+async def test_a_cancel_while_it_is_summed_up_leaves_the_conversation_as_it_was(
+    tmp_path: Path,
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+    talk = LongTalk(8_192)
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if is_summary(body):
+            begun.set()
+            return hold(text("too late"), gate)
+        return talk(body)
+
+    settings = {"context_window": 8_192, "params": {"max_tokens": 512}}
+    async with local_node(tmp_path, plan, tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, f"{GOAL} read 8", "c1")
+        assert await asyncio.to_thread(begun.wait, 20)
+        assert await node.host.cancel(ws.id)
+        ended = await ending(node.host, ws.id, "c1")
+        done = await compactions(node.host, ws.id)
+        prompts_set = [e for e in await records(node.host, ws.id) if isinstance(e, ev.PromptSet)]
+        gate.set()
+        talk.answer_summary = None
+
+    assert ended.outcome == "cancelled"
+    assert done == []
+    assert len(prompts_set) == 1
+
+
+async def test_a_compaction_between_turns_can_be_cancelled_and_says_so(tmp_path: Path) -> None:
+    gate, begun = threading.Event(), threading.Event()
+    talk = LongTalk()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if is_summary(body):
+            begun.set()
+            return hold(text("too late"), gate)
+        return talk(body)
+
+    async with local_node(tmp_path, plan, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        assert await asyncio.to_thread(begun.wait, 20)
+        assert await node.host.cancel(ws.id)
+        said = await asked
+        done = await compactions(node.host, ws.id)
+        gate.set()
+        ended = await turn(node.host, ws.id, "read 1", "c2")
+
+    assert "stopped" in said
+    assert done == []
+    assert ended.outcome == "done"
+
+
+async def test_a_compaction_asked_for_in_a_turn_comes_before_its_next_request(
+    tmp_path: Path,
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+    talk = LongTalk()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        answer = talk(body)
+        if not is_summary(body) and len([m for m in body["messages"] if m["role"] == "tool"]) == 4:
+            begun.set()
+            return hold(answer, gate)
+        return answer
+
+    async with local_node(tmp_path, plan, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, f"{GOAL} read 3", "c1")
+        assert await asyncio.to_thread(begun.wait, 20)
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        await asyncio.sleep(0)  # it has asked
+        gate.set()
+        said = await asked
+        ended = await ending(node.host, ws.id, "c1")
+        written = await records(node.host, ws.id)
+
+    assert ended.outcome == "done"
+    assert "Compacted" in said
+    kinds = [type(e).__name__ for e in written]
+    assert kinds.index("Compacted") < kinds.index("TurnEnded")
+    assert talk.refused == []
+
+
+async def test_a_cancel_of_a_turn_stops_the_compaction_that_was_asked_for_in_it(
+    tmp_path: Path,
+) -> None:
+    gate, begun, summing = threading.Event(), threading.Event(), threading.Event()
+    talk = LongTalk()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if is_summary(body):
+            summing.set()
+            return hold(text("too late"), threading.Event())
+        answer = talk(body)
+        if sum(m["role"] == "tool" for m in body["messages"]) == 4:
+            begun.set()
+            return hold(answer, gate)
+        return answer
+
+    async with local_node(tmp_path, plan, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, f"{GOAL} read 3", "c1")
+        assert await asyncio.to_thread(begun.wait, 20)
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        await asyncio.sleep(0)  # it has asked
+        gate.set()
+        assert await asyncio.to_thread(summing.wait, 20)
+        assert await node.host.cancel(ws.id)
+        ended = await ending(node.host, ws.id, "c1")
+        said = await asked
+        done = await compactions(node.host, ws.id)
+
+    assert ended.outcome == "cancelled"
+    assert "stopped" in said
+    assert done == []
+
+
+async def test_there_may_be_nothing_to_compact(tmp_path: Path) -> None:
+    async with local_node(tmp_path, LongTalk(), tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        assert "nothing to compact" in await compact(node.host, ws.id)
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        assert "Compacted" in await compact(node.host, ws.id)
+        for _ in range(3):
+            said = await compact(node.host, ws.id)
+
+    assert "nothing to compact" in said
+
+
+async def test_a_compacted_conversation_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    talk = LongTalk()
+    async with local_node(tmp_path, talk, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        await compact(node.host, ws.id)
+        await turn(node.host, ws.id, "read 1", "c2")
+        before = node.model.requests[-1]["messages"]
+    async with local_node(tmp_path, talk, tools=tools(), context_window=32_768) as node:
+        await turn(node.host, ws.id, "read 0", "c3")
+        after = node.model.requests[0]["messages"]
+
+    assert after[: len(before)] == before
+
+
+async def test_nothing_is_compacted_where_the_window_is_unknown(tmp_path: Path) -> None:
+    talk = LongTalk()
+    async with local_node(tmp_path, talk, tools=tools(PAGE * 8), context_window=0) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await turn(node.host, ws.id, f"{GOAL} read 8", "c1")
+        assert await compactions(node.host, ws.id) == []
+
+    assert ended.outcome == "done"
+
+
+async def test_a_window_that_prompt_and_tools_fill_is_told_and_not_compacted_in_vain(
+    tmp_path: Path,
+) -> None:
+    talk = LongTalk()
+    async with local_node(tmp_path, talk, tools=tools(), context_window=100) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, "read 2", "c1")
+        _, seen = await until(node.host, ws.id, ev.TurnEnded)
+        assert await compactions(node.host, ws.id) == []
+
+    told = [e.message for e in seen if isinstance(e, ev.Info) and "tools alone" in e.message]
+    assert len(told) == 1
+
+
+async def test_an_account_is_paid_for_out_of_the_budget(tmp_path: Path) -> None:
+    talk = LongTalk()
+    budget = ev.Budget(tokens=1_000_000)
+    async with local_node(tmp_path, talk, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream(budget=budget))
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        before = len(
+            [e for e in await records(node.host, ws.id) if isinstance(e, ev.BudgetSettled)]
+        )
+        await compact(node.host, ws.id)
+        settled = [e for e in await records(node.host, ws.id) if isinstance(e, ev.BudgetSettled)]
+
+    assert len(settled) == before + 1
+    assert settled[-1].tokens > 100

@@ -1,0 +1,259 @@
+"""Going back in a conversation, and on from any point of it: always one that providers take."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelserver import Reply, call, calls, hold, raw_call, text
+from modelserver.plans import echo, last_user_text
+from support.nodes import local_node
+from support.strict import faults
+from support.watching import PATIENCE, ending, send, snapshot, until
+from turnstone.core import events as ev
+from turnstone.core import rewinding
+from turnstone.core.errors import InvalidRequest, UnknownWorkstream, WorkstreamBusy
+from turnstone.core.host import Answer, CreateWorkstream, Host
+from turnstone.core.local_host import LocalHost
+from turnstone.core.store import SqliteStore
+
+#: What the person says to each question, in turn.
+ANSWERS = (
+    Answer(ws_id="", approved=True),
+    Answer(ws_id="", approved=False, feedback="not this one"),
+    Answer(ws_id="", approved=True, feedback="and be quick"),
+)
+
+TURNS = 12
+
+
+def works(body: dict[str, Any]) -> Reply:
+    """Three kinds of turn: an answer; a call; several calls, one of them broken."""
+    last = body["messages"][-1]
+    if last["role"] == "tool" or last["content"] in ("and be quick", "also this"):
+        return text("done")
+    match int(last_user_text(body).rpartition(" ")[2]) % 3:
+        case 1:
+            return calls(call("bash", command="echo one"))
+        case 2:
+            broken = raw_call("bash", '{"comm')
+            return calls(call("read_file", path="notes.txt"), broken, call("bash", command="true"))
+    return text(f"I heard: {last['content']}")
+
+
+async def answering(host: Host, ws_id: str) -> None:
+    """A person who answers every question; the second one is not answered before the model is
+    told something besides."""
+    answers = itertools.cycle(ANSWERS)
+    asked = 0
+    async for event in host.follow(ws_id, ev.EventId(1)):
+        if isinstance(event, ev.ApprovalAsked):
+            asked += 1
+            if asked == 2:
+                await send(host, ws_id, "also this", "steered", busy="steer")
+            said = next(answers)
+            await host.approve(
+                Answer(ws_id=ws_id, approved=said.approved, feedback=said.feedback, by="ann")
+            )
+
+
+async def long_session(folder: Path) -> tuple[str, list[ev.AnyEvent]]:
+    """The id of a workstream with everything in it that a conversation can have, and its
+    records. It is compacted in the middle."""
+    ws_id = ""
+    for half in range(2):
+        async with local_node(folder, works) as node:
+            (folder / "workspace/notes.txt").write_text("a line\n")
+            ws_id = ws_id or (await node.host.create(CreateWorkstream(name="long"))).id
+            person = asyncio.create_task(answering(node.host, ws_id))
+            for number in range(half * TURNS // 2, (half + 1) * TURNS // 2):
+                await send(node.host, ws_id, f"task {number}", f"c{number}")
+                await ending(node.host, ws_id, f"c{number}")
+            person.cancel()
+            await asyncio.wait({person})
+        if half == 0:
+            await compact(folder, ws_id)
+    store = await SqliteStore.open(folder / "turnstone.db")
+    records = await store.records(ws_id)
+    await store.aclose()
+    return ws_id, records
+
+
+async def compact(folder: Path, ws_id: str) -> None:
+    """As a node does it: the oldest messages, up to a whole turn, are stood for by one."""
+    store = await SqliteStore.open(folder / "turnstone.db")
+    messages = rewinding.before(await store.records(ws_id), "").messages
+    end = max(n for n, m in enumerate(messages) if m["role"] == "user")
+    stand_in = {"role": "user", "content": "Before this: some tasks were done."}
+    row = await store.row(ws_id)
+    assert row is not None
+    record = ev.Compacted(archived=end, messages=[stand_in], summary="some tasks were done")
+    await store.append(ws_id, row.epoch, [record])
+    await store.aclose()
+
+
+def points(records: Sequence[ev.Event]) -> list[str]:
+    """Every message, and every record but the first."""
+    messages = [message.correlation_id for message in rewinding.heard(records)]
+    return [*messages, *(str(ev.EventId.parse(record.id).seq) for record in records[1:]), ""]
+
+
+async def test_every_point_of_a_long_session_gives_what_a_strict_provider_takes(
+    tmp_path: Path,
+) -> None:
+    _, records = await long_session(tmp_path)
+    kinds = {type(record) for record in records}
+    now = rewinding.before(records, "")
+
+    assert len(now.history) >= 40
+    assert {ev.Compacted, ev.ToolFinished, ev.ApprovalAnswered} <= kinds
+    assert any(isinstance(r, ev.StepStarted) and r.steered for r in records)
+    assert any(isinstance(r, ev.ToolFinished) and r.status == "denied" for r in records)
+    assert faults(now.messages) == []
+    for point in points(records):
+        became = rewinding.conversation_at(rewinding.before(records, point), "rewound")
+        assert faults(became.messages) == [], point
+        assert [m.role for m in became.history if m.role == "tool"].count("tool") == sum(
+            len(m.tool_calls) for m in became.history
+        ), point
+
+
+async def test_before_a_message_is_all_that_came_before_it_and_nothing_of_it(
+    tmp_path: Path,
+) -> None:
+    _, records = await long_session(tmp_path)
+    for message in rewinding.heard(records):
+        found = rewinding.before(records, message.correlation_id)
+        texts = [m.content for m in found.history]
+        assert message.text not in texts
+        earlier = [m.text for m in rewinding.heard(records) if m.place < message.place]
+        assert [t for t in texts if t in earlier] == earlier
+
+
+async def test_a_fork_at_every_message_goes_on_from_there(tmp_path: Path) -> None:
+    ws_id, records = await long_session(tmp_path)
+    async with local_node(tmp_path, echo) as node:
+        for message in rewinding.heard(records):
+            fork = await node.host.fork(ws_id, message.correlation_id)
+            await send(node.host, fork.id, "go on", f"f-{fork.id}")
+            assert (await ending(node.host, fork.id, f"f-{fork.id}")).outcome == "done"
+            sent = node.model.requests[-1]["messages"]
+            assert faults(sent) == []
+            assert message.text not in [m["content"] for m in sent]
+        source = next(info for info in await node.host.list() if info.id == ws_id)
+    assert source.name == "long"  # and nothing was added to it
+    assert len(records) == ev.EventId.parse(records[-1].id).seq
+
+
+async def said_three(host: Host) -> str:
+    ws = await host.create(CreateWorkstream(name="three"))
+    for number in ("one", "two", "three"):
+        await send(host, ws.id, number, number)
+        await ending(host, ws.id, number)
+    return ws.id
+
+
+async def shown(host: LocalHost, ws_id: str) -> list[str]:
+    """What a reader who comes now is shown of the conversation."""
+    seen = await snapshot(host, ws_id)
+    return [m.content for event in seen if isinstance(event, ev.History) for m in event.messages]
+
+
+async def test_a_rewound_conversation_is_what_it_was_for_readers_and_for_the_model(
+    tmp_path: Path,
+) -> None:
+    async with local_node(tmp_path, echo) as node:
+        ws_id = await said_three(node.host)
+        done = await node.host.rewind(ws_id, "two")
+        assert done.message == "two"
+        assert await shown(node.host, ws_id) == ["one", "one"]
+        _, events = await until(node.host, ws_id, ev.History)
+        assert [e.type for e in events[-3:]] == ["conversation_set", "clear_ui", "history"]
+        await send(node.host, ws_id, "other", "other")
+        await ending(node.host, ws_id, "other")
+        sent = [m["content"] for m in node.model.requests[-1]["messages"][1:]]
+        assert sent == ["one", "one", "other"]
+
+    async with local_node(tmp_path, echo) as node:  # and in the next process
+        assert await shown(node.host, ws_id) == ["one", "one", "other", "other"]
+        await node.host.rewind(ws_id, "three")  # forward again
+        assert await shown(node.host, ws_id) == ["one", "one", "two", "two"]
+
+
+async def test_a_conversation_is_not_changed_under_a_turn(tmp_path: Path) -> None:
+    gate = threading.Event()
+    async with local_node(tmp_path, lambda body: hold(text("late"), gate)) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, "one", "one")
+        await until(node.host, ws.id, ev.StepStarted)
+        with pytest.raises(WorkstreamBusy, match="A turn is running"):
+            await node.host.rewind(ws.id, "one")
+        fork = await node.host.fork(ws.id)  # which changes nothing there
+        gate.set()
+        assert (await ending(node.host, ws.id, "one")).text == "late"
+        assert await shown(node.host, fork.id) == ["one"]
+
+
+async def test_points_that_are_none_are_told(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        ws_id = await said_three(node.host)
+        for point in ("nowhere", "999999", "0", "1", "-3"):
+            with pytest.raises(InvalidRequest, match="There is no message and no record"):
+                await node.host.rewind(ws_id, point)
+        with pytest.raises(InvalidRequest, match="name the message"):
+            await node.host.rewind(ws_id, " ")
+        with pytest.raises(UnknownWorkstream):
+            await node.host.fork("ffffffff")
+
+
+async def test_a_fork_has_what_marks_a_conversation_and_no_permissions(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        budget = ev.Budget(tokens=1_000_000)
+        ws = await node.host.create(CreateWorkstream(auto_approve=True, name="one", budget=budget))
+        await node.host.command(ws.id, "/persona a pirate")
+        await send(node.host, ws.id, "hello", "c1")
+        await ending(node.host, ws.id, "c1")
+        fork = await node.host.fork(ws.id)
+        policy = await node.host.policy(fork.id)
+        await send(node.host, fork.id, "and now", "c2")
+        await ending(node.host, fork.id, "c2")
+        prompt = node.model.requests[-1]["messages"][0]["content"]
+
+    assert fork.name == "one (fork)"
+    assert fork.session_id != ws.session_id
+    assert policy.grants == []
+    assert "a pirate" in prompt
+
+
+async def test_a_closed_conversation_can_be_gone_on_from(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        ws_id = await said_three(node.host)
+        await node.host.close(ws_id)
+        async with asyncio.timeout(PATIENCE):
+            fork = await node.host.fork(ws_id, "three")
+        assert await shown(node.host, fork.id) == ["one", "one", "two", "two"]
+
+
+def test_what_was_read_from_outside_goes_along_from_where_it_was_read() -> None:
+    def record(seq: int, event: ev.Event) -> ev.Event:
+        import msgspec
+
+        return msgspec.structs.replace(event, id=f"{seq}-0")
+
+    records = [
+        record(1, ev.WsCreated(name="one")),
+        record(2, ev.MessageAccepted(message="look", correlation_id="c1")),
+        record(3, ev.StepStarted(correlation_id="c1")),
+        record(4, ev.Tainted(source="web_fetch example.org", correlation_id="c1")),
+        record(5, ev.TurnEnded(correlation_id="c1")),
+    ]
+    _, early = rewinding.fork_of(records, "c1", "s", "w", "x")
+    _, late = rewinding.fork_of(records, "", "s", "w", "x")
+    assert not [event for event in early if isinstance(event, ev.Tainted)]
+    assert [e.source for e in late if isinstance(e, ev.Tainted)] == ["web_fetch example.org"]
