@@ -121,7 +121,7 @@ async def _bridge(flags: Flags) -> int:
 
 async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
-    from turnstone.core.permissions import notice_of
+    from turnstone.core.permissions import notice_of_node
     from turnstone.wiring import build_local_host, find_model
 
     settings = _settings("turnstone", flags)
@@ -129,7 +129,7 @@ async def _chat(flags: Flags, prompt: str | None, as_json: bool) -> int:
     host = await build_local_host(settings, endpoint, "process")
     try:
         engine = host.engine
-        if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+        if notice := notice_of_node(engine):
             click.echo(f"warning: {notice}", err=True)
         where = str(settings.tools.workspace)
         left = await host.left_behind()

@@ -22,6 +22,7 @@ from turnstone.core.errors import ConfigurationError
 from turnstone.core.limits import Limits
 from turnstone.core.local_host import LocalHost
 from turnstone.core.node import NodeLock, lock_process, lock_server
+from turnstone.core.outputs import outputs_beside
 from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
 from turnstone.core.sandbox import Confinement, Level, Sandbox
 from turnstone.core.sensitive import store_files
@@ -52,8 +53,8 @@ async def build_local_host(
     _check_names(settings, tools)
     rules = read_rules(settings, {name: tool.spec for name, tool in tools.items()})
     engine = _engine(settings, endpoint, sandbox.confinement, tools, workspace, fence)
-    engine = replace(engine, rules=rules)
     path = settings.store.path
+    engine = replace(engine, rules=rules, outputs=outputs_beside(path))
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
         on_failure.callback(lock.release)

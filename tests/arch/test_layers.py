@@ -73,6 +73,7 @@ STATEFUL = [
     "oturn.turn_diagram",  # reads and writes a page
     "turnstone.core.ask",
     "turnstone.core.awake",
+    "turnstone.core.background",
     "turnstone.core.calls",
     "turnstone.core.clock",
     "turnstone.core.config",
@@ -84,6 +85,7 @@ STATEFUL = [
     "turnstone.core.local_host",
     "turnstone.core.manager",
     "turnstone.core.node",
+    "turnstone.core.outputs",
     "turnstone.core.permissions",
     "turnstone.core.practice",
     "turnstone.core.prompts",

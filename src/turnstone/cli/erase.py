@@ -12,6 +12,7 @@ from turnstone.core.config import Settings
 from turnstone.core.erasure import at_work, erasable
 from turnstone.core.errors import NodeUnavailable, NotOwner
 from turnstone.core.node import lock_process
+from turnstone.core.outputs import outputs_beside, remove_outputs
 from turnstone.wiring import open_store
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -40,6 +41,7 @@ async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
             if row.open_turns and not force:
                 raise at_work(ws_id)
             await store.erase(ws_id, row.epoch)
+            await remove_outputs(outputs_beside(settings.store.path), ws_id)
             return await store.scrub()
         finally:
             await store.aclose()

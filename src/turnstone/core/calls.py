@@ -47,6 +47,7 @@ class Calls:
     ) -> None:
         self.items: dict[str, ev.ToolItem] = {}
         self.rulings: dict[str, ev.CallDecision] = {}
+        self.moved: dict[str, str] = {}  # by call id, where a call has moved the commands to
         self._journal = journal
         self._engine = engine
         self._context = context
@@ -59,6 +60,7 @@ class Calls:
         """Judge them all by the rules, and ask a person once about those that must be asked."""
         self.items.clear()
         self.rulings.clear()
+        self.moved.clear()
         self._prepared.clear()
         asked: list[str] = []
         for call in effect.calls:
@@ -139,12 +141,17 @@ class Calls:
             raise ToolRefused(f"There is no tool named {call.name!r}. The tools are: {known}.")
         if not self._context.workspace.is_dir():
             raise ToolRefused(f"The workspace {self._context.workspace} is gone.")
-        context = self._context
+        context = self._placed()
         if decided and (decision := self._decision(call.id)) is not None:
             context = replace(context, decided=decision.expects)
         prepared = await tool.prepare(call.parsed or {}, context)
         self._prepared[call.id] = prepared
         return prepared
+
+    def _placed(self) -> ToolContext:
+        """With the folder in which the commands of this step start."""
+        folder = self._journal.transcript.directory
+        return replace(self._context, directory=Path(folder) if folder else None)
 
     def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
         """The question as it is recorded and shown."""
@@ -245,7 +252,7 @@ class Calls:
             self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
         try:
-            result = await self._engine.tools[call.name].run(prepared, self._context, emit)
+            result = await self._engine.tools[call.name].run(prepared, self._placed(), emit)
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
         except Exception as error:
@@ -254,6 +261,7 @@ class Calls:
             # A tool tells its failures. One that breaks may have done its work before.
             log.exception("workstream %s: the tool %s broke", self._context.ws_id, call.name)
             result = ToolResult("unknown", f"{UNKNOWN} ({type(error).__name__}: {error})")
+        self.moved[call.id] = result.directory
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:

@@ -37,6 +37,7 @@ class Engine:
     params: Mapping[str, Any] = field(default_factory=dict)  # of every model request
     context_window: int = 0  # tokens; 0: unknown
     instructions: str = ""  # added to the system prompt of every workstream
+    outputs: Path | None = None  # where whole outputs are kept, in a folder per workstream
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
     rules: Rules = field(default_factory=Rules)  # that no permission overrides, or that are one

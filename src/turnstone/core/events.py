@@ -93,7 +93,7 @@ class Grant(msgspec.Struct, frozen=True):
     or for exactly one command."""
 
     tool: str
-    path: str = ""  # absolute, resolved; empty: inside the workspace
+    path: str = ""  # absolute, resolved; of a command where it starts; empty: (in) the workspace
     command: str = ""  # its exact text; empty: whatever the command
 
 
@@ -244,6 +244,7 @@ class ToolFinished(Event, frozen=True, kw_only=True):
     name: str = ""
     status: ToolStatus = "ok"
     output: str = ""  # what the model reads
+    cwd: str = ""  # where commands start from the next step on; empty: where they did
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):

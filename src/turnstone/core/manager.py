@@ -20,6 +20,7 @@ import msgspec
 
 from turnstone.core import events as ev
 from turnstone.core.awake import Awake
+from turnstone.core.background import Jobs
 from turnstone.core.engine import Engine
 from turnstone.core.erasure import at_work, erasable
 from turnstone.core.errors import (
@@ -32,6 +33,7 @@ from turnstone.core.errors import (
 )
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal
+from turnstone.core.outputs import remove_outputs
 from turnstone.core.permissions import check_tools
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
@@ -206,6 +208,7 @@ class WorkstreamManager:
         async with self.use(ws_id) as workstream:
             await workstream.close()
         self._awake.forget(ws_id)
+        await remove_outputs(self._engine.outputs, ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         """Delete it with all its records (`Host.erase`)."""
@@ -254,6 +257,7 @@ class WorkstreamManager:
         await self._store.erase(row.ws_id, row.epoch)
         self._awake.forget(row.ws_id)
         self._unscrubbed = True
+        await remove_outputs(self._engine.outputs, row.ws_id)
         if not row.closed:
             now = round(self._engine.clock.now(), 6)
             closed = ev.WsClosed(ws_id=row.ws_id, reason=reason, timestamp=now)
@@ -286,13 +290,16 @@ class WorkstreamManager:
             place=self._awake.place(row.ws_id),
             on_record=recorded,
         )
+        jobs = Jobs()
         context = ToolContext(
             ws_id=row.ws_id,
             workspace=Path(journal.transcript.created.workspace or engine.workspace),
             timeout=engine.tool_timeout,
             max_output=engine.max_output,
+            outputs=engine.outputs / row.ws_id if engine.outputs else None,
+            background=jobs,
         )
-        workstream = Workstream(journal, Session(journal, engine, context), engine)
+        workstream = Workstream(journal, Session(journal, engine, context), engine, jobs)
         return workstream
 
     def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:

@@ -83,6 +83,8 @@ class Transcript:
         self.messages: list[dict[str, Any]] = []  # as the model is sent them
         self.history: list[HistoryMessage] = []  # as a reader is shown them
         self.last_usage: Usage | None = None
+        self.directory = ""  # where commands of this step start; empty: in the workspace
+        self._moved = ""  # the same for the next step
 
     def apply(self, event: Event) -> None:
         """Take in the next record. Events that are no records change nothing."""
@@ -173,6 +175,7 @@ class Transcript:
                 self._give_feedback(turn)
                 self._steer(turn, event.steered)
                 turn.steps = event.step
+                self.directory = self._moved
             case StepFinished():
                 self._step_finished(turn, event)
             case ApprovalAsked():
@@ -204,6 +207,7 @@ class Transcript:
         """Results enter the conversation together, in the order in which the model called."""
         turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
+        self._moved = event.cwd or self._moved
         if turn.results.keys() >= turn.calls.keys():
             for call_id in turn.calls:
                 result = turn.results[call_id]

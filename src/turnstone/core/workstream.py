@@ -15,6 +15,7 @@ import msgspec
 
 from turnstone.core import events as ev
 from turnstone.core import permissions
+from turnstone.core.background import Jobs
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     EmptyMessage,
@@ -42,8 +43,11 @@ _WITHDRAWN = "taken back before its turn began"
 class Workstream:
     """One open workstream, owned by this process."""
 
-    def __init__(self, journal: Journal, session: Session, engine: Engine) -> None:
+    def __init__(
+        self, journal: Journal, session: Session, engine: Engine, background: Jobs
+    ) -> None:
         self._journal = journal
+        self._background = background
         self._session = session
         self._engine = engine
         self._runner: asyncio.Task[None] | None = None
@@ -53,6 +57,10 @@ class Workstream:
         self._withdrawing: dict[str, asyncio.Task[bool]] = {}  # by the message taken back
         self._cancelled = ""  # the message whose turn is to be stopped before it begins
         self._sending = 0  # messages on their way into the journal
+
+    @property
+    def _workspace(self) -> Path:
+        return Path(self._journal.transcript.created.workspace or self._engine.workspace)
 
     @property
     def busy(self) -> bool:
@@ -67,6 +75,7 @@ class Workstream:
             self.busy
             or self._journal.writing
             or self._session.running
+            or self._background.running
             or (self._runner is not None and not self._runner.done())
             or (self._close_task is not None and not self._close_task.done())
         )
@@ -118,7 +127,7 @@ class Workstream:
             self._sending -= 1
         [event] = appended.events
         notice = permissions.notice_of(
-            request.auto_approve, request.auto_approve_tools, self._engine
+            request.auto_approve, request.auto_approve_tools, self._engine, self._workspace
         )
         if notice and not appended.duplicate:
             self._journal.publish(ev.Info(message=notice), event.correlation_id)
@@ -181,8 +190,7 @@ class Workstream:
     def policy(self) -> PolicyView:
         """What decides about its tool calls (`Host.policy`)."""
         journal = self._journal
-        workspace = Path(journal.transcript.created.workspace or self._engine.workspace)
-        return permissions.view(journal.ws_id, journal.transcript, self._engine, workspace)
+        return permissions.view(journal.ws_id, journal.transcript, self._engine, self._workspace)
 
     async def revoke(self, grant: ev.Grant, by: str) -> bool:
         """Take a permission back (`Host.revoke`)."""
@@ -241,6 +249,7 @@ class Workstream:
     async def _close(self, reason: str) -> None:
         try:
             await self._stop_runner()
+            await self._background.aclose()
             while self.busy:
                 await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
             if not self._journal.transcript.closed:
@@ -253,6 +262,7 @@ class Workstream:
         """Stop working on it, for the process ends; another takes its turn up later."""
         self._closing = True
         await self._stop_runner()
+        await self._background.aclose()
         try:
             await self._session.leave()
         except StoreError as error:
