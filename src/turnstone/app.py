@@ -17,7 +17,7 @@ from turnstone.core.engine import no_fence
 from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
-from turnstone.core.permissions import notice_of
+from turnstone.core.permissions import notice_of_node
 from turnstone.mq.check import check_node_name
 from turnstone.mq.keys import Keys
 from turnstone.mq.lock import hold
@@ -127,7 +127,7 @@ def _greeting(
     yield f"  sandbox     {engine.confinement.summary}"
     for note in engine.confinement.notes:
         yield f"              {note}"
-    if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+    if notice := notice_of_node(engine):
         yield f"  permissions {notice}"
     if takes_queue(settings):
         redis, inbound = settings.redis, Keys(settings.redis.prefix).inbound_of(host.node_id)

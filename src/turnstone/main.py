@@ -166,7 +166,7 @@ async def _bridge(flags: Flags) -> int:
 async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
     from turnstone.cli.streams import has_keyboard
-    from turnstone.core.permissions import notice_of
+    from turnstone.core.permissions import notice_of_node
     from turnstone.wiring import build_local_host, find_model
 
     settings = _settings("turnstone", flags)
@@ -176,7 +176,7 @@ async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: b
     host = await build_local_host(settings, endpoint, "process")
     try:
         engine = host.engine
-        if notice := notice_of(engine.auto_approve, engine.auto_approve_tools, engine):
+        if notice := notice_of_node(engine):
             click.echo(f"warning: {notice}", err=True)
         if not engine.models.default.context_window and endpoint.url:
             click.echo(f"warning: {engine.models.default.told}", err=True)

@@ -27,6 +27,7 @@ from turnstone.core.masking import Masking, secrets_of
 from turnstone.core.model_setup import set_up
 from turnstone.core.models import Models
 from turnstone.core.node import NodeLock, lock_process, lock_server
+from turnstone.core.outputs import outputs_beside
 from turnstone.core.policy_rules import Parts, Rule, RuleError, Rules, idle, parse
 from turnstone.core.practice import MODEL_NAME as PRACTICE
 from turnstone.core.sandbox import Confinement, Level, Sandbox
@@ -58,8 +59,8 @@ async def build_local_host(
     engine = _engine(settings, models, sandbox.confinement, tools, workspace, fence)
     masking = Masking([*settings.secrets(), *secrets_of(os.environ)])
     mask_logs(masking)
-    engine = replace(engine, rules=rules, masking=masking)
     path = settings.store.path
+    engine = replace(engine, rules=rules, masking=masking, outputs=outputs_beside(path))
     lock = lock_server(path, settings.bridge.node_id) if role == "server" else lock_process(path)
     async with AsyncExitStack() as on_failure:
         on_failure.callback(lock.release)

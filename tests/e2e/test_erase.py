@@ -30,6 +30,10 @@ async def test_a_workstream_is_erased_by_the_server_that_has_it_and_without_one(
                 while await client.ending(ws.id, sent.correlation_id) is None:
                     await asyncio.sleep(0.02)
         assert in_files(tmp_path, "first-secret")
+        kept = [tmp_path / STORE / "outputs" / ws.id / "bash-1.txt" for ws in (one, two)]
+        for file in kept:  # the whole output of a command
+            file.parent.mkdir(parents=True)
+            file.write_text("secret")
 
         port = node.url.rpartition(":")[2]
         code, out, err = await run(tmp_path, "turnstone erase", one.id, "--port", port)
@@ -38,6 +42,7 @@ async def test_a_workstream_is_erased_by_the_server_that_has_it_and_without_one(
         assert out == f"Workstream {one.id} is erased, by the server at {node.url}.\n"
         assert one.id not in {info.id for info in await client.list()}
         assert not in_files(tmp_path, "first-secret")
+        assert [file.parent.exists() for file in kept] == [False, True]
 
         code, _, err = await run(tmp_path, "turnstone erase", two.id, "--port", "1")
         assert code == 1
@@ -48,6 +53,7 @@ async def test_a_workstream_is_erased_by_the_server_that_has_it_and_without_one(
     code, out, err = await run(tmp_path, "turnstone erase", two.id)
     assert (code, out, err) == (0, f"Workstream {two.id} is erased.\n", "")
     assert not in_files(tmp_path, "second-secret")
+    assert not kept[1].parent.exists()
 
     code, _, err = await run(tmp_path, "turnstone erase", two.id)
     assert code == 1

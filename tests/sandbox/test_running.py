@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.commands import processes_with, run_in, until_gone, until_there
+from turnstone.core.head_tail import HeadTail
 from turnstone.core.sandbox import Command, Sandbox
 from turnstone.sandbox.limits import STOPPED, Limits, shell
-from turnstone.sandbox.output import HeadTail
 
 LEVELS = ["confined", "landlocked_alone", "unconfined"]
 

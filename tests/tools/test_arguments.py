@@ -37,7 +37,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"path": "."}, "search: the argument `query` is missing."),
     ("search", {"query": ""}, "search: the argument `query` is empty."),
     ("search", {"query": "a\nb"}, "search: the argument `query` must be one line."),
-    ("search", {"query": "x" * 20_000}, "which is too long"),
+    ("search", {"query": "x" * 20_000}, "has 20,000 bytes: too long."),
 ]
 
 

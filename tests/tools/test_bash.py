@@ -18,14 +18,15 @@ from turnstone.tools.bash import MAX_COMMAND, Bash
 class Recorder:
     """A sandbox that runs nothing and remembers its orders."""
 
-    def __init__(self) -> None:
+    def __init__(self, result: CommandResult | None = None) -> None:
         self.confinement = Confinement(Level.L3, "L3 (recorder)")
+        self._result = result or CommandResult(0, "")
         self.commands: list[Command] = []
 
     async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
         self.commands.append(command)
         await asyncio.sleep(0)
-        return CommandResult(0, "")
+        return self._result
 
 
 @pytest.fixture
@@ -62,6 +63,20 @@ async def test_a_command_that_takes_too_long_is_told_with_what_it_had_said(
     assert result.status == "error"
     expected = "begun\n[stopped after 0.4 s, the time limit, with all it had started]"
     assert result.output == expected
+
+
+@pytest.mark.parametrize(
+    ("result", "output"),
+    [
+        (CommandResult(0, "x", duration=9.9), "x"),
+        (CommandResult(0, "x", duration=42.4), "x\n[took 42 s]"),
+        (CommandResult(3, "x", duration=42.4), "x\n[exit code 3]\n[took 42 s]"),
+    ],
+)
+async def test_the_time_of_a_long_command_is_told(
+    result: CommandResult, output: str, context: ToolContext
+) -> None:
+    assert (await call(Bash(Recorder(result)), context, command="make")).output == output
 
 
 async def test_long_output_is_cut_in_the_middle_and_told(bash: Bash, context: ToolContext) -> None:

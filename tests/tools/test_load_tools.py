@@ -15,7 +15,7 @@ from turnstone.tools import load_tools
 
 #: Name: required arguments, other arguments, effect, unasked, read-only agents, task agents.
 TABLE = {
-    "bash": (["command"], [], "effect", False, False, True),
+    "bash": (["command"], ["action", "background", "handle"], "effect", False, False, True),
     "edit_file": (
         ["new_string", "old_string", "path"],
         ["near_line"],

@@ -18,6 +18,7 @@ from turnstone.core.errors import (
     UnknownWorkstream,
 )
 from turnstone.core.node import lock_process
+from turnstone.core.outputs import outputs_beside, remove_outputs
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 from turnstone.wiring import open_store, store_name, store_url
 
@@ -81,6 +82,7 @@ async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
                 raise at_work(ws_id)
             for one in [*await _all_below(store, ws_id), row]:
                 await store.erase(one.ws_id, one.epoch)
+                await remove_outputs(outputs_beside(settings.store.path), one.ws_id)
             return await store.scrub()
         finally:
             await store.aclose()

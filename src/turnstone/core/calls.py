@@ -51,6 +51,7 @@ class Calls:
     ) -> None:
         self.items: dict[str, ev.ToolItem] = {}
         self.rulings: dict[str, ev.CallDecision] = {}
+        self.moved: dict[str, str] = {}  # by call id, where a call has moved the commands to
         self._journal = journal
         self._engine = engine
         self._context = context
@@ -64,6 +65,7 @@ class Calls:
         """Judge them all by the rules, and ask a person once about those that must be asked."""
         self.items.clear()
         self.rulings.clear()
+        self.moved.clear()
         self._prepared.clear()
         asked: list[str] = []
         for call in effect.calls:
@@ -174,11 +176,14 @@ class Calls:
         return prepared
 
     def _place(self, call: s.ToolCall) -> ToolContext:
+        """Where this call happens, with the folder in which the commands of this step start."""
+        folder = self._journal.transcript.directory
         return replace(
             self._context,
             max_output=self._engine.output_for(self._journal.transcript.summary),
             call_id=call.id,
             correlation_id=self._cid,
+            directory=Path(folder) if folder else None,
         )
 
     def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
@@ -313,6 +318,7 @@ class Calls:
             await self._journal.append(
                 *(ev.Tainted(source=read, correlation_id=self._cid) for read in news)
             )
+        self.moved[call.id] = result.directory
         result = given(
             result,
             self._engine.masking,

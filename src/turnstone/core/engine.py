@@ -60,6 +60,7 @@ class Engine:
     persona: str = ""  # whom the model speaks as, where a workstream says nothing else
     instructions: str = ""  # added to the system prompt of every workstream
     memories: CountMemories = no_memories
+    outputs: Path | None = None  # where whole outputs are kept, in a folder per workstream
     auto_approve: bool = False  # for every workstream of the node
     auto_approve_tools: frozenset[str] = frozenset()
     masking: Masking = field(default_factory=Masking)  # of secrets, in what tools return

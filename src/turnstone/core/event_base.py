@@ -85,7 +85,7 @@ class Grant(msgspec.Struct, frozen=True):
     or for exactly one command."""
 
     tool: str
-    path: str = ""  # absolute, resolved; empty: inside the workspace
+    path: str = ""  # absolute, resolved; of a command where it starts; empty: (in) the workspace
     command: str = ""  # its exact text; empty: whatever the command
 
 

@@ -23,6 +23,7 @@ import msgspec
 from turnstone.core import events as ev
 from turnstone.core.agents import Agents
 from turnstone.core.awake import Awake
+from turnstone.core.background import Jobs
 from turnstone.core.budget import problem
 from turnstone.core.engine import Engine
 from turnstone.core.erasure import at_work, below, erasable, parents_first
@@ -37,6 +38,7 @@ from turnstone.core.errors import (
 from turnstone.core.family import Family
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal, folded
+from turnstone.core.outputs import remove_outputs
 from turnstone.core.permissions import check_tools
 from turnstone.core.relay import Relay
 from turnstone.core.remembering import Remembering
@@ -357,6 +359,7 @@ class WorkstreamManager:
         for row in await below(self._store, ws_id):
             if not row.closed:
                 await self.close(row.ws_id)
+        await remove_outputs(self._engine.outputs, ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         """Delete it with all its records (`Host.erase`)."""
@@ -419,6 +422,7 @@ class WorkstreamManager:
         self._unscrubbed = True  # also where the answer is lost
         await self._store.erase(row.ws_id, row.epoch)
         self._awake.forget(row.ws_id)
+        await remove_outputs(self._engine.outputs, row.ws_id)
         if not row.closed:
             now = round(self._engine.clock.now(), 6)
             closed = ev.WsClosed(ws_id=row.ws_id, reason=reason, timestamp=now)
@@ -454,17 +458,20 @@ class WorkstreamManager:
         relay = Relay(journal, lambda event: self._on_change(event, workstream.info()))
         agents = Agents(self._family, journal, engine, relay)
         workspace = Path(journal.transcript.created.workspace or engine.workspace)
+        jobs = Jobs()
         context = ToolContext(
             ws_id=row.ws_id,
             workspace=workspace,
             timeout=engine.tool_timeout,
             max_output=engine.output_for(journal.transcript.summary),
             agents=agents,
+            outputs=engine.outputs / row.ws_id if engine.outputs else None,
+            background=jobs,
             memory=Remembering(self._store, journal, str(workspace), engine.clock),
         )
         session = Session(journal, engine, context)
         session.purse.above = agents.above
-        workstream = Workstream(journal, session, engine, relay, agents)
+        workstream = Workstream(journal, session, engine, relay, agents, jobs)
         return workstream
 
     def _asleep(self, row: WorkstreamRow) -> WorkstreamInfo:

@@ -7,6 +7,7 @@ in the journal.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,12 +42,25 @@ def notice(transcript: Transcript, engine: Engine) -> str:
     """What of the workstream's permissions does not hold on this machine, or nothing."""
     tools = {grant.tool for grant in transcript.granted} | engine.auto_approve_tools
     auto = transcript.auto_approve or engine.auto_approve
-    return policy.unhonoured(auto, tools, engine.confinement.level)
+    workspace = Path(transcript.created.workspace or engine.workspace)
+    return notice_of(auto, tools, engine, workspace)
 
 
-def notice_of(auto_approve: bool, tools: Iterable[str], engine: Engine) -> str:
-    """What of these permissions does not hold on this machine, or nothing."""
-    return policy.unhonoured(auto_approve, frozenset(tools), engine.confinement.level)
+def notice_of(auto_approve: bool, tools: Iterable[str], engine: Engine, workspace: Path) -> str:
+    """What of these permissions does not hold on this machine in a workspace, or nothing."""
+    repository = has_repository(workspace)
+    level = engine.confinement.level
+    return policy.unhonoured(auto_approve, frozenset(tools), level, repository=repository)
+
+
+def notice_of_node(engine: Engine) -> str:
+    """What of the node's own permissions does not hold in its workspace, or nothing."""
+    return notice_of(engine.auto_approve, engine.auto_approve_tools, engine, engine.workspace)
+
+
+def has_repository(workspace: Path) -> bool:
+    """Whether it holds a repository of git, whose hooks and settings start programs later."""
+    return os.path.lexists(workspace / ".git")
 
 
 def in_words(grants: Iterable[ev.Grant], engine: Engine, workspace: Path) -> str:
@@ -57,10 +71,11 @@ def in_words(grants: Iterable[ev.Grant], engine: Engine, workspace: Path) -> str
 def _in_words(grant: ev.Grant, engine: Engine, workspace: Path) -> str:
     if grant == EVERY_TOOL:
         return f"every tool inside {workspace}, where commands are confined"
+    if grant.command:
+        place = f" in {grant.path}" if grant.path else ""
+        return f"{grant.tool} for exactly {_command_in_words(grant.command)}{place}"
     if grant.path:
         return f"{grant.tool} of {grant.path}"
-    if grant.command:
-        return f"{grant.tool} for exactly {_command_in_words(grant.command)}"
     tool = engine.tools.get(grant.tool)
     if tool is not None and takes_path(tool.spec):
         return f"{grant.tool} inside {workspace}"

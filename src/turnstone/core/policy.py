@@ -21,6 +21,11 @@ Judgement: TypeAlias = Literal["allow", "ask", "deny"]
 NO_RULES = Rules()
 
 _AUTO_UNCONFINED = "auto-approve holds only where commands are confined"
+#: Why a command is asked, whatever its tool is permitted in general.
+EXPOSES_HOOKS = (
+    "its hooks and settings, which start by themselves later, are not kept from commands at L2"
+)
+
 _COMMAND_UNCONFINED = "commands cannot be confined on this machine, so each one is asked"
 
 
@@ -38,7 +43,7 @@ class Grants:
         tool = prepared.tool
         if use is not None and not use.inside:
             return Grant(tool, str(use.path)) in self.always
-        if tool in self.tools or Grant(tool) in self.always:
+        if not prepared.exposes and (tool in self.tools or Grant(tool) in self.always):
             return True
         exactly = _grants(prepared, use)
         return bool(prepared.commands) and all(grant in self.always for grant in exactly)
@@ -69,6 +74,8 @@ def decide(
     for rule in rules.deny + rules.ask:
         if rule.may_touch(prepared):
             return Ruling("ask", f"the call may use what the rule {rule.text} is about")
+    if prepared.tends:
+        return Ruling("allow", f"{spec.name} may always look after what it has started")
     if prepared.commands and level < Level.L2:
         return Ruling("ask", _COMMAND_UNCONFINED)
     return _permitted(prepared, spec, grants, level, rules)
@@ -92,6 +99,8 @@ def _permitted(
     outside = next((use.path for use in missing if use is not None and not use.inside), None)
     if outside is not None:
         why = f"{outside} is outside the workspace, or holds secrets"
+    elif prepared.exposes:
+        why = prepared.exposes
     elif grants.auto_approve:
         why = _AUTO_UNCONFINED
     else:
@@ -109,24 +118,25 @@ def _allowing(
 ) -> str:
     """Why the tool may use this path (None: why it may run) unasked; empty if it may not."""
     for rule in rules.allow:
-        if rule.covers(prepared, use):
+        if rule.covers(prepared, use) and (rule.command or not prepared.exposes):
             return f"allow {rule.text}"
     inside = use is None or use.inside
     if inside and spec.auto_approve:
         return f"{spec.name} runs unasked inside the workspace"
     if grants.permits(prepared, use):
         return f"{spec.name} was permitted for this workstream"
-    if inside and grants.auto_approve and level >= Level.L2:
+    if inside and grants.auto_approve and level >= Level.L2 and not prepared.exposes:
         return f"auto-approve, with commands confined at {level.name}"
     return ""
 
 
 def _grants(prepared: Prepared, use: PathUse | None) -> tuple[Grant, ...]:
-    """What *always* is about: a path outside, the exact commands, or else the tool."""
+    """What *always* is about: a path outside, the exact commands in their folder, or the tool."""
     if use is not None and not use.inside:
         return (Grant(prepared.tool, str(use.path)),)
     if prepared.commands:
-        return tuple(Grant(prepared.tool, command=text) for text in prepared.commands)
+        folder = str(prepared.directory or "")
+        return tuple(Grant(prepared.tool, folder, text) for text in prepared.commands)
     return (Grant(prepared.tool),)
 
 
@@ -137,10 +147,23 @@ def _forbidden(rule: str) -> str:
     )
 
 
-def unhonoured(auto_approve: bool, tools: Set[str], level: Level) -> str:
-    """What of a permission given beforehand does not hold here, for whoever gave it; or empty."""
-    if level >= Level.L2:
+def unhonoured(
+    auto_approve: bool, tools: Set[str], level: Level, *, repository: bool = False
+) -> str:
+    """What of a permission given beforehand does not hold here, for whoever gave it; or empty.
+
+    `repository`: the workspace has a .git, whose hooks only L3 keeps from commands.
+    """
+    if level >= Level.L3 or (level is Level.L2 and not repository):
         return ""
+    if level is Level.L2:
+        told = "Auto-approve is" if auto_approve else "The permission for bash is"
+        about = " for commands" if auto_approve else ""
+        return (
+            f"{told} not honoured here{about}, since the workspace has a .git: {EXPOSES_HOOKS}."
+            if auto_approve or "bash" in tools
+            else ""
+        )
     if auto_approve:
         return (
             "Auto-approve is not honoured here, since commands cannot be confined on this machine:"

@@ -98,7 +98,9 @@ class Rule:
             return False
         if self.command is not None:
             commands = prepared.commands
-            return use is None and bool(commands) and all(map(self.command.permits, commands))
+            if use is not None or not commands or prepared.directory is not None:
+                return False  # its words mean something else in another folder
+            return all(map(self.command.permits, commands))
         if self.host is not None:
             hosts = prepared.hosts
             return use is None and bool(hosts) and all(_is_host(self.host, h) for h in hosts)

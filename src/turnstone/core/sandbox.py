@@ -35,10 +35,18 @@ class Command:
     """One command to run: exactly these bytes, given to a fresh non-login bash."""
 
     script: str
-    workspace: Path  # writable; where it starts
+    workspace: Path  # writable
     timeout: float  # seconds
     network: bool = False
     max_output: int = 1_000_000  # characters kept of the head and tail together
+    directory: Path | None = None  # where it starts, in the workspace; None: in the workspace
+    report: bool = False  # whether to tell the directory in which it ended
+    keep: Path | None = None  # a file to make for the whole output, where it is too long
+    outputs: Path | None = None  # a folder of ours that the command may read, if it is there
+
+    @property
+    def start(self) -> Path:
+        return self.directory or self.workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,9 @@ class CommandResult:
     dropped: int = 0  # characters cut out
     duration: float = 0.0  # seconds
     timed_out: bool = False
+    kept: int = 0  # bytes in the file for the whole output; 0: there is none
+    kept_whole: bool = True  # the file holds all of it
+    directory: str = ""  # where it ended, as the command says it; empty: it has not said
 
 
 class Sandbox(Protocol):

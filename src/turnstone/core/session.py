@@ -295,6 +295,7 @@ class Session:
                     name=name,
                     status=signal.status,
                     output=signal.text,
+                    cwd=self._calls.moved.get(signal.call_id, ""),
                     correlation_id=cid,
                 )
             case s.Cancelled():

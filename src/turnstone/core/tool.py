@@ -8,7 +8,7 @@ judges, what the journal keeps, and all that `run` may act on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -88,6 +88,10 @@ class Prepared:
     expects: str = ""  # what the world must still look like at run time (a file's hash)
     label: str = ""  # what a person is asked about, where the tool's name does not say it
     hosts: tuple[str, ...] = ()  # where the call connects to, where that is known beforehand
+    directory: Path | None = None  # where its commands start; None: in the workspace
+    #: What its commands may change that starts by itself later: it cannot be kept from them.
+    exposes: str = ""
+    tends: bool = False  # only looks after what its workstream has running in the background
     hash: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -99,6 +103,7 @@ class Prepared:
             self.network,
             self.expects,
             list(self.hosts),
+            str(self.directory or ""),
         ]
         canonical = msgspec.json.encode(exact, order="sorted")
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest())
@@ -114,6 +119,7 @@ class ToolResult:
     status: ToolStatus
     output: str
     tainted: tuple[str, ...] = ()
+    directory: str = ""  # where commands start from the next step on; empty: where they did
 
 
 class ReadMarks:
@@ -134,6 +140,36 @@ class ReadMarks:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """How something stands that runs in the background. `ended` says how; empty: it runs."""
+
+    handle: str
+    what: str
+    text: str = ""  # its output since the last look
+    ended: str = ""
+
+
+class Background(Protocol):
+    """What a workstream has running beside its turns. All of it ends with the workstream's
+    closing, and with the process."""
+
+    def start(self, what: str, run: Callable[[EmitOutput], Awaitable[str]]) -> str:
+        """Run it; `run` returns how it ended. Returns a handle. Raises ToolRefused: too many."""
+
+    async def wait(self, handle: str, seconds: float) -> None:
+        """Until it has ended, or so long."""
+
+    def read(self, handle: str) -> Glance:
+        """Raises ToolRefused for a handle that there is not (any more)."""
+
+    async def stop(self, handle: str) -> None:
+        """Raises ToolRefused, as `read`. When this returns, nothing of it runs."""
+
+    def list(self) -> Sequence[Glance]:
+        """All there are, without their output."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """Where a call happens: the workstream, and which call it is. Tools keep nothing of their
     own between calls. `agents` is there for the tools of effect class `agent`."""
@@ -150,6 +186,9 @@ class ToolContext:
     #: Of a call that was decided about by a process that is gone: its `Prepared.expects`. Such
     #: a call is not looked at anew, since it may have happened.
     decided: str = ""
+    directory: Path | None = None  # where commands start; None: in the workspace
+    outputs: Path | None = None  # a folder of ours for what a result has no room for
+    background: Background | None = None
 
 
 class Tool(Protocol):

@@ -118,6 +118,8 @@ class Transcript:
         self.ledger = Ledger()
         self.used = UsedByModel()
         self._worked = 0.0  # seconds of work of the turns that have ended
+        self.directory = ""  # where commands of this step start; empty: in the workspace
+        self._moved = ""  # the same for the next step
 
     @property
     def worked(self) -> float:
@@ -265,6 +267,7 @@ class Transcript:
                 for note in event.notes:
                     self.conversation.note(note)
                 turn.steps = event.step
+                self.directory = self._moved
             case StepFinished():
                 self._step_finished(turn, event)
             case ApprovalAsked():
@@ -296,6 +299,7 @@ class Transcript:
         """Results enter the conversation together, in the order in which the model called."""
         turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
+        self._moved = event.cwd or self._moved
         if turn.results.keys() >= turn.calls.keys():
             self.conversation.returned(turn.results[call_id] for call_id in turn.calls)
 

@@ -124,6 +124,7 @@ class ToolFinished(Event, frozen=True, kw_only=True):
     name: str = ""
     status: ToolStatus = "ok"
     output: str = ""  # what the model reads
+    cwd: str = ""  # where commands start from the next step on; empty: where they did
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):

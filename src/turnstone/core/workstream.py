@@ -17,6 +17,7 @@ from turnstone.core import events as ev
 from turnstone.core import permissions
 from turnstone.core.agent_rules import missing
 from turnstone.core.answering import Answering
+from turnstone.core.background import Jobs
 from turnstone.core.compacting import Compaction
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
@@ -57,10 +58,12 @@ class Workstream:
         engine: Engine,
         relay: Relay,
         agents: SubAgents,
+        background: Jobs,
     ) -> None:
         self.agents = agents
         self.answering = Answering(journal, relay)
         self._journal = journal
+        self._background = background
         self._session = session
         self._titles = Titles(journal, engine, session.purse)
         self._engine = engine
@@ -71,6 +74,10 @@ class Workstream:
         self._withdrawing: dict[str, asyncio.Task[bool]] = {}  # by the message taken back
         self._cancelled = ""  # the message whose turn is to be stopped before it begins
         self._sending = 0  # messages on their way into the journal
+
+    @property
+    def _workspace(self) -> Path:
+        return Path(self._journal.transcript.created.workspace or self._engine.workspace)
 
     @property
     def busy(self) -> bool:
@@ -89,6 +96,7 @@ class Workstream:
             (self.busy and not self.lost)
             or self._journal.writing
             or self._session.running
+            or self._background.running
             or (self._runner is not None and not self._runner.done())
             or (self._close_task is not None and not self._close_task.done())
         )
@@ -176,7 +184,7 @@ class Workstream:
         if appended.duplicate:
             self._check_same(event, request)
         notice = permissions.notice_of(
-            request.auto_approve, request.auto_approve_tools, self._engine
+            request.auto_approve, request.auto_approve_tools, self._engine, self._workspace
         )
         if notice and not appended.duplicate:
             self._journal.publish(ev.Info(message=notice), event.correlation_id)
@@ -254,8 +262,7 @@ class Workstream:
     def policy(self) -> PolicyView:
         """What decides about its tool calls (`Host.policy`)."""
         journal = self._journal
-        workspace = Path(journal.transcript.created.workspace or self._engine.workspace)
-        return permissions.view(journal.ws_id, journal.transcript, self._engine, workspace)
+        return permissions.view(journal.ws_id, journal.transcript, self._engine, self._workspace)
 
     async def revoke(self, grant: ev.Grant, by: str) -> bool:
         """Take a permission back (`Host.revoke`)."""
@@ -329,6 +336,7 @@ class Workstream:
         try:
             await self._stop_runner()
             await self._journal.catch_up()
+            await self._background.aclose()
             while self.busy:
                 await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
             if not self._journal.transcript.closed:
@@ -341,6 +349,7 @@ class Workstream:
         """Stop working on it, for the process ends; another takes its turn up later."""
         self._closing = True
         await self._stop_runner()
+        await self._background.aclose()
         try:
             await self._session.leave()
         except StoreError as error:

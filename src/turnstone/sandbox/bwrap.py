@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from turnstone.core.sandbox import Command, CommandResult, Confinement, Level
@@ -19,6 +20,7 @@ from turnstone.sandbox.identity import Identity, environment_for, identity_for
 from turnstone.sandbox.limits import Limits, shell
 from turnstone.sandbox.orphans import marked
 from turnstone.sandbox.placeholders import content, held
+from turnstone.sandbox.report import reporting
 from turnstone.sandbox.runner import run_group
 from turnstone.sandbox.seccomp import filter_for
 from turnstone.sandbox.view import View, view_of
@@ -71,19 +73,29 @@ class Bubblewrap:
             placeholders = stack.enter_context(held(view.absent_files, view.absent_folders))
             filter_ = stack.enter_context(_descriptor(self._filter))
             data = {p: stack.enter_context(_descriptor(content(p))) for p in placeholders.files}
+            reported = stack.enter_context(reporting(command))
             async with self._enter(identity) as prefix, all_gone() as told:
                 mounts = [*self._mounts(view, network=command.network)]
                 mounts += _absent(data, placeholders.folders)
-                return await run_group(
-                    [*prefix, *self._command_line(command, identity, filter_, told, mounts)],
+                mounts += _readable(command, identity)
+                order = self._command_line(
+                    command, identity, filter_, told, mounts, reported.descriptor
+                )
+                result = await run_group(
+                    [*prefix, *order],
                     identity=identity,
                     environment=environment_for(identity),
                     directory=Path("/"),
-                    timeout=command.timeout,
-                    max_output=command.max_output,
+                    command=command,
                     emit=emit,
-                    descriptors=[*filter_, told, *(fd for fds in data.values() for fd in fds)],
+                    descriptors=[
+                        *filter_,
+                        told,
+                        *(fd for fds in data.values() for fd in fds),
+                        *reported.descriptors,
+                    ],
                 )
+            return replace(result, directory=reported.read())
 
     def _command_line(
         self,
@@ -92,6 +104,7 @@ class Bubblewrap:
         filter_: Sequence[int],
         told: int,
         mounts: Sequence[str],
+        report: int | None,
     ) -> list[str]:
         return [
             str(self._program),
@@ -100,10 +113,16 @@ class Bubblewrap:
             *("--info-fd", str(told)),
             *mounts,
             "--chdir",
-            str(command.workspace.resolve()),
+            str(command.start.resolve()),
             "--",
             # The kernel does not hold root to the limit; a control group does, if there is one.
-            *shell(command.script, self._limits, count_processes=not identity.root, alone=True),
+            *shell(
+                command.script,
+                self._limits,
+                count_processes=not identity.root,
+                alone=True,
+                report=report,
+            ),
         ]
 
     @asynccontextmanager
@@ -174,6 +193,14 @@ def _absent(files: Mapping[Path, Sequence[int]], folders: Sequence[Path]) -> Ite
         yield from (word for fd in descriptors for word in ("--ro-bind-data", str(fd), str(path)))
     for folder in folders:
         yield from ("--tmpfs", str(folder), "--remount-ro", str(folder))
+
+
+def _readable(command: Command, identity: Identity) -> Iterator[str]:
+    """The folder of whole outputs, back into what was hidden. It is ours alone: for a command
+    that runs as somebody else it cannot be had."""
+    folder = command.outputs
+    if folder is not None and folder.is_dir() and not identity.dropped:
+        yield from ("--ro-bind", str(folder), str(folder))
 
 
 @contextmanager

@@ -149,6 +149,8 @@ def become(order: Order) -> None:
         restrict_files(order)
         drop_powers(order["user"])
         restrict_calls(bytes.fromhex(order["filter"]))
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and so by its children
+            signal.signal(ignored, signal.SIG_DFL)
         os.execv(order["command"][0], order["command"])  # noqa: S606 - without a shell, as meant
     except OSError as error:
         os.write(2, f"the command could not be confined: {error}\n".encode())

@@ -23,6 +23,7 @@ from turnstone.sandbox.cgroup import ProcessGroups
 from turnstone.sandbox.gone import until_closed
 from turnstone.sandbox.identity import Identity, environment_for, identity_for
 from turnstone.sandbox.limits import STOPPED, Limits, shell
+from turnstone.sandbox.report import reporting
 from turnstone.sandbox.runner import run_group
 from turnstone.sandbox.seccomp import strict_filter_for
 from turnstone.sandbox.view import View, view_of
@@ -34,7 +35,7 @@ _TCP_SINCE, _DEVICES_SINCE, _SIGNALS_SINCE = 4, 5, 6
 NOTES = (
     "at L2 a command can see the names and sizes of files it cannot open, and all processes",
     "at L2 a command can change mode, owner and date of the person's files, wherever they are",
-    "at L2 the settings and hooks of the workspace's own .git can be written",
+    "at L2 the workspace's own .git can be written, so where there is one, commands are asked",
     "at L2 there is no /tmp for commands; $TMPDIR names a folder of theirs, without a limit of size",
     "at L2 commands cannot use Unix sockets",
 )
@@ -93,18 +94,25 @@ class Landlock:
         with _scratch(identity) as scratch:
             inside = replace(identity, home=scratch / "home")
             environment = {**environment_for(inside), "TMPDIR": str(scratch / "tmp")}
-            async with self._enter() as prefix, until_closed() as told:
-                order = self._order(command, identity, view, scratch, told)
-                return await run_group(
-                    [*prefix, sys.executable, "-I", "-S", "-B", _program(), json.dumps(order)],
-                    identity=replace(identity, dropped=False),  # it is dropped inside
-                    environment=environment,
-                    directory=view.workspace,
-                    timeout=command.timeout,
-                    max_output=command.max_output,
-                    emit=emit,
-                    descriptors=[told],
-                )
+            with reporting(command) as reported:
+                async with self._enter() as prefix, until_closed() as told:
+                    order = self._order(command, identity, view, scratch, told)
+                    order["command"] = shell(
+                        command.script,
+                        self._limits,
+                        count_processes=False,
+                        report=reported.descriptor,
+                    )
+                    result = await run_group(
+                        [*prefix, sys.executable, "-I", "-S", "-B", _program(), json.dumps(order)],
+                        identity=replace(identity, dropped=False),  # it is dropped inside
+                        environment=environment,
+                        directory=command.start.resolve(),
+                        command=command,
+                        emit=emit,
+                        descriptors=[told, *reported.descriptors],
+                    )
+                return replace(result, directory=reported.read())
 
     def _order(
         self, command: Command, identity: Identity, view: View, scratch: Path, told: int
@@ -117,10 +125,12 @@ class Landlock:
             "files": _ALL_FILES | (_DEVICE_ORDERS if version >= _DEVICES_SINCE else 0),
             "network": _ALL_NETWORK if version >= _TCP_SINCE and not network else 0,
             "scopes": _ALL_SCOPES if holds_signals else 0,
-            "rules": [(str(path), rights) for path, rights in _rules(view, scratch)],
+            "rules": [
+                *((str(path), rights) for path, rights in _rules(view, scratch)),
+                *([(str(command.outputs), _READ | _LIST)] if command.outputs else []),
+            ],
             "filter": filter_.hex(),
             "user": (identity.uid, identity.gid) if identity.dropped else None,
-            "command": shell(command.script, self._limits, count_processes=False),
             "stopped": STOPPED,
             "told": told,
         }

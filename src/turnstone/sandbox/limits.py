@@ -40,11 +40,11 @@ class Limits:
 #: Told after a command whose background processes ended with it.
 STOPPED = "[background processes were stopped with the command]"
 
-#: Runs the command, and then looks whether anything but this shell and the first process of
-#: the namespace is left. What bash itself would say of a signal is kept off the output.
-_WATCH = """exec 3>&2 2>/dev/null
-"{bash}" --noprofile --norc -c "$1" bash 2>&3 3>&-
-code=$?
+#: Before and after a command in a process namespace of its own: looks whether anything but this
+#: shell and the first process of the namespace is left. What bash itself would say of a signal
+#: is kept off the output.
+_QUIET = "exec 3>&2 2>/dev/null"
+_WATCH = """code=$?
 for process in /proc/[0-9]*; do
     id=${{process#/proc/}}
     case $id in 1|$$) continue;; esac
@@ -55,13 +55,29 @@ for process in /proc/[0-9]*; do
 done
 exit $code"""
 
+#: Read by the command's shell before the command, so that at its end it says where it is. One
+#: that sets such a trap of its own, or becomes another program, says nothing.
+_REPORTING = """BASH_ENV=/dev/fd/9 {run} 9<<'END'
+unset BASH_ENV
+exec 9<&-
+trap '{{ builtin pwd -P >&{report} || :; }} 2>/dev/null' EXIT
+END"""
 
-def shell(script: str, limits: Limits, *, count_processes: bool, alone: bool = False) -> list[str]:
+
+def shell(
+    script: str,
+    limits: Limits,
+    *,
+    count_processes: bool,
+    alone: bool = False,
+    report: int | None = None,
+) -> list[str]:
     """The command line of a fresh bash, without profile or rc file, that runs `script`.
 
     `count_processes` limits the processes of the *user*; right only in a user namespace of
     its own, where no others are counted. The kernel does not hold root to it.
     `alone`: it runs in a process namespace of its own, so that what it leaves can be told.
+    `report`: the descriptor, not 3 nor 9, to which it tells the directory in which it ends.
     """
     bash = shutil.which("bash") or "/bin/bash"
     memory = limits.memory or _three_quarters_of_memory()
@@ -70,6 +86,9 @@ def shell(script: str, limits: Limits, *, count_processes: bool, alone: bool = F
         limits_["u"] = limits.processes
     # One that cannot be set is lower already: the machine's own limit is the stricter one.
     lines = [f"ulimit -{kind} {number} 2>/dev/null" for kind, number in limits_.items()]
-    plain = f'exec "{bash}" --noprofile --norc -c "$1" bash'
-    lines.append(_WATCH.format(bash=bash, stopped=STOPPED) if alone else plain)
+    run = f'"{bash}" --noprofile --norc -c "$1" bash'
+    run = f"{run} 2>&3 3>&-" if alone else f"exec {run}"
+    if report is not None:
+        run = _REPORTING.format(run=run, report=report)
+    lines += [_QUIET, run, _WATCH.format(stopped=STOPPED)] if alone else [run]
     return [bash, "--noprofile", "--norc", "-c", "\n".join(lines), "turnstone", script]

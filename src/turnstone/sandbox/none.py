@@ -7,10 +7,12 @@ itself into another session outlives its command. So the policy asks about each 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from turnstone.core.sandbox import Command, CommandResult, Confinement, Level
 from turnstone.sandbox.identity import environment_for, identity_for
 from turnstone.sandbox.limits import Limits, shell
+from turnstone.sandbox.report import reporting
 from turnstone.sandbox.runner import run_group
 
 
@@ -23,13 +25,16 @@ class Unconfined:
 
     async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
         identity = identity_for(command.workspace)
-        return await run_group(
-            shell(command.script, self._limits, count_processes=False),
-            identity=identity,
-            environment=environment_for(identity),
-            directory=command.workspace,
-            timeout=command.timeout,
-            max_output=command.max_output,
-            emit=emit,
-            tell_stopped=True,
-        )
+        with reporting(command) as reported:
+            report = reported.descriptor
+            result = await run_group(
+                shell(command.script, self._limits, count_processes=False, report=report),
+                identity=identity,
+                environment=environment_for(identity),
+                directory=command.start,
+                command=command,
+                emit=emit,
+                descriptors=reported.descriptors,
+                tell_stopped=True,
+            )
+            return replace(result, directory=reported.read())

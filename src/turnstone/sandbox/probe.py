@@ -133,8 +133,7 @@ async def _options(program: Path) -> frozenset[str]:
         identity=identity_for(nowhere),
         environment={},
         directory=nowhere,
-        timeout=_PATIENCE,
-        max_output=_HELP,
+        command=Command("", nowhere, _PATIENCE, max_output=_HELP),
         emit=lambda _: None,
     )
     return frozenset(word for word in told.output.split() if word.startswith("--"))

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from turnstone.core.sandbox import CommandResult
+from turnstone.core.head_tail import HeadTail
+from turnstone.core.sandbox import Command, CommandResult
 from turnstone.sandbox.identity import Identity
+from turnstone.sandbox.kept import Kept
 from turnstone.sandbox.limits import STOPPED
-from turnstone.sandbox.output import HeadTail
 
 #: Seconds that output is still read after the program has ended: enough for what is in the
 #: pipe. A background process may hold the pipe open for ever, so its end is not waited for.
@@ -34,19 +35,27 @@ async def run_group(
     identity: Identity,
     environment: Mapping[str, str],
     directory: Path,
-    timeout: float,
-    max_output: int,
+    command: Command,
     emit: Callable[[str], None],
     descriptors: Sequence[int] = (),
     tell_stopped: bool = False,
 ) -> CommandResult:
     """Run `argv` with exactly this environment, nothing on stdin, and only these descriptors.
 
-    With `tell_stopped`, a line is added to the output if processes of the group were left.
-    Raises OSError if it cannot be started.
+    Of `command` its limits count, and where the whole output is kept. With `tell_stopped`, a
+    line is added to the output if processes of the group were left. Raises OSError if it
+    cannot be started.
     """
     started = time.monotonic()
-    output = HeadTail(max_output)
+    output = HeadTail(command.max_output)
+    kept = Kept(command.keep, command.max_output)
+
+    def take(text: str) -> None:
+        if text:
+            output.add(text)
+            kept.add(text)
+            emit(text)
+
     readable, writable = os.pipe()
     try:
         process = await _spawn(argv, identity, environment, directory, writable, descriptors)
@@ -55,24 +64,30 @@ async def run_group(
         raise
     finally:
         os.close(writable)
-    pump = asyncio.create_task(_pump(readable, output, emit))
+    pump = asyncio.create_task(_pump(readable, take))
     timed_out = False
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(command.timeout):
             await _ended(process, pump)
     except TimeoutError:
         timed_out = True
     finally:
         left = tell_stopped and not timed_out and _is_group_alive(process.pid)
-        await _end(process, pump)
+        try:
+            await _end(process, pump)
+        finally:
+            kept.close()
     if left:
-        _take(f"\n{STOPPED}\n", output, emit)
+        output.add(f"\n{STOPPED}\n")
+        emit(f"\n{STOPPED}\n")
     return CommandResult(
         exit_code=None if timed_out else process.returncode,
         output=output.text(),
         dropped=output.dropped,
         duration=time.monotonic() - started,
         timed_out=timed_out,
+        kept=kept.bytes,
+        kept_whole=kept.whole,
     )
 
 
@@ -146,7 +161,7 @@ async def _end(process: asyncio.subprocess.Process, pump: asyncio.Task[None]) ->
         pump.result()
 
 
-async def _pump(readable: int, output: HeadTail, emit: Callable[[str], None]) -> None:
+async def _pump(readable: int, take: Callable[[str], None]) -> None:
     """Read to the end of the pipe, decoding as it comes. The transport closes the pipe."""
     reader = asyncio.StreamReader(limit=_CHUNK)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -155,13 +170,7 @@ async def _pump(readable: int, output: HeadTail, emit: Callable[[str], None]) ->
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     try:
         while chunk := await reader.read(_CHUNK):
-            _take(decoder.decode(chunk), output, emit)
-        _take(decoder.decode(b"", final=True), output, emit)
+            take(decoder.decode(chunk))
+        take(decoder.decode(b"", final=True))
     finally:
         transport.close()
-
-
-def _take(text: str, output: HeadTail, emit: Callable[[str], None]) -> None:
-    if text:
-        output.add(text)
-        emit(text)

@@ -61,6 +61,8 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
     # `~` and `~/…` alone: `~other` names somebody else's home, and is a fine file name too.
     expanded = os.path.expanduser(raw) if raw == "~" or raw.startswith("~/") else raw
     path = _followed(context.workspace / expanded)
+    if access == "read" and in_outputs(path, context):
+        return PathUse(path, access, inside=True)
     if is_own(path, hidden, context.workspace):
         raise ToolRefused(
             f"{shown(path, context)} belongs to turnstone itself; no tool may use it."
@@ -68,6 +70,11 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
     base = context.workspace
     sensitive = is_sensitive(path, access, base)
     return PathUse(path, access, path.is_relative_to(base) and not sensitive, sensitive)
+
+
+def in_outputs(path: Path, context: ToolContext) -> bool:
+    """Whether it is among the whole outputs of this workstream, which it may read."""
+    return context.outputs is not None and path.is_relative_to(context.outputs)
 
 
 def _followed(path: Path) -> Path:

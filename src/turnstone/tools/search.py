@@ -24,7 +24,7 @@ from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import NotAFile, folder, reason, root_for
 from turnstone.tools.globs import GlobError, expression
-from turnstone.tools.paths import is_sensitive, resolve, shown
+from turnstone.tools.paths import in_outputs, is_sensitive, resolve, shown
 from turnstone.tools.search_engines import INVALID, Engine, Order, find_engine
 from turnstone.tools.search_findings import Findings
 from turnstone.tools.spec import load_spec
@@ -96,7 +96,9 @@ class Search:
                     order,
                     place.base,
                     context,
-                    lambda found: self._may_tell(found, path, context.workspace),
+                    lambda found: (
+                        in_outputs(found, context) or self._may_tell(found, path, context.workspace)
+                    ),
                 )
                 await self._search(findings, order, place, context.timeout)
         except OSError as error:
