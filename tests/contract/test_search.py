@@ -223,6 +223,14 @@ async def test_what_was_forked_is_told_once_and_found_in_both(store: Store) -> N
     assert [hit.ws_id for hit in await store.search("needle", 10, ONE)] == [ONE]
 
 
+async def test_the_same_words_said_twice_are_two_hits(store: Store) -> None:
+    one = await Journal(store, ONE).create()
+    await one.write(MessageAccepted(message="yes", correlation_id="c1"))
+    await one.write(MessageAccepted(message="yes", correlation_id="c2"))
+
+    assert [hit.seq for hit in await store.search("yes", 10)] == [3, 2]
+
+
 async def test_a_passage_is_read_whole_with_the_names_of_those_beside_it(store: Store) -> None:
     journal = await Journal(store, ONE).create()
     long = "needle " * 1000

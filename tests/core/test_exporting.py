@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -339,6 +340,23 @@ async def test_a_name_that_is_taken_is_told_and_the_session_comes_without_it(
     assert told.startswith("session 5e55 comes without its name: The name 'mine'")
     [row] = await store.resolve("5e55")
     assert row.summary["alias"] == ""
+
+
+async def test_an_import_that_was_cut_off_is_done_again(
+    store: Store, old: Callable[..., Path]
+) -> None:
+    path = old(("5e55", "user", "go"))
+    await taken(store, path)
+    [whole] = await store.resolve("5e55")
+    await store.erase(whole.ws_id, whole.epoch)
+    half = msgspec.structs.replace(whole, last_seq=0, closed=False)
+    await store.create(half, WsCreated(session_id="5e55", timestamp=1.0))
+
+    done = await taken(store, path)
+
+    assert (done.sessions, done.known) == (1, 0)
+    assert await store.resolve("5e55") == [msgspec.structs.replace(whole, epoch=1)]
+    assert len(await store.search("go", 5)) == 1
 
 
 async def test_an_older_database_without_call_ids_is_read(store: Store, tmp_path: Path) -> None:

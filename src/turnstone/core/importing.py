@@ -50,9 +50,11 @@ async def take_over(
     store: Store, session: Exported, owner: str, clock: Clock, source: str, done: Imported
 ) -> None:
     """One session, whose conversation goes on where the file ends."""
-    if await store.resolve(session.session_id):
-        done.known += 1
-        return
+    for row in await store.resolve(session.session_id):
+        if row.ws_id != _named(session.session_id) or row.last_seq > 1:
+            done.known += 1
+            return
+        await store.erase(row.ws_id, row.epoch)  # its import was cut off behind the first record
     ws_id = await _free(store, session.session_id)
     now = round(clock.now(), 6)
     created = session.created or now
@@ -175,12 +177,14 @@ def _answered(row: Said02, calls: Sequence[ToolCallRecord], results: dict[str, s
 async def _free(store: Store, session_id: str) -> str:
     """An id for the workstream, the same each time."""
     number = 0
-    while True:
-        digest = hashlib.sha256(f"import {session_id} {number}".encode(errors="replace"))
-        ws_id = digest.hexdigest()[:8]
-        if await store.row(ws_id) is None:
-            return ws_id
+    while await store.row(_named(session_id, number)) is not None:
         number += 1
+    return _named(session_id, number)
+
+
+def _named(session_id: str, number: int = 0) -> str:
+    known = f"import {session_id} {number}".encode(errors="replace")
+    return hashlib.sha256(known).hexdigest()[:8]
 
 
 async def _write(

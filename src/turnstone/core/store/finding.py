@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from turnstone.core.events import AnyEvent
+from turnstone.core.events import AnyEvent, ConversationSet
 from turnstone.core.host import Passage, SearchHit, SessionInfo
 from turnstone.core.store.base import WorkstreamRow
 from turnstone.core.store.connection import Connection
@@ -29,27 +29,32 @@ class Finding:
         if (query.strip() and not words) or (ws_id and not ws_id.isalnum()):
             return []
         read: dict[tuple[str, int], AnyEvent] = {}
-        told: dict[tuple[str, str], SearchHit] = {}
-        # What was forked is there twice: the newer one is enough.
+        hits: list[SearchHit] = []
+        copied: dict[tuple[str, str], bool] = {}  # what was said, and whether by being taken over
         for place in self._tables.search.find(connection, words, ws_id, 2 * limit):
             where = (place.ws_id, place.seq)
             if where not in read:
                 read[where] = self._record(connection, place)
             record = read[where]
             [said] = [s for s in said_in(record) if s.part == place.part]
-            hit = SearchHit(
-                ws_id=place.ws_id,
-                session_id=place.session_id,
-                seq=place.seq,
-                message=message_id(place.ws_id, place.seq, place.part),
-                role=said.role,
-                snippet=snippet(findable(said), words),
-                timestamp=record.timestamp,
+            what, copy = (said.role, said.text), isinstance(record, ConversationSet)
+            if what in copied and (copy or copied[what]):
+                continue  # a fork has it again: the newer one is enough
+            copied[what] = copy
+            hits.append(
+                SearchHit(
+                    ws_id=place.ws_id,
+                    session_id=place.session_id,
+                    seq=place.seq,
+                    message=message_id(place.ws_id, place.seq, place.part),
+                    role=said.role,
+                    snippet=snippet(findable(said), words),
+                    timestamp=record.timestamp,
+                )
             )
-            told.setdefault((said.role, said.text), hit)
-            if len(told) == limit:
+            if len(hits) == limit:
                 break
-        return list(told.values())
+        return hits
 
     def passage(self, connection: Connection, ws_id: str, seq: int, part: int) -> Passage | None:
         place = self._tables.search.at(connection, ws_id, seq, part)
