@@ -45,7 +45,7 @@ def test_a_machine_in_order_is_well(folder: Path) -> None:
         *("settings", "sandbox", "bash", "rg", "git", "man", "workspace", "store", "model"),
     ]
     assert found["store"]["text"] == f"{folder}/state/t.db can be made"
-    assert found["model"]["text"].endswith("context window 131,072 tokens, by the settings")
+    assert found["model"]["text"] == "the practice model, in this process"
     assert not (folder / "state").exists()  # looking makes nothing
 
 

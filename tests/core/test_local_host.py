@@ -30,6 +30,7 @@ async def test_a_plain_turn_streams_its_answer_and_ends_with_its_ending(tmp_path
     assert kinds(events) == [
         "message_accepted",
         "step_started",
+        "prompt_set",
         "step_finished",
         "status",
         "turn_ended",

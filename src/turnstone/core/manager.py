@@ -44,6 +44,7 @@ from turnstone.core.relay import Relay
 from turnstone.core.remembering import Remembering
 from turnstone.core.session import Session
 from turnstone.core.store import Store, WorkstreamRow
+from turnstone.core.store.rows import SUB_AGENT
 from turnstone.core.summary import Summary
 from turnstone.core.tool import ToolContext
 from turnstone.core.transcript import Transcript
@@ -314,6 +315,7 @@ class WorkstreamManager:
         found = await self._store.states(self._node_id)
         counts = Counter({state: count for state, count in found.items() if state})
         counts[Summary().state] += found.get("", 0)
+        del counts[SUB_AGENT]
         return counts
 
     def _info(self, row: WorkstreamRow) -> WorkstreamInfo:

@@ -16,6 +16,9 @@ from turnstone.core.errors import StoreError
 from turnstone.core.events import AnyEvent, decode
 from turnstone.core.store.base import WorkstreamRow
 
+#: Where others have a state: it is one of a workstream above, and in no count.
+SUB_AGENT = "sub-agent"
+
 
 class Damage(Exception):
     """What was read is not what was written; says where."""
@@ -41,8 +44,10 @@ class Row(NamedTuple):
 
     @property
     def state(self) -> str:
-        """That of the summary; empty: it names none."""
-        return msgspec.json.decode(self.summary, type=_Told).state
+        """That of the summary; empty: it names none. Sub-agents have one of their own, in which
+        nobody counts them."""
+        told = msgspec.json.decode(self.summary, type=_Told)
+        return SUB_AGENT if told.parent else told.state
 
     @property
     def session_now(self) -> str:
@@ -69,6 +74,7 @@ class _Told(msgspec.Struct, frozen=True):
 
     state: str = ""
     session_id: str = ""
+    parent: str = ""
 
 
 def row_of(found: Iterable[Any]) -> tuple[Row, WorkstreamRow]:
