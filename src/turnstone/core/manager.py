@@ -316,6 +316,11 @@ class WorkstreamManager:
         counts = Counter({state: count for state, count in found.items() if state})
         counts[Summary().state] += found.get("", 0)
         del counts[SUB_AGENT]
+        for workstream in self._awake:  # one whose sub-agent asks says so, without a record
+            stored, shown = workstream.transcript.summary, workstream.info().state
+            if shown != stored.state and not stored.parent:
+                counts[stored.state] -= 1
+                counts[shown] += 1
         return counts
 
     def _info(self, row: WorkstreamRow) -> WorkstreamInfo:
