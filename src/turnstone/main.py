@@ -77,17 +77,17 @@ def up(flags: Flags) -> None:
 
 @turnstone.command()
 @options_for("turnstone erase")
-@click.argument("ws_id", metavar="[WORKSTREAM]", required=False)
+@click.argument("name", metavar="[SESSION]", required=False)
 @click.option("--force", is_flag=True, help="Stop its turn first, if it works.")
 @click.option("--compact", is_flag=True, help="Write the file of the store anew, without a gap.")
 @click.pass_context
-def erase(ctx: click.Context, flags: Flags, ws_id: str | None, force: bool, compact: bool) -> None:
-    """Delete a workstream with all its records, for good."""
-    if not (ws_id or compact):
-        raise click.UsageError("Name a workstream, or give --compact.")
-    for given in () if ws_id else _given(ctx, _OF_A_WORKSTREAM):
+def erase(ctx: click.Context, flags: Flags, name: str | None, force: bool, compact: bool) -> None:
+    """Delete a session with all its records, for good: by its alias or whole id."""
+    if not (name or compact):
+        raise click.UsageError("Name a session, or give --compact.")
+    for given in () if name else _given(ctx, _OF_A_WORKSTREAM):
         raise click.UsageError(f"{given} is for a workstream, and none is named.")
-    sys.exit(_run(_erase(flags, ws_id, force=force, compact=compact)))
+    sys.exit(_run(_erase(flags, name, force=force, compact=compact)))
 
 
 @turnstone.command()
@@ -166,6 +166,7 @@ async def _bridge(flags: Flags) -> int:
 async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: bool) -> int:
     from turnstone.cli.chat import run_chat
     from turnstone.cli.streams import has_keyboard
+    from turnstone.core.model_setup import window_unknown
     from turnstone.core.permissions import notice_of_node
     from turnstone.wiring import build_local_host, find_model
 
@@ -178,10 +179,10 @@ async def _chat(flags: Flags, prompt: str | None, resume: str | None, as_json: b
         engine = host.engine
         if notice := notice_of_node(engine):
             click.echo(f"warning: {notice}", err=True)
-        if not engine.models.default.context_window and endpoint.url:
-            click.echo(f"warning: {engine.models.default.told}", err=True)
         where = str(settings.tools.workspace)
         banner = _told(await host.left_behind())
+        if not engine.models.default.context_window and endpoint.url:
+            banner = f"{banner}\nwarning: {window_unknown('--context-window')}".lstrip()
         return await run_chat(
             host, prompt=prompt, json=as_json, workspace=where, banner=banner, resume=resume
         )
@@ -205,12 +206,12 @@ async def _doctor(flags: Flags, *, as_json: bool) -> int:
     return 0 if doctor.is_well(found) else 1
 
 
-async def _erase(flags: Flags, ws_id: str | None, *, force: bool, compact: bool) -> int:
+async def _erase(flags: Flags, name: str | None, *, force: bool, compact: bool) -> int:
     from turnstone.cli import erase
 
     settings = _settings("turnstone erase", flags)
-    if ws_id:
-        _say(await erase.erase(settings, ws_id, force=force))
+    if name:
+        _say(await erase.erase(settings, name, force=force))
     if compact:
         _say(await erase.compact(settings))
     return 0

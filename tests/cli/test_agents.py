@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelserver.plans import tool_results
-from support.nodes import local_host, local_node
+from support.nodes import local_node
 from support.person import ENTER, at_terminal
 from support.teams import Touch, team
 from turnstone.cli.chat import run_chat
@@ -68,10 +68,13 @@ async def test_where_nobody_can_be_asked_a_plan_is_accepted_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))  # a script has no terminal
-    async with local_host(tmp_path, team, tools={"plan": Plan()}) as host:
+    async with local_node(tmp_path, team, tools={"plan": Plan()}) as node:
         prompt = "plan [say first this]; say all done"
-        code = await run_chat(host, prompt=prompt, create=PERMITTED)
+        code = await run_chat(node.host, prompt=prompt, create=PERMITTED)
+        read = tool_results(node.model.requests[-1])[-1][1]
     out, told = capsys.readouterr()
 
     assert (code, out) == (0, "all done\n")
     assert "the plan is accepted" in told
+    assert "Nobody reviewed this plan: it was taken as accepted" in read
+    assert "The person" not in read

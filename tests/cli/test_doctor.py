@@ -49,6 +49,13 @@ def test_a_machine_in_order_is_well(folder: Path) -> None:
     assert not (folder / "state").exists()  # looking makes nothing
 
 
+def test_a_store_where_no_file_can_be_made_is_a_problem(folder: Path) -> None:
+    code, found = examine(folder, "--model", "practice", "--store", "/proc/nothing/t.db")
+
+    assert (code, found["store"]["state"]) == (1, "problem")
+    assert "/proc/nothing cannot be written to" in found["store"]["text"]
+
+
 def test_a_model_that_does_not_answer_is_a_problem_with_a_hint(folder: Path) -> None:
     code, found = examine(folder, "--base-url", "http://127.0.0.1:9/v1")
 

@@ -65,6 +65,54 @@ def test_what_02_kept_is_imported_exported_and_imported_elsewhere(
         assert taken.stdout.startswith("1 session(s), 2 message(s)" if form == "json" else "0 s")
 
 
+def test_a_file_that_is_cut_off_is_refused_and_the_whole_one_is_taken_after_it(
+    old: Path, tmp_path: Path
+) -> None:
+    store, other = str(tmp_path / "one" / "t.db"), str(tmp_path / "two" / "t.db")
+    run("import", "--store", store, str(old))
+    file, part = tmp_path / "s.md", tmp_path / "part.md"
+    run("export", "--store", store, "mine", "--format", "markdown", "-o", str(file))
+    text = file.read_text()
+    part.write_text(
+        text[: text.index("<!-- md_as_config:ctx:end -->", text.index("hello too")) + 30]
+    )
+
+    cut = run("import", "--store", other, str(part))
+    whole = run("import", "--store", other, str(file))
+
+    assert cut.exit_code == 1
+    assert "is cut off behind its first 2 messages: its end mark is missing." in cut.stderr
+    assert whole.stdout.startswith("1 session(s), 2 message(s)")
+
+
+def test_a_file_of_oturn_is_taken_and_told_to_have_no_end_mark(tmp_path: Path) -> None:
+    from oturn.model import Message
+    from oturn.session_records import write_item
+
+    file = tmp_path / "o.md"
+    file.write_text(write_item(Message(role="user", content="hello")))
+
+    done = run("import", "--store", str(tmp_path / "t.db"), str(file))
+
+    assert done.stdout.startswith("1 session(s), 1 message(s)")
+    assert f"{file} is a file of oturn, which has no end mark" in done.stdout
+
+
+def test_a_session_is_erased_by_alias_or_whole_id_and_not_by_the_beginning_of_one(
+    old: Path, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "one" / "t.db")
+    for name in ("mine", "5e5500000000"):
+        run("import", "--store", store, str(old))
+        part = run("erase", "--store", store, "5e55")
+        done = run("erase", "--store", store, name)
+
+        assert part.exit_code == 1
+        assert "'5e55' is only the beginning of an id (session 5e5500000000, " in part.stderr
+        assert (done.exit_code, "is erased" in done.stdout) == (0, True)
+        assert run("export", "--store", store, name).exit_code == 1
+
+
 def test_a_file_that_is_there_is_not_replaced(old: Path, tmp_path: Path) -> None:
     store, file = str(tmp_path / "one" / "t.db"), tmp_path / "there"
     file.write_text("mine")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from turnstone.cli.render import FOLD_HEAD, FOLD_TAIL, LINE_LENGTH, Screen, make_console
 from turnstone.core import events as ev
+from turnstone.core.host import CommandReply
 
 
 def shown(*events: ev.Event, answers: bool = True) -> str:
@@ -303,3 +304,20 @@ def test_the_ending_of_a_message_without_a_turn_ends_nothing_else() -> None:
     ]
     printed = shown(ev.Content(text="half"), *aside, ev.StepFinished(text="half an answer"))
     assert printed == "half\nA message that waited was taken back.\n an answer\n"
+
+
+def test_what_a_command_says_is_broken_between_words_below_its_last_column() -> None:
+    screen, paper = on_terminal(40)
+    text = "/fork [MESSAGE]     go on from here, or from before a message"
+    screen.answer(CommandReply(text=text))
+    rows = paper.getvalue().splitlines()
+    assert rows[0].startswith("/fork [MESSAGE]     go on")
+    assert all(cell_len(row) <= 40 and row.startswith(" " * 20 + "") for row in rows[1:])
+    assert " ".join(paper.getvalue().split()) == " ".join(text.split())
+
+
+def test_a_file_that_a_command_gives_is_printed_as_it_is() -> None:
+    screen, paper = on_terminal(20)
+    text = "one two three four five six seven"
+    screen.answer(CommandReply(text=text), as_it_is=True)
+    assert paper.getvalue() == f"{text}\n"

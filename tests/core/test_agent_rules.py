@@ -140,6 +140,16 @@ def test_the_earlier_plan_is_the_last_that_was_made() -> None:
     assert agent_rules.earlier_plan([*first, *second, *failed]) == "ask two\n\nplan two"
 
 
+def test_a_later_call_of_another_tool_under_the_id_of_a_plan_is_no_plan() -> None:
+    made = called("c1", "ask one", "plan one")
+    asked = ev.ToolCallRecord("c1", "bash", "{}")
+    other = [
+        ev.HistoryMessage(role="assistant", content="", tool_calls=[asked]),
+        ev.HistoryMessage(role="tool", content="a list", tool_call_id="c1", status="ok"),
+    ]
+    assert agent_rules.earlier_plan([*made, *other]) == "ask one\n\nplan one"
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(-1, 30)), unique_by=lambda pair: pair[0]))
 def test_rows_are_sorted_with_each_sub_agent_behind_the_one_above_it(
     pairs: list[tuple[int, int]],

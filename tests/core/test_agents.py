@@ -20,6 +20,7 @@ from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest, UnknownRequest, UnknownWorkstream
 from turnstone.core.events import Grant
 from turnstone.core.host import Answer, CreateWorkstream, Host
+from turnstone.core.livelog import CAPACITY
 from turnstone.core.local_host import LocalHost
 from turnstone.core.policy_rules import Rules, parse
 from turnstone.core.sandbox import Confinement, Level
@@ -432,7 +433,7 @@ async def test_a_cancel_reaches_the_sub_agents_of_sub_agents(tmp_path: Path) -> 
     assert touch.log == [("began", "deep"), ("stopped", "deep")]
 
 
-async def test_at_its_limit_of_steps_a_sub_agent_is_asked_for_its_answer_without_tools(
+async def test_at_its_limit_of_steps_a_sub_agent_is_asked_for_its_answer_and_calls_nothing(
     tmp_path: Path,
 ) -> None:
     look = Touch("look", "pure", asked=False)
@@ -444,9 +445,11 @@ async def test_at_its_limit_of_steps_a_sub_agent_is_asked_for_its_answer_without
             look.let_go(key)
         ended = await ending(node.host, ws_id, cid)
 
-    *_, last, _ = node.model.requests
+    *_, before, last, _ = node.model.requests
     assert "no tool can be called" in str(last["messages"][-1]["content"])
-    assert "tools" not in last
+    # The conversation has calls: some providers refuse it where their tools are not described.
+    assert last["tools"] == before["tools"]
+    assert (before.get("tool_choice"), last["tool_choice"]) == (None, "none")
     assert look.log[-1] == ("ended", "b")
     assert ended.text == "z"
     assert results(node, ws_id)[0].startswith("The number of steps")
@@ -610,3 +613,58 @@ async def test_the_same_call_under_the_same_id_in_a_later_step_is_asked_again(
 
     assert first.request_id != second.request_id
     assert touch.log == [("began", "k"), ("ended", "k")]
+
+
+async def test_a_model_that_calls_all_the_same_when_it_is_to_answer_runs_nothing(
+    tmp_path: Path,
+) -> None:
+    def stubborn(body: dict[str, Any]) -> Reply:
+        if "tool_choice" in body:
+            return calls(call("look", key="late"))
+        return team(body)
+
+    look = Touch("look", "pure", asked=False)
+    async with local_node(tmp_path, stubborn, tools=tools(look), agent_max_steps=1) as node:
+        ws_id = await created(node.host)
+        cid = await send(node.host, ws_id, "sub [look a; look b]; say z")
+        await look.runs("a")
+        look.let_go("a")
+        ended = await ending(node.host, ws_id, cid)
+
+    assert (ended.outcome, ended.text) == ("done", "z")
+    assert look.log == [("began", "a"), ("ended", "a")]
+    assert "ended without an answer" in results(node, ws_id)[0]
+
+
+async def test_an_answer_below_that_was_missed_in_a_flood_of_output_is_known_above(
+    tmp_path: Path,
+) -> None:
+    look, touch = Touch("look", "pure", asked=False), Touch()
+    kinds = {**tools(look, touch)}
+    async with local_node(tmp_path, team, tools=kinds, agent_depth=2) as node:
+        ws_id = await created(node.host)
+        await send(node.host, ws_id, "sub [sub [ask one] & look a & look b]; say z")
+        [question] = await asked(node.host, ws_id, 1)
+        await look.runs("a", "b")
+
+        async def flood() -> None:
+            while True:
+                for _ in range(CAPACITY):
+                    look.going["a"]("x")
+                    look.going["b"]("y")
+                await asyncio.sleep(0)
+
+        flooding = asyncio.create_task(flood())
+        try:
+            await answer(node.host, question)
+            answered, _ = await until(node.host, ws_id, ev.ApprovalAnswered)
+        finally:
+            flooding.cancel()
+            await asyncio.wait({flooding})
+        left = of_kind(await snapshot(node.host, ws_id), ev.ApprovalAsked)
+        states = [info.state for info in await node.host.list()]
+        await node.host.cancel(ws_id)
+
+    assert answered.request_id == question.request_id
+    assert left == []
+    assert states == ["running"]

@@ -193,6 +193,9 @@ def test_a_price_is_per_million_tokens() -> None:
 
 def test_what_is_left_is_the_least_of_all_that_hold() -> None:
     assert Left(tokens=5).least(Left(tokens=3, tool_calls=2)) == Left(tokens=3, tool_calls=2)
+    assert Left(tokens=1, seconds=1.2, tool_calls=1).in_words() == (
+        "1 token, 1 second of work, 1 tool call"
+    )
     assert Left(tokens=1200, tool_calls=-1).in_words() == "1,200 tokens, 0 tool calls"
 
 
@@ -264,9 +267,10 @@ async def test_what_could_never_fit_is_refused_at_once(tmp_path: Path) -> None:
     async with purses(tmp_path, 2, ev.Budget(tokens=1000, tool_calls=1)) as (one, other):
         await one.reserve(Cost(tool_calls=1))
         held = await one.reserve(Cost(tokens=900))
-        with pytest.raises(OverBudget, match="100 tokens"):
+        more = r"Needed: 1,001 tokens. Left: 100 tokens, 0 tool calls. A person gives more with /b"
+        with pytest.raises(OverBudget, match=more):
             await other.reserve(Cost(tokens=1001))
-        with pytest.raises(OverBudget, match="0 tool calls"):
+        with pytest.raises(OverBudget, match="Needed: 1 tool call. Left"):
             await other.reserve(Cost(tool_calls=1))
         await held.settle(Cost())
 

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from modelserver import Reply, error, hold, text
+from modelserver import ModelServer, Reply, error, hold, text
 from modelserver.plans import tool_results
-from support.nodes import local_node
+from support.nodes import local_node, start_host
 from support.teams import Touch, children, of_kind, team
 from support.watching import ending, send, until
 from turnstone.core import events as ev
 from turnstone.core.budget import Price
+from turnstone.core.endpoint import transport_to
 from turnstone.core.errors import InvalidRequest
 from turnstone.core.host import CreateWorkstream
+from turnstone.core.model_gate import Gate
+from turnstone.core.models import Model, Models
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.task import Task
 
@@ -151,6 +154,52 @@ async def test_a_request_that_was_refused_costs_nothing(tmp_path: Path) -> None:
         [info] = await node.host.list()
     assert ended.outcome == "failed"
     assert info.left.tokens == 50_000
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_in_line_costs_nothing(
+    tmp_path: Path,
+) -> None:
+    gate = threading.Event()
+    with ModelServer(lambda body: hold(text("a word " * 9), gate, before=2)) as server:
+        model = Model("default", "m", transport_to(server.base_url), gate=Gate(limit=1))
+        host = await start_host(
+            tmp_path, server.base_url, tools={}, models=Models(model), params={"max_tokens": 1000}
+        )
+        try:
+            first = await host.create(CreateWorkstream())
+            cid = await send(host, first.id, "go")
+            await until(host, first.id, ev.Content, cid)
+            other = await host.create(CreateWorkstream(budget=ev.Budget(tokens=50_000)))
+            waits = await send(host, other.id, "and go")
+            info, _ = await until(host, other.id, ev.Info, waits)
+            await host.cancel(other.id)
+            await ending(host, other.id, waits)
+            gate.set()
+            await ending(host, first.id, cid)
+            usage = await host.usage(other.id)
+        finally:
+            gate.set()
+            await host.aclose()
+    assert "waits for its turn" in info.message
+    assert usage.left.tokens == 50_000
+
+
+async def test_every_model_that_a_workstream_pays_for_without_a_price_is_told(
+    tmp_path: Path,
+) -> None:
+    with ModelServer(paid) as server:
+        priced = Model("default", "a", transport_to(server.base_url), price=Price(1.0, 2.0))
+        others = [Model(name, name, transport_to(server.base_url)) for name in ("small", "big")]
+        models = Models(priced, others, {"agent": "big", "title": "small", "compaction": "small"})
+        host = await start_host(tmp_path, server.base_url, tools={}, models=models)
+        try:
+            ws = await host.create(CreateWorkstream())
+            view = await host.set_budget(ws.id, ev.Budget(money=5.0))
+            tokens = await host.set_budget(ws.id, ev.Budget(tokens=5))
+        finally:
+            await host.aclose()
+    assert "the models big, small, which have no price" in view.notice
+    assert tokens.notice == ""
 
 
 async def test_every_new_workstream_has_the_budget_of_the_node_and_keeps_it_asleep(

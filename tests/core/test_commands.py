@@ -134,6 +134,8 @@ async def shown(node: Node, ws_id: str) -> list[str]:
 async def test_every_command_that_needs_nothing_answers(node: Node) -> None:
     ws_id = await made(node, "hello")
     for command in COMMANDS:
+        if command.name == "/export":
+            await turn(node, ws_id, "something, after /clear and /new")
         reply = await node.host.command(ws_id, command.name)
         if command.required:
             assert "needs something behind it" in reply.text
@@ -202,6 +204,32 @@ async def test_a_fork_says_where_it_goes_on(node: Node) -> None:
     assert await shown(node, reply.ws_id) == ["one", "one"]
 
 
+async def test_without_a_message_there_is_nothing_to_go_back_to_or_to_export(node: Node) -> None:
+    ws_id = await made(node)
+    assert "no message yet" in await said(node, ws_id, "/rewind")
+    refused = await node.host.command(ws_id, "/export")
+    assert refused.error == "invalid_request"
+    assert "holds no conversation" in refused.text
+
+
+async def test_an_alias_stays_with_the_conversation_that_was_forked(node: Node) -> None:
+    ws_id = await made(node, "one")
+    await said(node, ws_id, "/name night")
+    assert "The alias night stays with this one." in await said(node, ws_id, "/fork")
+    assert "alias night" in await said(node, ws_id, "/name")
+
+
+async def test_the_beginning_of_an_id_deletes_nothing(node: Node) -> None:
+    one, two = await made(node, "about pears"), await made(node, "about plums")
+    [session] = [info.session_id for info in await node.host.list() if info.id == one]
+    for part in (one[:7], session[:11]):
+        refused = await node.host.command(two, f"/delete {part}")
+        assert (refused.error, one in refused.text) == ("invalid_request", True)
+    assert len(await node.host.list()) == 2
+    await said(node, two, f"/delete {session}")
+    assert [info.id for info in await node.host.list()] == [two]
+
+
 async def test_persona_and_instructions_are_in_the_next_prompt_and_can_be_taken_out(
     node: Node,
 ) -> None:
@@ -240,6 +268,18 @@ async def test_the_effort_is_sent_both_ways_once_somebody_has_set_it(node: Node)
     assert status.effort == "high"
 
 
+async def test_no_effort_is_asked_for_again_once_somebody_says_none(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo, effort="low") as node:
+        ws_id = await made(node)
+        assert (await turn(node, ws_id, "one"))["reasoning_effort"] == "low"
+        assert "as the model does by itself" in await said(node, ws_id, "/reason none")
+        assert "reasoning_effort" not in await turn(node, ws_id, "two")
+        status, _ = await until(node.host, ws_id, ev.Status, f"t{next(_ids) - 1}")
+        assert status.effort == ""
+        assert "medium" in await said(node, ws_id, "/reason med")
+        assert (await turn(node, ws_id, "three"))["reasoning_effort"] == "medium"
+
+
 async def test_hidden_reasoning_is_not_streamed(tmp_path: Path) -> None:
     async with local_node(tmp_path, lambda _: text("4", reasoning="two and two")) as node:
         ws_id = await made(node)
@@ -257,7 +297,10 @@ async def test_a_writer_has_no_tools_and_no_history_of_them(tmp_path: Path) -> N
         (node.workspace / "notes.txt").write_text("a line\n")
         ws_id = await made(node, "look")
         assert "tool" in [m["role"] for m in node.model.requests[-1]["messages"]]
-        assert "forgotten" in await said(node, ws_id, "/creative")
+        assert "/creative on takes them away" in await said(node, ws_id, "/creative")
+        assert (await turn(node, ws_id, "look again"))["tools"]
+        assert "forgotten" in await said(node, ws_id, "/creative on")
+        assert "has no tools" in await said(node, ws_id, "/creative")
         sent = await turn(node, ws_id, "a poem")
         assert "tools" not in sent or not sent["tools"]
         assert [m["role"] for m in sent["messages"]] == ["system", "user"]
@@ -309,9 +352,23 @@ async def test_what_is_sent_is_shown_once_each_and_without_secrets(tmp_path: Pat
 async def test_a_command_that_is_sent_again_is_carried_out_once(node: Node) -> None:
     ws_id = await made(node)
     for _ in range(2):
-        await node.host.command(ws_id, "/creative", command_id="k1")
+        await node.host.command(ws_id, "/creative on", command_id="k1")
     sent = await turn(node, ws_id, "hello")
     assert not sent.get("tools")
+
+
+async def test_the_history_names_each_call_and_what_sums_it_up(tmp_path: Path) -> None:
+    async with local_node(tmp_path, works) as node:
+        (node.workspace / "notes.txt").write_text("a line\n")
+        ws_id = await made(node, "look")
+        rows = (await said(node, ws_id, "/history")).splitlines()
+    assert rows[:2] == ["user: look", "assistant: ▸ read_file: notes.txt"]
+    assert rows[-1] == "assistant: done"
+
+
+async def test_the_list_of_commands_has_what_may_stand_behind_each(node: Node) -> None:
+    listed = await said(node, await made(node), "/help")
+    assert all(command.usage in listed and command.meaning in listed for command in COMMANDS)
 
 
 async def test_a_session_is_named_found_gone_on_with_and_deleted(node: Node) -> None:
@@ -326,6 +383,7 @@ async def test_a_session_is_named_found_gone_on_with_and_deleted(node: Node) -> 
     assert await shown(node, one) == ["about pears", "about pears"]
     wrong = await node.host.command(two, "/resume nothing")
     assert wrong.error == "unknown_session"
+    assert "/sessions" in wrong.text
     refused = await node.host.command(one, "/delete fruit")
     assert (refused.error, "another one" in refused.text) == ("invalid_request", True)
     await said(node, two, "/delete fruit")
@@ -354,4 +412,4 @@ async def test_a_budget_is_set_by_what_is_named_of_it(node: Node) -> None:
         reply = await node.host.command(ws_id, line)
         assert (reply.error, "does not understand" in reply.text) == ("invalid_request", True)
     assert await said(node, ws_id, "/budget none") == "No budget is set."
-    assert "1 requests" in await said(node, ws_id, "/usage")
+    assert "1 request," in await said(node, ws_id, "/usage")

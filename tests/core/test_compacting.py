@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from modelserver import Reply, error, hold, text
+from modelserver import Reply, call, calls, error, hold, text
 from support.long_talk import LongTalk, Prints, is_summary, sent
 from support.nodes import local_node
+from support.teams import Touch, team
 from support.watching import ending, send, until
 from turnstone.core import events as ev
-from turnstone.core.host import CreateWorkstream
+from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
+from turnstone.tools.task import Task
 
 GOAL = "Find out why the nightly build breaks, and {repair} it: not the tests, the build. " * 3
 PLAN = "\n".join(f"{n}. step {n}: look at part {n} of the build" for n in range(1, 13))
@@ -148,6 +150,29 @@ async def test_what_cannot_be_made_shorter_fails_with_the_providers_sentence(
     assert ended.outcome == "failed"
     assert "maximum context length is 900 tokens" in ended.reason
     assert len(node.model.requests) == 2  # once more, for the window was news
+
+
+async def test_what_is_refused_as_too_long_is_made_shorter_until_it_fits_and_that_is_remembered(
+    tmp_path: Path,
+) -> None:
+    talk = LongTalk(says_window=False)
+    settings = {"context_window": 0, "params": {"max_tokens": 512}}
+    async with local_node(tmp_path, talk, tools=tools(), **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for number in range(24):
+            await turn(node.host, ws.id, "many words " * 300, f"c{number}")
+        talk.window = 4_000
+        ended = await turn(node.host, ws.id, "go on", "last")
+        refusals = talk.too_long
+        later = [await turn(node.host, ws.id, "more " * 200, f"d{n}") for n in range(20)]
+        done = await compactions(node.host, ws.id)
+
+    assert ended.outcome == "done"
+    assert {end.outcome for end in later} == {"done"}
+    assert talk.refused == []
+    assert [one.why for one in done].count("refused") > 1
+    assert {one.why for one in done[-2:]} == {"full"}
+    assert talk.too_long == refusals
 
 
 @pytest.mark.parametrize("answer", [text(""), error(403, "no account for you")])
@@ -288,6 +313,121 @@ async def test_a_cancel_of_a_turn_stops_the_compaction_that_was_asked_for_in_it(
     assert ended.outcome == "cancelled"
     assert "stopped" in said
     assert done == []
+
+
+async def test_whoever_asks_for_it_while_a_person_is_waited_for_is_answered_at_once(
+    tmp_path: Path,
+) -> None:
+    asking = Touch()
+    talk = LongTalk()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        last = body["messages"][-1]
+        if last["role"] == "user" and "ask" in last["content"]:
+            return calls(call("touch", key="one"))
+        return talk(body)
+
+    known = {**tools(), "touch": asking}
+    async with local_node(tmp_path, plan, tools=known, context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        await send(node.host, ws.id, "ask", "c2")
+        question, _ = await until(node.host, ws.id, ev.ApprovalAsked)
+        async with asyncio.timeout(10):
+            said = await compact(node.host, ws.id)
+        assert await compactions(node.host, ws.id) == []
+        no = Answer(ws_id=ws.id, request_id=question.request_id, approved=False)
+        await node.host.approve(no)
+        assert (await ending(node.host, ws.id, "c2")).outcome == "done"
+        written = [type(e).__name__ for e in await records(node.host, ws.id)]
+
+    assert "waits for a person" in said
+    assert written.count("Compacted") == 1
+    assert written[-1] == "TurnEnded"
+
+
+async def test_so_is_whoever_asks_before_a_sub_agent_does(tmp_path: Path) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if body["messages"][-1]["content"] != "ask one; say it":
+            return team(body)
+        begun.set()
+        return hold(team(body), gate, 0)
+
+    known = {"task": Task(), "touch": Touch()}
+    async with local_node(tmp_path, plan, tools=known) as node:
+        ws = await node.host.create(CreateWorkstream(auto_approve_tools=["task"]))
+        await send(node.host, ws.id, "sub [ask one; say it]; say done", "c1")
+        assert await asyncio.to_thread(begun.wait, 20)
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        await asyncio.sleep(0)  # it has asked
+        gate.set()
+        async with asyncio.timeout(10):
+            said = await asked
+        question, _ = await until(node.host, ws.id, ev.ApprovalAsked)
+        no = Answer(ws_id=ws.id, request_id=question.request_id, approved=False)
+        await node.host.approve(no)
+        assert (await ending(node.host, ws.id, "c1")).outcome == "done"
+
+    assert "waits for a person" in said
+
+
+async def test_whoever_asks_for_it_is_told_when_another_process_takes_it_over(
+    tmp_path: Path,
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        begun.set()
+        return hold(text("late"), gate)
+
+    async with local_node(tmp_path, plan, tools=tools()) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, "hello", "c1")
+        assert await asyncio.to_thread(begun.wait, 20)
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        await asyncio.sleep(0)  # it has asked
+        row = await node.host._store.row(ws.id)
+        assert row is not None
+        await node.host._store.acquire(ws.id, "another", row.epoch)
+        gate.set()
+        async with asyncio.timeout(10):
+            said = await asked
+
+    assert "another" in said
+
+
+async def test_what_was_said_with_a_refusal_is_still_sent_when_the_call_is_archived(
+    tmp_path: Path,
+) -> None:
+    talk = LongTalk()
+    why = "Never touch that one: {use} the other folder."
+
+    def plan(body: dict[str, Any]) -> Reply:
+        last = body["messages"][-1]
+        if last["role"] == "user" and last["content"] == "ask":
+            return calls(call("touch", key="one"), call("touch", key="two"))
+        return talk(body)
+
+    known = {**tools(), "touch": Touch()}
+    async with local_node(tmp_path, plan, tools=known, context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, "hello", "c0")
+        await send(node.host, ws.id, "ask", "c1")
+        question, _ = await until(node.host, ws.id, ev.ApprovalAsked)
+        no = Answer(ws_id=ws.id, request_id=question.request_id, approved=False, feedback=why)
+        await node.host.approve(no)
+        assert (await ending(node.host, ws.id, "c1")).outcome == "done"
+        for number in range(3):
+            await turn(node.host, ws.id, f"read {number + 2}", f"d{number}")
+            await compact(node.host, ws.id)
+    async with local_node(tmp_path, plan, tools=known, context_window=32_768) as node:
+        await turn(node.host, ws.id, "go on", "last")
+        said = sent(node.model.requests[-1])
+
+    assert "They said" not in said  # the result of the call is archived
+    assert said.count(why) == 1
 
 
 async def test_there_may_be_nothing_to_compact(tmp_path: Path) -> None:

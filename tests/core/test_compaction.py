@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from support.strict import faults
 from support.transcripts import conversation, steps
+from turnstone.core import events as ev
 from turnstone.core import tokens
 from turnstone.core.carried import LONG, Carried, cut, filled, fitted, gather, levelled, stand_in
 from turnstone.core.compaction import due_at, next_part, places, plan, stretch
 from turnstone.core.conversation import Conversation
 from turnstone.core.events import Compacted, HistoryMessage
 from turnstone.core.prompts import text as prompt
+from turnstone.core.transcript import Transcript
 
 conversations = st.builds(
     lambda done, open_calls: conversation([("person", "the goal"), *done], open_calls=open_calls),
@@ -194,3 +196,25 @@ def test_history_that_does_not_match_takes_nothing_away() -> None:
     history = [HistoryMessage(role="user", content="what was said")]
     found = plan(messages, history, ["what was said"], room=10.0)
     assert found is None or found.carried.requests == ("what was said",)
+
+
+def test_a_remark_on_an_older_plan_is_kept_and_that_on_the_newest_is_with_the_plan() -> None:
+    transcript = Transcript()
+    transcript.apply(ev.WsCreated())
+    transcript.apply(ev.MessageAccepted(message="plan it", correlation_id="c"))
+    for number, remark in enumerate(["smaller steps", "reject", "use the old tool"]):
+        call = ev.ToolCallRecord("same", "plan", "{}")  # ids may come again
+        asked = ev.PlanAsked(request_id=str(number), call_id="same", correlation_id="c")
+        answered = ev.PlanAnswered(request_id=str(number), feedback=remark, correlation_id="c")
+        for event in (
+            ev.StepStarted(step=number + 1, correlation_id="c"),
+            ev.StepFinished(step=number + 1, tool_calls=[call], correlation_id="c"),
+            ev.ToolStarted(call_id="same", name="plan", correlation_id="c"),
+            asked,
+            answered,
+            ev.ToolFinished(call_id="same", output=f"{number}: {remark}", correlation_id="c"),
+        ):
+            transcript.apply(event)
+    carried = gather(transcript.history, len(transcript.history), ["plan it"])
+    assert carried.remarks == ("smaller steps",)
+    assert carried.plan == "2: use the old tool"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -145,6 +146,40 @@ def test_a_call_without_a_result_is_left_out() -> None:
     assert [m["role"] for m in exported(records).messages] == ["user"]
 
 
+@settings(max_examples=30)
+@given(records=turns(), form=st.sampled_from(["json", "markdown"]), data=st.data())
+def test_an_export_that_is_cut_off_anywhere_is_refused(
+    records: list[Event], form: Any, data: st.DataObject
+) -> None:
+    whole = written(records, form)
+    end = len(whole.rstrip())
+    cut = data.draw(
+        st.one_of(
+            st.integers(0, end - 1),
+            st.sampled_from([found.end() for found in re.finditer(":end -->", whole[:-20])] or [0]),
+        )
+    )
+
+    with pytest.raises(InvalidRequest, match=r"^it "):
+        read(whole[:cut], "it")
+
+
+def test_an_export_that_is_cut_off_between_two_messages_says_so() -> None:
+    said = [HistoryMessage(role=role, content="words") for role in ("user", "assistant")]
+    whole = markdown(Exported(session_id="5e55", history=said, messages=[]))
+    marks = [found.start() for found in re.finditer("<!-- md_as_config:ctx:begin", whole)]
+
+    with pytest.raises(InvalidRequest, match="it is cut off behind its first 1 messages"):
+        read(whole[: marks[2]], "it")
+    with pytest.raises(InvalidRequest, match="it holds 1 messages, and its end mark says 2"):
+        read(whole[: marks[1]] + whole[marks[2] :], "it")
+
+
+def test_a_session_without_a_word_is_not_exported() -> None:
+    with pytest.raises(InvalidRequest, match="Session 5e55 holds no conversation"):
+        written([WsCreated(session_id="5e55")], "markdown")
+
+
 def test_a_session_of_oturn_is_taken_over() -> None:
     from oturn.model import FunctionInfo, Message, ToolCallInfo
     from oturn.session_records import write_item
@@ -283,6 +318,23 @@ async def test_sessions_and_memories_of_02_are_taken_over_once(
     kept = await store.memory("user", "test_command")
     assert kept is not None
     assert (kept.value, kept.created) == ("make", 1735689600.0)
+
+
+async def test_sessions_whose_ids_begin_alike_are_all_taken_over(
+    store: Store, old: Callable[..., Path]
+) -> None:
+    ids = ("s10", "s1", "cc")
+    path = old(
+        *((name, "user", f"of {name}") for name in ids),
+        statements="INSERT INTO sessions VALUES ('s10', 'cc', NULL, '', '');",
+    )
+
+    done, again = await taken(store, path), await taken(store, path)
+
+    assert (done.sessions, done.known) == (3, 0)
+    assert (again.sessions, again.known) == (0, 3)
+    rows = [row for name in ids for row in await store.resolve(name, match="session")]
+    assert [row.session_id for row in rows] == list(ids)
 
 
 async def test_what_is_damaged_is_left_out_with_a_word_for_each(

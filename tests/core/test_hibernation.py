@@ -19,6 +19,7 @@ from support.clocks import SetClock
 from support.nodes import start_host
 from support.stores import UnsteadyStore
 from turnstone.core import events as ev
+from turnstone.core import prompts
 from turnstone.core.clock import SystemClock
 from turnstone.core.errors import StoreError, WorkstreamBusy
 from turnstone.core.host import Answer, CreateWorkstream, SendMessage
@@ -304,3 +305,25 @@ async def test_a_global_reader_is_told_no_state_that_did_not_change(tmp_path: Pa
             first = await coming
     assert isinstance(first, ev.WsState)
     assert first.state == "thinking"
+
+
+async def test_a_workstream_stays_awake_while_its_title_is_asked_for(tmp_path: Path) -> None:
+    gate, asked = threading.Event(), threading.Event()
+
+    def plan(body: dict[str, Any]) -> Any:
+        if body["messages"][0]["content"] != prompts.text("title"):
+            return echo(body)
+        asked.set()
+        return hold(text("Pears"), gate)
+
+    async with scene(tmp_path, plan, titles=True) as s:
+        ws = await s.host.create(CreateWorkstream())
+        await s.send(ws.id, "hello", "c1")
+        await s.until(ws.id, ev.TurnEnded)
+        assert await asyncio.to_thread(asked.wait, PATIENCE)
+        await asyncio.sleep(0)
+        assert await s.sweep() == 1
+        gate.set()
+        await s.until(ws.id, ev.Titled)
+        await s.all_sleep()
+        assert [info.title for info in await s.host.list()] == ["Pears"]

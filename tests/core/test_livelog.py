@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 
 from turnstone.core.events import (
     Content,
+    ConversationSet,
     Event,
     EventId,
+    History,
+    HistoryMessage,
     Info,
+    MessageAccepted,
     Reasoning,
     StepFinished,
     StepStarted,
     ToolOutput,
 )
-from turnstone.core.livelog import MAX_TEXT, Lagged, LiveLog
+from turnstone.core.livelog import MAX_BYTES, Lagged, LiveLog
 
 
 def stamp(event: Event, event_id: EventId) -> Event:
@@ -169,7 +173,7 @@ def test_every_cursor_gives_exactly_the_events_behind_it(
 
 async def test_a_few_huge_events_do_not_stay_in_memory_either() -> None:
     log = a_log(capacity=100)
-    huge = "x" * (MAX_TEXT // 4)
+    huge = "x" * (MAX_BYTES // 4)
     for _ in range(20):
         log.publish(Info(message="a small one"))
         log.piece(ToolOutput(call_id="1", text=huge))
@@ -179,6 +183,23 @@ async def test_a_few_huge_events_do_not_stay_in_memory_either() -> None:
     assert len(kept) <= 4
     assert not log.covers(EventId(0))
     assert len(await take(log, log._floor, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        History(messages=[HistoryMessage(role="user", content="x" * (MAX_BYTES // 4))]),
+        ConversationSet(messages=[{"role": "user", "content": "x" * (MAX_BYTES // 4)}]),
+        MessageAccepted(message="x" * (MAX_BYTES // 4)),
+    ],
+)
+async def test_nor_do_huge_events_of_any_other_kind(event: Event) -> None:
+    log = a_log(capacity=100)
+    for _ in range(20):
+        log.publish(event)
+
+    assert len(log._ring) <= 4
+    assert not log.covers(EventId(0))
 
 
 makes = st.sampled_from(["record", "live", "piece", "flush", "leave", "return"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -11,15 +12,18 @@ from typing import Any
 
 import pytest
 
-from modelserver import Reply, error, text
+from modelserver import ModelServer, Reply, call, calls, die_after, error, hold, text
 from modelserver.plans import last_user_text
 from oturn.errors import ModelError
 from oturn.transport.base import Failed, Finished, ModelRequest, StreamItem, TextDelta
-from support.nodes import local_node
+from support.nodes import local_node, start_host
 from support.watching import ending, send, until
 from turnstone.core import events as ev
+from turnstone.core.endpoint import transport_to
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.model_gate import Gate
+from turnstone.core.models import Model, Models
+from turnstone.tools.task import Task
 
 PATIENCE = 20.0
 
@@ -257,3 +261,97 @@ async def test_a_turn_that_waits_for_its_provider_can_be_cancelled(tmp_path: Pat
         assert endpoint.waiting == 0
         assert endpoint.held_seconds > 100
     assert len(node.model.requests) == 1
+
+
+async def test_what_failed_in_passing_is_sent_again_but_not_before_the_endpoint_may_be_asked(
+    tmp_path: Path,
+) -> None:
+    gate, asked = threading.Event(), threading.Event()
+    came: dict[str, list[float]] = {"fails": [], "is refused": []}
+    opens: list[float] = []
+
+    def plan(body: dict[str, Any]) -> Reply:
+        name, now = last_user_text(body), time.monotonic()
+        came[name].append(now)
+        if len(came[name]) > 1:
+            return text("done")
+        if name == "fails":
+            asked.set()
+            return hold(error(500, "oops"), gate)
+        opens.append(now + 2.0)
+        return error(429, "slow down", {"retry-after": "2"})
+
+    async with local_node(tmp_path, plan) as node:
+        one = await node.host.create(CreateWorkstream())
+        other = await node.host.create(CreateWorkstream())
+        first = await send(node.host, one.id, "fails")
+        assert await asyncio.to_thread(asked.wait, PATIENCE)
+        second = await send(node.host, other.id, "is refused")
+        async with asyncio.timeout(PATIENCE):
+            while not (await node.host.health()).endpoints[0].held_seconds:
+                await asyncio.sleep(0)
+        gate.set()
+        assert (await ending(node.host, one.id, first)).outcome == "done"
+        assert (await ending(node.host, other.id, second)).outcome == "done"
+
+    assert [len(times) for times in came.values()] == [2, 2]
+    assert all(times[-1] >= opens[0] for times in came.values())
+
+
+async def test_a_lost_connection_is_asked_for_again_and_then_told() -> None:
+    class Lost(Endpoint):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[StreamItem]:
+            self.asked.append(request.model)
+            yield Failed(ModelError("broken", "the line broke", lost=True))
+
+    asking = Asking(Gate("http://x", 1, chance=lambda: 1.0), Lost())
+    [item] = await asking.ask("a")
+    assert isinstance(item, Failed)
+    assert asking.endpoint.asked == ["a1"] * 3
+    health = asking.gate.health()
+    assert (health.in_flight, health.waiting, health.last_error) == (0, 0, "the line broke")
+
+
+async def test_a_tree_of_sub_agents_takes_turns_with_others_as_one(tmp_path: Path) -> None:
+    order: list[str] = []
+    let_go = threading.Event()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        said = last_user_text(body)
+        if said == "tree":
+            work = [call("task", prompt=f"below {n}") for n in range(6)]
+            return text("done") if body["messages"][-1]["role"] == "tool" else calls(*work)
+        order.append(said)
+        return hold(text("done"), let_go) if len(order) == 1 else text("done")
+
+    gate = Gate(limit=1)
+    with ModelServer(plan) as server:
+        model = Model("default", "one", transport_to(server.base_url), gate=gate)
+        host = await start_host(tmp_path, "", models=Models(model), tools={"task": Task()})
+        try:
+            tree = await host.create(CreateWorkstream(auto_approve_tools=["task"]))
+            other = await host.create(CreateWorkstream())
+            cids = {tree.id: await send(host, tree.id, "tree")}
+            async with asyncio.timeout(PATIENCE):
+                while gate.health().waiting < 5:
+                    await asyncio.sleep(0)
+                cids[other.id] = await send(host, other.id, "other")
+                while gate.health().waiting < 6:
+                    await asyncio.sleep(0)
+            let_go.set()
+            for ws_id, cid in cids.items():
+                assert (await ending(host, ws_id, cid)).outcome == "done"
+        finally:
+            await host.aclose()
+
+    assert len(order) == 7
+    assert order.index("other") <= 2
+
+
+async def test_a_connection_that_breaks_before_the_first_word_is_made_again(tmp_path: Path) -> None:
+    replies = [die_after(text("Hel"), 0), text("Hello")]
+    async with local_node(tmp_path, lambda _: replies.pop(0)) as node:
+        ws = await node.host.create(CreateWorkstream())
+        ended = await ending(node.host, ws.id, await send(node.host, ws.id, "hello"))
+    assert (ended.outcome, ended.text) == ("done", "Hello")
+    assert replies == []

@@ -70,7 +70,7 @@ async def settings_of(folder: Path, base_url: str, more: str = "") -> Models:
         ("ollama loaded", 4096, "context of 4,096 tokens, as /api/ps says"),
         ("ollama", 4096, "as /api/show says of the model; where the server gives it less"),
         ("lm studio", 4096, "as /api/v0/models says"),
-        ("plain", 0, "its context window is unknown: the endpoint does not tell it; set --context"),
+        ("plain", 0, "context window unknown: set --context-window (see docs/howto/models.md)"),
     ],
 )
 async def test_the_window_is_found_on_servers_of_all_makes_or_said_to_be_unknown(

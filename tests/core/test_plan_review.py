@@ -15,6 +15,7 @@ from turnstone.core import events as ev
 from turnstone.core.errors import UnknownRequest
 from turnstone.core.host import CreateWorkstream, PlanReply
 from turnstone.core.sandbox import Confinement, Level
+from turnstone.core.store import SqliteStore
 
 CONFINED = Confinement(Level.L3, "L3 (for a test)")
 
@@ -177,3 +178,32 @@ async def test_the_planner_is_asked_to_think_harder(tmp_path: Path) -> None:
 
     assert [e.effort for e in of_kind(records, ev.SettingsChanged)] == ["high"]
     assert child.agent == "plan"
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("mark", ["<!-- plan of session {session} -->\n", ""])
+async def test_what_the_person_wrote_into_the_plan_under_review_outlives_a_restart(
+    tmp_path: Path, mark: str, *, answered: bool
+) -> None:
+    async with local_node(tmp_path, team) as node:
+        ws_id, cid = await planned(node)
+        [info] = await node.host.list()
+        [asked] = of_kind(await snapshot(node.host, ws_id), ev.PlanAsked)
+        owner = node.host.node_id
+    edited = f"{mark.format(session=info.session_id)}step one, by hand\n"
+    (tmp_path / "workspace/.plan.md").write_text(edited)
+    if answered:  # by a process that ended at once
+        store = await SqliteStore.open(tmp_path / "turnstone.db")
+        epoch = (await store.acquire(ws_id, owner)).epoch
+        given = ev.PlanAnswered(request_id=asked.request_id, correlation_id=cid)
+        await store.append(ws_id, epoch, [given])
+        await store.aclose()
+    async with local_node(tmp_path, team) as node:
+        if not answered:
+            await node.host.answer_plan(PlanReply(ws_id=ws_id, request_id=asked.request_id))
+        ended = await ending(node.host, ws_id, cid)
+        files = {path.name: path.read_text() for path in node.workspace.iterdir()}
+
+    assert ended.outcome == "done"
+    assert files == {".plan.md": edited}
+    assert read(node).startswith("step one\n\n---\nIt is in .plan.md. The person accepted")

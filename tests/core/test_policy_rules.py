@@ -170,6 +170,7 @@ def test_a_search_is_refused_for_what_lies_below_and_permitted_only_with_all_of_
     refused = ruling(outer, rules(deny=("search(secrets/**)",)))
     assert refused.verdict == "deny"
     assert "search(secrets/**)" in refused.reason
+    assert f"look into {WORKSPACE}/secrets/**; folders without that may be" in refused.reason
     assert ruling(docs, rules(deny=("search(secrets/**)",)), EVERYTHING).verdict == "ask"
     assert ruling(docs, rules(allow=("search(/srv/docs)",))).verdict == "ask"
     assert ruling(docs, rules(allow=("search(/srv/docs/*)",))).verdict == "ask"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from turnstone.core.config import load_settings
 from turnstone.core.errors import ConfigurationError
+from turnstone.core.policy import Grants, decide
 from turnstone.core.policy_rules import Rules
-from turnstone.core.tool import ToolSpec
+from turnstone.core.sandbox import Level
+from turnstone.core.tool import PathUse, Prepared, ToolSpec
 from turnstone.wiring import read_rules
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _PATH = {"properties": {"path": {"type": "string"}}}
 
@@ -19,6 +25,9 @@ TOOLS = {
     "read_file": ToolSpec(name="read_file", description="", parameters=_PATH, auto_approve=True),
     "search": ToolSpec(name="search", description="", parameters=_PATH, auto_approve=True),
     "write_file": ToolSpec(name="write_file", description="", parameters=_PATH),
+    "web_fetch": ToolSpec(
+        name="web_fetch", description="", parameters={"properties": {"url": {"type": "string"}}}
+    ),
     "math": ToolSpec(name="math", description="", parameters={}),
 }
 
@@ -56,6 +65,8 @@ def test_rules_are_read_from_the_file(tmp_path: Path) -> None:
         ('[policy]\nask = []\ndeny = ["nothing"]\n', 3, "no tool 'nothing'"),
         ('[policy]\nallow = ["bash"]\ndeny = ["*"]\n', 2, "can never hold: deny has '*'"),
         ('[policy]\nask = ["read_file"]\nallow = ["read_file(a)"]\n', 3, "ask has 'read_file'"),
+        ('[policy]\nallow = ["bash(ls)"]\ndeny = ["*(a/**)"]\n', 2, "which names commands too"),
+        ('[policy]\nallow = ["bash"]\nask = ["*a*(a/**)"]\n', 2, "ask has '*a*(a/**)', which"),
         ('[policy]\nallow = ["search(a)"]\ndeny = ["*(a)"]\n', 2, "deny has '*(a)'"),
     ],
 )
@@ -67,6 +78,29 @@ def test_a_rule_that_is_none_is_told_with_its_place(
 
     assert f"config.toml:{line})" in str(told.value)
     assert says in str(told.value)
+
+
+def test_the_example_of_the_page_is_taken_and_each_of_its_allow_rules_holds(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```toml\n(\[policy\]\n.*?)```", page, re.DOTALL)
+    workspace = tmp_path / "workspace"
+    rules = read_from(tmp_path, example).placed(workspace.parts, lambda path: path)
+    write = PathUse(workspace / "docs" / "a.md", "write", inside=True)
+    calls = {
+        "write_file(docs/**)": prepared("write_file", paths=(write,)),
+        "bash(git status)": prepared("bash", commands=("git status",)),
+        "bash(git log *)": prepared("bash", commands=("git log -3",)),
+        "web_fetch(.python.org)": prepared("web_fetch", network=True, hosts=("docs.python.org",)),
+    }
+
+    assert [rule.text for rule in rules.allow] == list(calls)
+    for text, call in calls.items():
+        found = decide(call, TOOLS[call.tool], Grants(), Level.L3, rules)
+        assert (found.verdict, found.rule) == ("allow", f"allow {text}")
+
+
+def prepared(tool: str, **uses: Any) -> Prepared:
+    return Prepared(tool=tool, arguments={}, effect="effect", header="", **uses)
 
 
 def test_an_allow_rule_through_a_link_is_told_where_it_leads(tmp_path: Path) -> None:

@@ -35,6 +35,27 @@ async def test_a_node_that_starts_again_takes_its_open_turns_up(tmp_path: Path) 
     assert listed.state == "idle"
 
 
+async def test_readers_are_told_when_a_turn_goes_on_with_another_model(tmp_path: Path) -> None:
+    gate = threading.Event()
+    async with local_node(
+        tmp_path, lambda body: hold(text("at last"), gate), model_name="small"
+    ) as node:
+        ws = await node.host.create(CreateWorkstream(name="kept"))
+        sent = await node.host.send(SendMessage(ws_id=ws.id, message="go"))
+        async for event in node.host.follow(ws.id, ev.EventId(1)):
+            if isinstance(event, ev.StepStarted):
+                break
+        await node.host.aclose()
+
+        again = await start_host(tmp_path, node.model.base_url, model_name="large")
+        gate.set()
+        events = await until_ended(again, ws.id, sent.correlation_id)
+        await again.aclose()
+
+    told = [event.message for event in events if isinstance(event, ev.Info)]
+    assert told == ["This turn was begun with the model small, and goes on with large."]
+
+
 async def test_a_question_survives_a_restart_under_its_id(tmp_path: Path) -> None:
     async with local_node(tmp_path, bash_once("echo ran >> note")) as node:
         ws = await node.host.create(CreateWorkstream())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from support.strict import faults
 from support.watching import PATIENCE, ending, send, snapshot, until
 from turnstone.core import events as ev
 from turnstone.core import rewinding
+from turnstone.core.budget import Price
 from turnstone.core.errors import InvalidRequest, UnknownWorkstream, WorkstreamBusy
 from turnstone.core.host import Answer, CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
@@ -186,6 +189,43 @@ async def test_a_rewound_conversation_is_what_it_was_for_readers_and_for_the_mod
         assert await shown(node.host, ws_id) == ["one", "one", "two", "two"]
 
 
+async def test_going_back_writes_down_only_what_was_not_there(tmp_path: Path) -> None:
+    async with local_node(tmp_path, lambda _: text("word " * 400)) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for number in range(12):
+            await send(node.host, ws.id, f"message {number}", f"c{number}")
+            await ending(node.host, ws.id, f"c{number}")
+        before = await node.host._store.records(ws.id)
+        for number in range(8):
+            await node.host.rewind(ws.id, "c11")
+            await send(node.host, ws.id, f"another {number}", f"d{number}")
+            await ending(node.host, ws.id, f"d{number}")
+        await node.host.rewind(ws.id, "d3")
+        assert len(await shown(node.host, ws.id)) == 22
+        await node.host.rewind(ws.id, "c11")
+        records = await node.host._store.records(ws.id)
+        said = await shown(node.host, ws.id)
+
+    sizes = [len(ev.encode(r)) for r in records[len(before) :] if isinstance(r, ev.ConversationSet)]
+    assert len(sizes) == 10
+    assert max(sizes) < 500
+    assert said == [part for n in range(11) for part in (f"message {n}", "word " * 400)]
+
+
+async def test_every_point_of_a_long_session_can_be_gone_to_from_every_other(
+    tmp_path: Path,
+) -> None:
+    _, records = await long_session(tmp_path)
+    ways = points(records)
+    chance = random.Random(7)
+    now = rewinding.before(records, "")
+    for point in chance.sample(ways, len(ways)):
+        found = rewinding.before(records, point)
+        whole = rewinding.conversation_at(found, "rewound")
+        now.apply(rewinding.conversation_at(found, "rewound", now=now.conversation))
+        assert (now.messages, now.history) == (whole.messages, whole.history), point
+
+
 async def test_a_conversation_is_not_changed_under_a_turn(tmp_path: Path) -> None:
     gate = threading.Event()
     async with local_node(tmp_path, lambda body: hold(text("late"), gate)) as node:
@@ -229,6 +269,38 @@ async def test_a_fork_has_what_marks_a_conversation_and_no_permissions(tmp_path:
     assert fork.session_id != ws.session_id
     assert policy.grants == []
     assert "a pirate" in prompt
+
+
+@pytest.mark.parametrize("at", ["", "c1"])
+async def test_a_fork_goes_on_with_what_is_left_of_the_budget(tmp_path: Path, at: str) -> None:
+    used = {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500}
+    budget = ev.Budget(tokens=5000, seconds=1000, tool_calls=9, money=3.0)
+
+    def one_call(body: dict[str, Any]) -> Reply:
+        back = any(message["role"] == "tool" for message in body["messages"][-2:])
+        return replace(text("ok") if back else calls(call("bash", command="true")), usage=used)
+
+    async with local_node(
+        tmp_path,
+        one_call,
+        params={"max_tokens": 1000},
+        price=Price(100.0, 200.0),
+    ) as node:
+        ws = await node.host.create(CreateWorkstream(auto_approve=True, budget=budget))
+        for cid in ("c1", "c2"):
+            await send(node.host, ws.id, "turn 1", cid)
+            await ending(node.host, ws.id, cid)
+        fork = await node.host.fork(ws.id, at)
+        left = (await node.host.usage(ws.id)).left
+        twice = await node.host.fork(fork.id)
+        [info] = [one for one in await node.host.list() if one.id == twice.id]
+
+    assert left.tokens == 5000 - 4 * 500
+    assert left.tool_calls == 7
+    for forked in (fork.left, twice.left, info.left):
+        assert (forked.tokens, forked.tool_calls) == (left.tokens, left.tool_calls)
+        assert forked.seconds == pytest.approx(left.seconds)
+        assert forked.money == pytest.approx(left.money)
 
 
 async def test_a_closed_conversation_can_be_gone_on_from(tmp_path: Path) -> None:

@@ -161,7 +161,10 @@ async def test_erasing_says_in_which_store_it_looked(tmp_path: Path) -> None:
     code, _, err = await run(tmp_path, "turnstone erase", "ffffffff", *where)
 
     assert code == 1
-    assert f"There is no workstream ffffffff in the store {tmp_path / 'turnstone.db'}." in err
+    assert (
+        f"There is no session or workstream ffffffff in the store {tmp_path / 'turnstone.db'}."
+        in err
+    )
     assert "--port and --auth-token are for the server of that store" in err
 
 

@@ -67,6 +67,22 @@ async def test_a_secret_reaches_neither_model_nor_journal_nor_reader(tmp_path: P
     assert all(CANARY not in str(request) for request in node.model.requests)
 
 
+async def test_what_a_tool_says_itself_is_not_fenced_and_marks_nothing(tmp_path: Path) -> None:
+    outside = Outside()
+    async with local_node(
+        tmp_path, step_by_step("fetch"), tools={"fetch": outside}, confinement=CONFINED
+    ) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, "go", "c1")
+        await outside.runs("k0")
+        outside.end("k0", ToolResult("error", "the name is not known", own=True))
+        await ending(node.host, ws.id, "c1")
+        records = await node.host._store.records(ws.id)
+
+    assert tool_results(node.model.requests[-1])[0][1] == "the name is not known"
+    assert "tainted" not in [record.type for record in records]
+
+
 async def test_text_from_outside_is_fenced_and_marks_the_workstream_for_good(
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,17 @@ async def test_a_title_is_paid_for(tmp_path: Path) -> None:
         _, events = await until(node.host, ws.id, ev.Titled)
         reserved = [e for e in events if isinstance(e, ev.BudgetReserved)]
         assert len(reserved) == 2
+
+
+async def test_a_title_costs_what_the_provider_has_counted(tmp_path: Path) -> None:
+    counted = {"prompt_tokens": 40, "completion_tokens": 1_500, "total_tokens": 1_540}
+    plan = titled(replace(text("Paid"), usage=counted))
+    async with local_node(tmp_path, plan, titles=True) as node:
+        ws = await node.host.create(CreateWorkstream(budget=ev.Budget(tokens=100_000)))
+        await turn(node, ws.id, "c1")
+        _, events = await until(node.host, ws.id, ev.Titled)
+        settled = [e.tokens for e in events if isinstance(e, ev.BudgetSettled)]
+        assert settled[-1] == 1_540
 
 
 @given(st.text())

@@ -28,6 +28,7 @@ from turnstone.core.events import (
     TurnEnded,
     Usage,
     WsCreated,
+    WsRename,
 )
 from turnstone.core.transcript import Transcript
 
@@ -216,6 +217,7 @@ def test_what_is_recorded_between_the_records_of_a_turn_takes_no_time_from_it() 
         BudgetReserved(reservation="r", tokens=5, timestamp=101.0, elapsed=1.0),
         BudgetSettled(reservation="r", tokens=5, timestamp=109.0, elapsed=8.0),
         Compacted(timestamp=112.0, elapsed=3.0),
-        StepFinished(text="done", correlation_id="c1", timestamp=113.0, elapsed=1.0),
+        WsRename(name="another", timestamp=114.0, elapsed=2.0),
+        StepFinished(text="done", correlation_id="c1", timestamp=115.0, elapsed=1.0),
     )
-    assert transcript.worked == 13.0
+    assert transcript.worked == 15.0

@@ -137,7 +137,7 @@ async def test_what_cannot_be_compacted_is_told(tmp_path: Path) -> None:
     assert "s3cret" not in told
     code, told = await run()
     assert code == 2
-    assert "Name a workstream, or give --compact." in told
+    assert "Name a session, or give --compact." in told
     assert not nowhere.exists()
 
 

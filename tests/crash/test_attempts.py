@@ -25,6 +25,8 @@ async def test_a_turn_that_kills_its_process_again_and_again_is_given_up_and_say
         nonlocal killed
         if body["messages"][-1]["content"] == "and now?":
             return text("here I am")
+        if not body.get("tools"):  # a title is asked for
+            return text("a title")
         killed += 1
         running[-1].process.kill()
         return calls(call("read_file", path="notes"))

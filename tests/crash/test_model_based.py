@@ -269,5 +269,6 @@ def test_no_order_of_steps_and_kills_loses_or_doubles_anything() -> None:
 @pytest.mark.timeout(900)
 def test_the_same_steps_find_doubled_effects_where_the_intent_is_written_too_late() -> None:
     """Steps that cannot find the fault would say nothing by finding none."""
-    with pytest.raises(AssertionError, match="has run 2 times"):
-        run_state_machine_as_test(LateLife, settings=bounds(phases=[Phase.generate]))
+    enough = settings(bounds(phases=[Phase.generate]), max_examples=500)  # it ends with the first
+    with pytest.raises(AssertionError, match=r"has run \d+ times"):
+        run_state_machine_as_test(LateLife, settings=enough)

@@ -136,8 +136,8 @@ async def test_any_number_of_stops_while_a_model_hangs_does_not_end_the_turn(
 
     events = await journal(tmp_path, ws_id)
     assert attempts(events) == [1] * 5
-    assert isinstance(events[-1], ev.TurnEnded)
-    assert (events[-1].outcome, events[-1].text) == ("done", "at last")
+    [ending] = [event for event in events if isinstance(event, ev.TurnEnded)]
+    assert (ending.outcome, ending.text) == ("done", "at last")
 
 
 async def asked_times(model: ModelServer, times: int) -> None:

@@ -57,7 +57,7 @@ async def test_a_workstream_is_erased_by_the_server_that_has_it_and_without_one(
 
     code, _, err = await run(tmp_path, "turnstone erase", two.id)
     assert code == 1
-    assert err.startswith(f"error: There is no workstream {two.id} in the store ")
+    assert err.startswith(f"error: There is no session or workstream {two.id} in the store ")
 
 
 async def test_one_with_an_open_turn_of_a_server_that_died_is_erased_by_force_only(

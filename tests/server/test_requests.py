@@ -51,6 +51,63 @@ async def test_a_wrong_type_is_refused_with_the_fields_name(
     assert answer.json()["error"].startswith(field)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (
+            "/api/budget",
+            {"token": 5},
+            "token: there is no such field; the fields there are ws_id, ",
+        ),
+        ("/api/workstreams/new", {"budget": {"tokenz": 4}}, "budget.tokenz: there is no such "),
+    ],
+)
+async def test_a_misspelt_kind_of_budget_is_refused_and_sets_nothing(
+    node: Served, path: str, body: dict[str, Any], told: str
+) -> None:
+    ws_id = await new(node)
+    async with node.client() as client:
+        good = await client.post("/api/budget", json={"ws_id": ws_id, "tokens": 7})
+        answer = await client.post(path, json=body | {"ws_id": ws_id})
+        now = (await client.get("/api/usage", params={"ws_id": ws_id})).json()["budget"]
+        made = await client.post("/api/workstreams/new", json={"budget": {"tokens": 4}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["error"].startswith(told)
+    assert answer.json()["error"].endswith("tokens, seconds, tool_calls, money.")
+    assert (good.status_code, now["tokens"]) == (200, 7)
+    assert made.json()["workstream"]["budget"]["tokens"] == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "told"),
+    [
+        (
+            "POST",
+            "/api/budget",
+            {"tokens": "5"},
+            "tokens: a whole number is expected, not text.",
+        ),
+        (
+            "POST",
+            "/api/send",
+            {"message": 5},
+            "message: text is expected, not a whole number.",
+        ),
+        ("POST", "/api/cancel", {}, "ws_id is missing."),
+        ("GET", "/api/policy", {}, "ws_id is missing."),
+        ("GET", "/api/usage", {}, "ws_id is missing."),
+        ("GET", "/api/sessions", {"limit": "-1"}, "limit: -1 is too small; it must be 1 or more."),
+    ],
+)
+async def test_what_is_wrong_is_told_in_plain_words(
+    node: Served, method: str, path: str, given: dict[str, Any], told: str
+) -> None:
+    async with node.client() as client:
+        sent = {"json": given} if method == "POST" else {"params": given}
+        answer = await client.request(method, path, **sent)
+    assert answer.json()["error"] == told
+
+
 @pytest.mark.parametrize("limit", ["", "x", "1.5", "0", "-3"])
 async def test_a_limit_that_is_no_number_of_workstreams_is_refused(
     node: Served, limit: str

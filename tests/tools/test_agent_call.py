@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from turnstone.core.errors import ToolRefused
-from turnstone.core.events import Outcome, PlanAnswered
+from turnstone.core.events import Outcome, PlanAnswered, PlanAsked
 from turnstone.core.sub_agents import AgentEnd, AgentKind, AgentOrder, Inherited, Offer
 from turnstone.core.tool import Tool, ToolContext
 from turnstone.tools.agent_call import told
@@ -33,6 +33,9 @@ class OneAgent:
 
     async def run(self, order: AgentOrder, call_id: str) -> AgentEnd:
         return self.end
+
+    def asked(self, call_id: str) -> PlanAsked | None:
+        return None
 
     async def review(self, plan: str, path: str, call_id: str) -> PlanAnswered:
         return PlanAnswered(feedback=f"{plan} in {path or 'no file'}")

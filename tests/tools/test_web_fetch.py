@@ -255,6 +255,9 @@ async def test_what_goes_wrong_is_told_in_words(context: ToolContext) -> None:
         assert "could not be fetched: " in words
         status, words = await told("http://nobody.example/")
         assert "could not be fetched: the name nobody.example is not known" in words
+        nowhere = await call(tool, context, url="http://nobody.example/", question="x")
+        broken = await call(tool, context, url=f"{base}/broken", question="x")
+        assert (nowhere.own, broken.own) == (True, False)
 
 
 async def test_a_page_that_takes_too_long_is_told(context: ToolContext) -> None:

@@ -6,7 +6,7 @@ server's (`ModelError`, a value: it travels inside a stream and is never raised 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 
@@ -48,6 +48,7 @@ class ModelError:
     status: int | None = None  # HTTP status, if there was one
     retry_after: float | None = None  # seconds
     context_window: int | None = None  # tokens, where a `too_long` request was told it
+    lost: bool = field(default=False, compare=False)  # a connection that may be whole next time
 
     def __str__(self) -> str:
         return self.message

@@ -38,6 +38,14 @@ def covers(role: Role, needed: Role) -> bool:
     return ROLES.index(role) >= ROLES.index(needed)
 
 
+class NewBudget(Budget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A budget as a request names it: a kind that is misspelt would be without a limit."""
+
+
+class NewRequest(CreateWorkstream, frozen=True, kw_only=True):
+    budget: NewBudget = NewBudget()
+
+
 class NewReply(msgspec.Struct, frozen=True, kw_only=True):
     """`notice`: what of the permissions asked for does not hold on this node, and why."""
 
@@ -91,6 +99,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str | None = None
     request_id: str = ""
     expired: bool = False
+    unreviewed: bool = False
 
 
 class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +170,7 @@ class ForkReply(msgspec.Struct, frozen=True, kw_only=True):
     workstream: WorkstreamInfo
 
 
-class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All four at once: what is not named has no limit."""
 
     ws_id: str = ""
@@ -381,7 +390,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="/api/workstreams/new",
         role="full",
         summary="Creates a workstream.",
-        request=CreateWorkstream,
+        request=NewRequest,
         reply=NewReply,
     ),
     Endpoint(

@@ -130,6 +130,7 @@ class HttpHost:
             feedback=reply.feedback,
             request_id=reply.request_id,
             expired=reply.expired,
+            unreviewed=reply.unreviewed,
         )
         if not (await self._call("plan", api.ApproveReply, body)).answered:
             raise UnknownRequest(f"No plan waits in workstream {reply.ws_id}.")

@@ -69,11 +69,16 @@ async def run_chat(
         text = sendable(prompt if prompt is not None else read_all())
         if not text.strip():
             return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
-        for line in banner.splitlines():
-            _beside().line(line, "dim")
         asked = Lines(on=sys.stderr) if has_keyboard() and sys.stderr.isatty() else None
         return await run_print(
-            host, _beside(), text, create=create, json=json, lines=asked, resume=resume
+            host,
+            _beside(),
+            text,
+            create=create,
+            json=json,
+            lines=asked,
+            resume=resume,
+            banner=banner,
         )
     except TurnstoneError as error:
         complain(error)
@@ -96,9 +101,10 @@ async def chat(
     resume: str | None = None,
 ) -> int:
     """Chat until the person leaves. Raises the TurnstoneErrors after which it cannot go on."""
+    begun = await begin(host, create, resume)
     for line, style in first_screen(await host.health(), workspace or create.workspace, banner):
         screen.line(line, style)
-    going: Next = GoTo((await begin(host, create, resume)).id)
+    going: Next = GoTo(begun.id)
     first = resume is None
     while isinstance(going, GoTo):
         async with following(host, going.ws_id) as feed:

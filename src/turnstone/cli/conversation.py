@@ -98,7 +98,7 @@ class Conversation:
         if here is not None:
             return await here(self, argument.strip())
         reply = await self._host.command(self._feed.ws_id, line)
-        self._screen.answer(reply)
+        self._screen.answer(reply, as_it_is=name.lower() == "/export")
         return GoTo(reply.ws_id) if reply.ws_id else "stay"
 
     async def _message(self, text: str) -> Next:

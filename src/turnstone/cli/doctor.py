@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -137,18 +138,26 @@ async def _store(settings: Settings) -> Finding:
             lock.release()
         return Finding(subject="store", state="ok", text=f"{store_name(settings)} answers")
     path = settings.store.path.absolute()
-    place = path if path.exists() else _nearest(path.parent)
     if path.exists() and not path.is_file():
         wrong = f"{path} is not a file"
-    elif not os.access(place, os.W_OK):
-        wrong = f"{place} cannot be written to"
-    elif not os.access(_nearest(path.parent), os.W_OK | os.X_OK):
+    elif path.exists() and not os.access(path, os.W_OK):
+        wrong = f"{path} cannot be written to"
+    elif not _takes_files(_nearest(path.parent)):
         wrong = f"{path.parent} cannot be written to, and its journal lies beside the store"
     else:
         text = f"{path} can be written to" if path.exists() else f"{path} can be made"
         return Finding(subject="store", state="ok", text=text)
     hint = "Give this user the right to, or name another with --store."
     return Finding(subject="store", state="problem", text=wrong, hint=hint)
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made there: tried, since rights alone do not tell, as in /proc."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _nearest(folder: Path) -> Path:
@@ -164,7 +173,7 @@ async def _model(settings: Settings) -> Finding:
         text = "none was named, and none was found on this machine; `up` starts with practice"
         return Finding(subject="model", state="warning", text=text, hint=hint)
     declared = settings.model.context_window if settings.given("model.context_window") else 0
-    told = in_words(endpoint, declared, "--context-window (or [model] context_window)")
+    told = in_words(endpoint, declared, "--context-window")
     return Finding(subject="model", state="ok", text=told)
 
 

@@ -1,10 +1,13 @@
-"""`turnstone erase`: a workstream, with all its records, out of the store.
+"""`turnstone erase`: a session, with all its records, out of the store.
 
 Where a server runs that owns it, that server is asked to; else it is done here. Nothing is
 erased that works, unless that was asked for. With `--compact` the store's file is written anew.
 """
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
 
 from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
@@ -15,10 +18,12 @@ from turnstone.core.errors import (
     NodeUnavailable,
     NotOwner,
     StoreError,
+    UnknownSession,
     UnknownWorkstream,
 )
-from turnstone.core.node import lock_process
+from turnstone.core.node import NodeLock, lock_process
 from turnstone.core.outputs import outputs_beside, remove_outputs
+from turnstone.core.sessions import found_whole
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 from turnstone.wiring import open_store, store_name, store_url
 
@@ -30,15 +35,19 @@ _READ = (
 )
 
 
-async def erase(settings: Settings, ws_id: str, *, force: bool) -> str:
-    """What to tell the person. Raises UnknownWorkstream, WorkstreamBusy, NotOwner."""
+async def erase(settings: Settings, name: str, *, force: bool) -> str:
+    """What to tell the person. `name`: an alias, or the whole id of a session or workstream.
+
+    Raises UnknownWorkstream, InvalidRequest for the beginning of an id, WorkstreamBusy, NotOwner.
+    """
     try:
+        ws_id = await _named(settings, name)
         wiped = await _erase_here(settings, ws_id, force=force)
     except NotOwner as error:
         return await _erase_there(settings, ws_id, error, force=force)
-    except UnknownWorkstream as error:
+    except (UnknownSession, UnknownWorkstream) as error:
         raise UnknownWorkstream(
-            f"There is no workstream {ws_id} in the store {store_name(settings)}.",
+            f"There is no session or workstream {name} in the store {store_name(settings)}.",
             hint="Name the store that has it with --store; --host, --port and --auth-token are "
             "for the server of that store.",
         ) from error
@@ -72,18 +81,29 @@ async def compact(settings: Settings) -> str:
     return f"The store {path} was written anew: {after / 1e6:,.1f} MB, {before / 1e6:,.1f} before."
 
 
+async def _named(settings: Settings, name: str) -> str:
+    async with _opened(settings) as (store, _):
+        return (await found_whole(store, name)).ws_id
+
+
 async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
+    async with _opened(settings) as (store, lock):
+        row = await erasable(store, ws_id, lock.node_id, lock.lives)
+        if row.open_turns and not force:
+            raise at_work(ws_id)
+        for one in [*await _all_below(store, ws_id), row]:
+            await store.erase(one.ws_id, one.epoch)
+            await remove_outputs(outputs_beside(settings.store.path), one.ws_id)
+        return await store.scrub()
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Store, NodeLock]]:
     lock = lock_process(settings.store.path)
     try:
         store = await open_store(settings, lock)
         try:
-            row = await erasable(store, ws_id, lock.node_id, lock.lives)
-            if row.open_turns and not force:
-                raise at_work(ws_id)
-            for one in [*await _all_below(store, ws_id), row]:
-                await store.erase(one.ws_id, one.epoch)
-                await remove_outputs(outputs_beside(settings.store.path), one.ws_id)
-            return await store.scrub()
+            yield store, lock
         finally:
             await store.aclose()
     finally:

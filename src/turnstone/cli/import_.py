@@ -41,6 +41,8 @@ async def take_in(settings: Settings, path: Path) -> str:
             try:
                 text = data.decode()
             except UnicodeDecodeError as error:
+                if error.end == len(data) and error.reason == "unexpected end of data":
+                    raise InvalidRequest(f"{file} is cut off within a character.") from error
                 raise InvalidRequest(f"{file} is neither text nor a database of 0.2.") from error
             done = Imported()
             session = read(text, str(file))
@@ -76,7 +78,7 @@ def told(done: Imported, source: str) -> str:
     lines = [f"{counts} of {source} are in the store now."]
     if done.known:
         lines.append(f"{done.known} were there already.")
-    lines += [f"left out: {what}" for what in done.skipped]
+    lines += [*done.notes, *(f"left out: {what}" for what in done.skipped)]
     return "\n".join(lines)
 
 

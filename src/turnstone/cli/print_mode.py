@@ -40,15 +40,18 @@ async def run_print(
     json: bool = False,
     lines: Lines | None = None,
     resume: str | None = None,
+    banner: str = "",
 ) -> int:
     """Send one message and print its answer to stdout.
 
-    `screen` is for stderr. Questions are asked with `lines`; without, they are refused.
+    `screen` is for stderr, where the lines of `banner` come first. Questions are asked with `lines`; without, they are refused.
     Returns 0 when the turn is done, 1 when it ended without an answer, 3 when something had
     to be refused because nobody could be asked, 130 when it was stopped. Raises TurnstoneError,
     StreamFailed.
     """
     info = await begin(host, create, resume)
+    for line in banner.splitlines():
+        screen.line(line, "dim")
     async with following(host, info.id) as feed:
         refusal = Refusal(host, screen)
         question = refusal if lines is None else Approver(host, feed, screen, lines)
@@ -92,7 +95,7 @@ class Refusal:
     async def _accept(self, asked: ev.PlanAsked) -> None:
         """Whoever sends a message without a terminal wants it carried out."""
         self._screen.line("Nobody reviews it here: the plan is accepted.", "yellow")
-        reply = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, by=_NAME)
+        reply = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, unreviewed=True, by=_NAME)
         self._screen.is_known(asked.request_id)
         try:
             await self._host.answer_plan(reply)

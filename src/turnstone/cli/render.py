@@ -7,6 +7,7 @@ and none of it is read as markup. Reads no input and decides nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -46,6 +47,10 @@ _ENDINGS: dict[ev.Outcome, tuple[str, str]] = {
 
 #: Columns that a sentence gets at least, however narrow the terminal is.
 _NARROWEST = 20
+
+#: What stands left of the last column of a row: what goes on below it begins there again.
+_LEFT = re.compile(r"(?:\S+ )*\S* {2,}(?=\S)")
+_LEFTMOST = 40
 
 #: Columns of the names in a table.
 _NAMES = 11
@@ -91,13 +96,20 @@ class Screen:
         """A message or an answer of the person here, by its id: it is not shown to them again."""
         self._own.add(own_id)
 
-    def answer(self, reply: CommandReply) -> None:
-        """What a command had to say; not shown again when it comes with the events."""
+    def answer(self, reply: CommandReply, *, as_it_is: bool = False) -> None:
+        """What a command had to say; not shown again when it comes with the events. Wrapped
+        between words, but for what is `as_it_is`: a file, say."""
         self._own_commands.add(reply.command_id)
+        style = "red" if reply.error else ""
         for row in _rows(reply.text):
-            self._break()
-            self._write(row, "red" if reply.error else "")
-            self._at_start = False
+            if as_it_is:
+                self._break()
+                self._write(row, style)
+                self._at_start = False
+                continue
+            left = _LEFT.match(row)
+            start = left[0] if left and len(left[0]) <= _LEFTMOST else ""
+            self._wrapped(start, row[len(start) :], style, hang=" " * len(start) or "  ")
         self._break()
 
     def show(self, event: ev.Event) -> None:

@@ -75,7 +75,16 @@ def offer(
 def offered(transcript: Transcript, tools: Mapping[str, Tool]) -> list[str]:
     """The tools that the model of a workstream is offered, in alphabetical order."""
     turn = transcript.turn
-    if transcript.settings.creative or (turn is not None and turn.message.without_tools):
+    if turn is not None and turn.message.without_tools:
+        return []
+    return described(transcript, tools)
+
+
+def described(transcript: Transcript, tools: Mapping[str, Tool]) -> list[str]:
+    """The tools that a request describes: those that are offered. A message that is to be
+    answered without any names the same ones, for the conversation has calls of them: some
+    providers refuse it otherwise, and others would read all of it anew."""
+    if transcript.settings.creative:
         return []
     created = transcript.created
     return sorted(n for n in tools if n in created.tools or not (created.tools or created.agent))
@@ -143,7 +152,10 @@ def earlier_plan(history: Sequence[HistoryMessage]) -> str:
     asked: dict[str, str] = {}
     found = ""
     for message in history:
-        asked |= {c.id: _prompt(c) for c in message.tool_calls if c.name == "plan"}
+        for call in message.tool_calls:  # models give the same id again
+            asked.pop(call.id, None)
+            if call.name == "plan":
+                asked[call.id] = _prompt(call)
         if message.status == "ok" and message.tool_call_id in asked:
             found = f"{asked[message.tool_call_id]}\n\n{message.content}".strip()
     return found

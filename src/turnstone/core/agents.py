@@ -28,7 +28,7 @@ from turnstone.core.engine import Engine
 from turnstone.core.errors import NotOwner, UnknownWorkstream
 from turnstone.core.journal import Journal
 from turnstone.core.pocket import Pocket
-from turnstone.core.relay import Relay
+from turnstone.core.relay import MISSED, Relay, Reply
 from turnstone.core.sub_agents import AgentEnd, AgentKind, AgentOrder, Inherited, Offer
 from turnstone.core.workstream import Workstream
 
@@ -125,10 +125,11 @@ class Agents:
         self._relay.over(await self._found(call_id))
         return end
 
+    def asked(self, call_id: str) -> ev.PlanAsked | None:
+        return self._journal.transcript.reviews.get(self._review_id(call_id))
+
     async def review(self, plan: str, path: str, call_id: str) -> ev.PlanAnswered:
-        transcript = self._journal.transcript
-        key = rules.key_of(transcript, call_id)
-        request_id = rules.message_id(self._journal.ws_id, key, "review")
+        transcript, request_id = self._journal.transcript, self._review_id(call_id)
         given = transcript.plans.get(request_id)
         if given is not None:
             return given
@@ -144,6 +145,10 @@ class Agents:
         finally:
             del self._reviews[request_id]
 
+    def _review_id(self, call_id: str) -> str:
+        key = rules.key_of(self._journal.transcript, call_id)
+        return rules.message_id(self._journal.ws_id, key, "review")
+
     def carries(self, call_id: str) -> bool:
         return rules.runs(self._journal.transcript, call_id)
 
@@ -154,7 +159,7 @@ class Agents:
 
     async def stop(self, call_id: str) -> None:
         if found := await self._found(call_id):
-            with suppress(UnknownWorkstream):
+            with suppress(UnknownWorkstream, NotOwner):  # then it is not ours to stop
                 async with self._home.use(found) as workstream:
                     await workstream.stop()
             self._relay.over(found)
@@ -233,6 +238,10 @@ class Agents:
                         self._relay.asked(event, origin, above)
                     case ev.ApprovalAnswered() | ev.PlanAnswered():
                         self._relay.answered(event, origin, above)
+                    case ev.Truncated():  # what waits is shown again, but no answer
+                        said = workstream.transcript
+                        replies: dict[str, Reply] = {**said.answers, **said.plans}
+                        self._relay.still(origin.ws_id, workstream.asks, replies, MISSED)
                     case ev.TurnEnded() if event.correlation_id == cid:
                         return event
                     case ev.Error() if event.code == NotOwner.code:

@@ -81,6 +81,7 @@ class Answering:
             request_id=reply.request_id,
             feedback=reply.feedback.strip(),
             expired=reply.expired,
+            unreviewed=reply.unreviewed,
             by=reply.by,
             correlation_id=plan.correlation_id if plan is not None else "",
         )

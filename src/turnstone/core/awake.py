@@ -27,7 +27,8 @@ class _Held:
 
     @property
     def quiet(self) -> bool:
-        return self.users == 0 and self.workstream.quiet
+        one = self.workstream
+        return self.users == 0 and one.quiet and not one.asks_for_title
 
 
 class Awake:

@@ -112,7 +112,8 @@ class Ledger:
     spent: Cost = field(default_factory=Cost)
     reserved: dict[str, Reserved] = field(default_factory=dict)  # by reservation, not settled
     since: float = 0.0  # seconds of work when the budget was set
-    below: dict[str, Working] = field(default_factory=dict)  # by workstream
+    below: dict[str, Working] = field(default_factory=dict)  # by workstream, whose turns are open
+    ended: float = 0.0  # seconds of work below, of turns that have ended
 
     @property
     def limited(self) -> bool:
@@ -127,6 +128,8 @@ class Ledger:
                 self._set(event.budget, worked if event.worked is None else event.worked)
             case BudgetReserved():
                 self._heard(event.holder, event.worked)
+                if event.ended:
+                    self._over(event.holder)
                 if event.tokens or event.money:
                     self.reserved[event.reservation] = Reserved(_cost(event), event.holder)
                 else:
@@ -143,12 +146,18 @@ class Ledger:
         self.budget, self.spent, self.since = budget, Cost(), worked
         self.reserved.clear()
         self.below.clear()
+        self.ended = 0.0
         self.sets += 1
 
     def _heard(self, holder: str, worked: float | None) -> None:
-        if worked is not None:
+        if worked is not None and self.budget.seconds:
             known = self.below.get(holder, Working(worked, worked))
             self.below[holder] = replace(known, now=max(known.now, worked))
+
+    def _over(self, holder: str) -> None:
+        """There may be thousands below, one after another: of those that are over, the sum."""
+        if (known := self.below.pop(holder, None)) is not None:
+            self.ended += known.now - known.first
 
     def after(self, event: Event, worked: float) -> Ledger:
         """The ledger once this record is there too; this one stays as it is."""
@@ -178,9 +187,8 @@ class Ledger:
 
     def left(self, worked: float = 0.0, returned: Iterable[Cost] = ()) -> Left:
         """What may still be reserved; or could be, if this were not."""
-        used = _sum([self.spent, *(one.cost for one in self.reserved.values())])
+        used, work = self.used(worked)
         used += _sum(returned).less()
-        work = worked - self.since + sum(one.now - one.first for one in self.below.values())
         budget = self.budget
         return Left(
             budget.tokens - used.tokens if budget.tokens else None,
@@ -188,6 +196,13 @@ class Ledger:
             budget.tool_calls - used.tool_calls if budget.tool_calls else None,
             budget.money - used.money if budget.money else None,
         )
+
+    def used(self, worked: float = 0.0) -> tuple[Cost, float]:
+        """What was used since the budget was set, with all that is set aside; and the seconds of
+        work."""
+        cost = _sum([self.spent, *(one.cost for one in self.reserved.values())])
+        work = worked - self.since + self.ended
+        return cost, work + sum(one.now - one.first for one in self.below.values())
 
     def crossed(self, told: float, worked: float = 0.0) -> float:
         """The lowest threshold that what is left has fallen to, if that is below `told` (a

@@ -311,7 +311,7 @@ class Calls:
         """The result as it is recorded. Where it comes from outside, the workstream is marked
         before the model can read it."""
         spec = self._engine.tools[call.name].spec
-        source = taint.source(prepared, spec)
+        source = "" if result.own and spec.untrusted else taint.source(prepared, spec)
         known = self._journal.transcript.tainted
         news = [read for read in (source, *result.tainted) if read and read not in known]
         if news:

@@ -1,6 +1,6 @@
 """What of a conversation is kept word for word when its oldest messages are archived. Pure.
 
-The person's own words, the plan and the names of the files in work. All of it is found anew in
+The person's own words (what was said with a refusal too), the plan and the names of the files in work. All of it is found anew in
 the whole history each time, so that no number of compactions can wear it away; where there is
 more of it than fits, the oldest of the long remarks are cut first, and each cut is told.
 """
@@ -58,8 +58,13 @@ def gather(history: Sequence[HistoryMessage], end: int, requests: Sequence[str])
     said = [at for at in range(end) if history[at].role == "user"]
     asked = _last_places(history, said, requests)
     first = next((at for at, one in enumerate(history) if one.role == "user"), -1)
-    others = [history[at].content for at in said if at not in asked and at != first]
     plan, place = _plan(history)
+    others = []
+    for at, message in enumerate(history[:end]):
+        if message.role == "user" and at not in asked and at != first:
+            others.append(message.content)
+        elif message.said and not (plan and at == place):  # the plan is kept with what was said
+            others.append(message.said)
     read, written = _files(history[:end])
     return Carried(
         goal=history[first].content if 0 <= first < end and first not in asked else "",

@@ -9,14 +9,21 @@ from collections.abc import Mapping
 
 import msgspec
 
+from turnstone.core import effort, forking, rewinding
 from turnstone.core import events as ev
-from turnstone.core import forking, rewinding
 from turnstone.core.command_order import LISTED, NOTHING, Handler, Order, Said, cut
-from turnstone.core.commands import COMMANDS, named
+from turnstone.core.commands import COMMANDS, Command, named
 from turnstone.core.host import PolicyView
 
-#: Columns of a list of commands that their names take.
-_NAMES = 16
+#: Columns of a list of commands that their names take, with what may stand behind them.
+_NAMES = 26
+
+#: How `/creative` stands.
+_WRITES = "The model writes, and has no tools. /creative off gives them back."
+_WORKS = (
+    "The model has its tools. /creative on takes them away, and forgets the conversation if tools"
+    " were used in it."
+)
 
 #: Characters of the instructions that are shown (contract, section 6.5).
 _INSTRUCTIONS_SHOWN = 100
@@ -24,7 +31,7 @@ _INSTRUCTIONS_SHOWN = 100
 
 async def show_help(order: Order) -> Said:
     if not order.argument:
-        return Said("\n".join(f"{c.name:{_NAMES}}{c.meaning}" for c in COMMANDS))
+        return Said("\n".join(map(_row, COMMANDS)))
     command = named(order.argument)
     return Said(f"{', '.join([command.usage, *command.aliases])}\n{command.meaning}")
 
@@ -45,6 +52,8 @@ async def new(order: Order) -> Said:
 async def rewind(order: Order) -> Said:
     if not order.argument:
         found = rewinding.heard(await order.desk.store.records(order.ws_id))[-LISTED:]
+        if not found:
+            return Said("There is no message yet to go back to.")
         rows = [f"{message.seq:>6}  {cut(message.text)}" for message in found]
         return Said("\n".join([*rows, "/rewind NUMBER goes back to just before one."]))
     taken = (
@@ -58,7 +67,9 @@ async def rewind(order: Order) -> Said:
 
 async def fork(order: Order) -> Said:
     info = await order.desk.host.fork(order.ws_id, order.argument)
-    return Said(f"It goes on in workstream {info.id} ({info.name}).", info.id)
+    alias = order.workstream.info().alias
+    stays = f" The alias {alias} stays with this one." if alias else ""
+    return Said(f"It goes on in workstream {info.id} ({info.name}).{stays}", info.id)
 
 
 async def cancel(order: Order) -> Said:
@@ -104,8 +115,9 @@ async def model(order: Order) -> Said:
 
 async def reason(order: Order) -> Said:
     if order.argument:
-        await _set(order, ev.SettingsChanged(effort=order.argument))
-    now = order.transcript.settings.effort or order.desk.engine.effort
+        wanted = "" if order.argument == effort.NONE else order.argument
+        await _set(order, ev.SettingsChanged(effort=wanted))
+    now = effort.chosen(order.transcript.settings, order.desk.engine.effort)
     return Said(f"Reasoning effort: {now or 'as the model does by itself'}.")
 
 
@@ -116,7 +128,10 @@ async def raw(order: Order) -> Said:
 
 
 async def creative(order: Order) -> Said:
-    """A history with tool traffic is forgotten: a model that has no tools cannot read it."""
+    """A history with tool traffic is forgotten: a model that has no tools cannot read it. So it
+    is switched on by its word alone, and shown without one."""
+    if not order.argument:
+        return Said(_WRITES if order.transcript.settings.creative else _WORKS)
     on = _switched(order, was=bool(order.transcript.settings.creative))
     change = ev.SettingsChanged(creative=on, correlation_id=order.command_id)
     records: list[ev.Event] = [change]
@@ -142,6 +157,13 @@ async def policy(order: Order) -> Said:
 
 async def leave(_order: Order) -> Said:
     return Said("Nothing ends here: only a terminal can be left.")
+
+
+def _row(command: Command) -> str:
+    """How it is written, and what it does; below each other where there is no room beside."""
+    if len(command.usage) < _NAMES - 1:
+        return f"{command.usage:{_NAMES}}{command.meaning}"
+    return f"{command.usage}\n{'':{_NAMES}}{command.meaning}"
 
 
 async def _set(order: Order, change: ev.SettingsChanged, *, resting: bool = False) -> None:

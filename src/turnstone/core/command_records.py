@@ -6,14 +6,17 @@ One function each, around the methods of the node.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from turnstone.core.command_order import LISTED, NOTHING, Handler, Order, Said, cut
 from turnstone.core.errors import InvalidRequest
-from turnstone.core.events import Budget
+from turnstone.core.event_base import counted
+from turnstone.core.events import Budget, HistoryMessage, ToolCallRecord
 from turnstone.core.host import ExportFormat, Used
-from turnstone.core.sessions import found
+from turnstone.core.sessions import found_whole
+from turnstone.core.tool import Tool
 
 #: How one entry of `/budget` is written, and what sets all of them to no limit.
 _BUDGET = "tokens=200000 seconds=3600 tool_calls=100 money=2.5"
@@ -51,7 +54,7 @@ async def name(order: Order) -> Said:
 
 
 async def delete(order: Order) -> Said:
-    row = await found(order.desk.store, order.argument)
+    row = await found_whole(order.desk.store, order.argument)
     if row.ws_id == order.ws_id:
         raise InvalidRequest(
             "That is the session you are in; another one can be deleted.",
@@ -67,7 +70,8 @@ async def history(order: Order) -> Said:
         rows = [f"{hit.session_id}  {hit.role}: {cut(hit.snippet)}" for hit in hits]
         return Said("\n".join(rows) or "Nothing was found.")
     newest = order.transcript.history[-LISTED:]
-    rows = [f"{message.role}: {cut(message.content)}" for message in newest]
+    tools = order.desk.engine.tools
+    rows = [f"{message.role}: {cut(_shown(message, tools))}" for message in newest]
     return Said("\n".join(rows) or "Nothing was said yet.")
 
 
@@ -91,7 +95,7 @@ async def usage(order: Order) -> Said:
     view = await order.desk.host.usage(order.ws_id)
     rows = [f"this workstream: {_in_words(view.own)}"]
     if view.agents:
-        rows.append(f"with its {view.agents} sub-agents: {_in_words(view.tree)}")
+        rows.append(f"with its {counted(view.agents, 'sub-agent')}: {_in_words(view.tree)}")
     rows += [f"{model}: {_in_words(used, calls=False)}" for model, used in view.models.items()]
     left = [f"left of the budget: {view.left.in_words()}"] if view.left.limited else []
     return Said("\n".join([*rows, *left]))
@@ -128,11 +132,26 @@ def _no_budget(text: str) -> InvalidRequest:
     )
 
 
+def _shown(message: HistoryMessage, tools: Mapping[str, Tool]) -> str:
+    """What was said, and each call with what sums it up."""
+    called = [_call_in_words(call, tools) for call in message.tool_calls]
+    return " ".join([*([message.content] if message.content else []), *called])
+
+
+def _call_in_words(call: ToolCallRecord, tools: Mapping[str, Tool]) -> str:
+    key = tools[call.name].spec.primary_key if call.name in tools else ""
+    try:
+        about = msgspec.json.decode(call.arguments, type=dict[str, Any]).get(key, "")
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        about = ""
+    return f"▸ {call.name}: {about}" if about else f"▸ {call.name}"
+
+
 def _in_words(used: Used, *, calls: bool = True) -> str:
     sides = f"{used.prompt_tokens:,} sent, {used.completion_tokens:,} answered"
-    said = [f"{used.requests:,} requests", f"{used.total_tokens:,} tokens ({sides})"]
+    said = [counted(used.requests, "request"), f"{counted(used.total_tokens, 'token')} ({sides})"]
     if used.money:
         said.append(f"{used.money:.4f} of money")
     if calls:
-        said += [f"{used.tool_calls:,} tool calls", f"{used.seconds:,.0f} s of work"]
+        said += [counted(used.tool_calls, "tool call"), f"{used.seconds:,.0f} s of work"]
     return ", ".join(said)

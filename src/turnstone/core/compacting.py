@@ -52,6 +52,10 @@ class Compaction:
 
 
 _NOTHING = Compaction("There is nothing to compact yet.")
+LATER = Compaction(
+    "The turn waits for a person. If there is anything to compact by then, that is done before "
+    "the turn's next request."
+)
 _STOPPED = Compaction("The compaction was stopped; the conversation is as it was.")
 
 
@@ -97,6 +101,7 @@ class Compacting:
         self._wanted: asyncio.Future[Compaction] | None = None
         self._working: asyncio.Task[Compaction | None] | None = None
         self._told_full = False
+        self._refused: dict[str, int] = {}  # tokens of the shortest that was, by model
 
     @property
     def wanted(self) -> bool:
@@ -151,7 +156,7 @@ class Compacting:
             except asyncio.CancelledError:
                 self._done(_STOPPED)
                 raise
-        measure = self._measure()
+        measure = self._measured()
         due = self._due(measure)
         if not due or measure.tokens <= due:
             return
@@ -169,9 +174,26 @@ class Compacting:
     async def after_refusal(self, stated: int | None, correlation_id: str) -> bool:
         """Compact what a provider has refused as too long; whether asking again is worth it.
 
-        `stated`: the window that it told. Raises StoreError.
+        `stated`: the window that it told. Where it told none, the size that it has refused is
+        taken for the window from then on, by this process. Raises StoreError.
         """
-        return await self._compact("refused", correlation_id, stated or 0) is not None
+        refused, model = round(self._measure().tokens), self._model
+        if stated:
+            self._refused.pop(model, None)
+        shorter = await self._compact("refused", correlation_id, stated or 0)
+        if shorter is not None and not stated:
+            self._refused[model] = min(refused, self._refused.get(model, refused))
+        return shorter is not None
+
+    @property
+    def _model(self) -> str:
+        return self._engine.models.name_for(self._journal.transcript.summary)
+
+    def _measured(self) -> Measure:
+        """The measure, its window no larger than what was refused as too long."""
+        measure, refused = self._measure(), self._refused.get(self._model, 0)
+        smaller = 0 < refused < (measure.window or refused + 1)
+        return replace(measure, window=refused) if smaller else measure
 
     def _due(self, measure: Measure) -> int:
         return due_at(measure.window, measure.answer, self._engine.auto_compact)
@@ -180,7 +202,7 @@ class Compacting:
         """None: there was nothing to gain, and nothing was recorded."""
         transcript = self._journal.transcript
         conversation = transcript.conversation
-        measure = _told(self._measure(), stated)
+        measure = _told(self._measured(), stated)
         room = self._room(measure, why)
         planned = plan(
             conversation.messages,

@@ -6,7 +6,7 @@ all. A tool call is never parted from its results: they enter together, and leav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from oturn.arguments import sendable_arguments
@@ -56,8 +56,11 @@ class Conversation:
         """The model is told this by the node itself; readers are not shown it."""
         self.messages.append({"role": "user", "content": text})
 
-    def returned(self, results: Iterable[ToolFinished]) -> None:
-        """The results of all calls of one answer, in the order in which the model called."""
+    def returned(
+        self, results: Iterable[ToolFinished], said: Mapping[str, str] | None = None
+    ) -> None:
+        """The results of all calls of one answer, in the order in which the model called; and
+        what the person has said of some of these calls, by their ids."""
         for result in results:
             self.messages.append(
                 {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
@@ -68,13 +71,14 @@ class Conversation:
                     content=result.output,
                     tool_call_id=result.call_id,
                     status=result.status,
+                    said=(said or {}).get(result.call_id, ""),
                 )
             )
 
     def become(self, event: ConversationSet) -> None:
         """Another conversation takes the place of this one."""
-        self.messages = list(event.messages)
-        self.history = list(event.history)
+        self.messages[event.kept :] = event.messages
+        self.history[event.kept_history :] = event.history
         self.compactions = 0
         self.account = ""
         self._counted, self._estimate = 0, 0.0

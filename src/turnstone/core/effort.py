@@ -10,6 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from turnstone.core.events import SettingsChanged
+
+#: What a person writes for no effort at all: the model does as it does by itself.
+NONE = "none"
+
+
+def chosen(settings: SettingsChanged, default: str) -> str:
+    """The effort of a conversation, empty for none; `default` where nobody has set it there."""
+    return default if settings.effort is None else settings.effort
+
 
 def params(effort: str) -> dict[str, Any]:
     """Of a request that asks for this effort; none for none."""

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from oturn.errors import ConfigError, ModelServerError
 from oturn.transport.base import ModelInfo, ModelTransport
 from oturn.transport.openai import OpenAITransport, list_models
-from oturn.transport.retry import RETRIED_STATUSES, RetryPolicy
+from oturn.transport.retry import ONE_REQUEST
 from oturn.transport.windows import Window, ask_window
 from turnstone.core.errors import ConfigurationError, ModelUnavailable
-from turnstone.core.model_queue import BUSY_STATUSES
 from turnstone.core.practice import PracticeTransport
 
 #: Where model servers of the usual makes listen on the machine they run on.
@@ -29,10 +28,6 @@ USUAL = {
 
 #: Seconds for one of the usual places to answer: they are on this machine, or not there.
 LOOK_AROUND = 1.5
-
-
-#: 429 and its like are the gate's: it waits for all requests to the endpoint together.
-_RETRY = RetryPolicy(statuses=RETRIED_STATUSES - BUSY_STATUSES)
 
 #: How it shows that an endpoint is not there now, and may be later.
 _AWAY = ("unreachable", "timeout", "server", "rate_limited")
@@ -49,11 +44,13 @@ class Endpoint:
     url: str = ""  # empty: it is in this process
     window: Window | None = None
     practice: bool = False
+    away: bool = False  # nothing answers there now
 
 
 def transport_to(base_url: str, api_key: str = "") -> OpenAITransport:
-    """The way to an endpoint, to be asked through a `Gate`. Raises ConfigError."""
-    return OpenAITransport(base_url, api_key or None, retry=_RETRY)
+    """The way to an endpoint, to be asked through a `Gate`, which alone sends a request again:
+    it knows when the endpoint may be asked. Raises ConfigError."""
+    return OpenAITransport(base_url, api_key or None, retry=ONE_REQUEST)
 
 
 async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint:
@@ -81,7 +78,7 @@ async def connect_later(base_url: str, api_key: str, model: str) -> Endpoint:
             raise ModelUnavailable(f"No model at {base_url}: {error}") from error
         transport = transport_to(base_url, api_key)
         found = f"{model} at {base_url}, where nothing answers now"
-        return Endpoint(transport, model, found, transport.url)
+        return Endpoint(transport, model, found, transport.url, away=True)
     return await _reached(base_url, api_key, chosen, f"{chosen.id} at {base_url}")
 
 

@@ -131,6 +131,7 @@ class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: list[ToolCallRecord] = []
     tool_call_id: str = ""
     status: str = ""
+    said: str = ""  # by the person of this call: why it was refused, a remark on the plan it made
     pending: bool = False
 
 
@@ -183,14 +184,19 @@ class Left(msgspec.Struct, frozen=True):
         """For the model and for people: `12,000 tokens, 3 tool calls`; empty without a limit."""
         told = []
         if self.tokens is not None:
-            told.append(f"{max(0, self.tokens):,} tokens")
+            told.append(counted(max(0, self.tokens), "token"))
         if self.seconds is not None:
-            told.append(f"{max(0, round(self.seconds)):,} seconds of work")
+            told.append(f"{counted(max(0, round(self.seconds)), 'second')} of work")
         if self.tool_calls is not None:
-            told.append(f"{max(0, self.tool_calls):,} tool calls")
+            told.append(counted(max(0, self.tool_calls), "tool call"))
         if self.money is not None:
             told.append(f"{max(0.0, self.money):.4f} of money")
         return ", ".join(told)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 tool call`, `1,200 tokens`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _least(one: Any, other: Any) -> Any:

@@ -32,9 +32,16 @@ _MESSAGE = "pydantic:oturn.model.Message"
 _HEADER = "turnstone_session"
 _VERSION = 1
 
+#: The last record of Markdown, with the count of messages: without it a file that was cut off
+#: between two records is no different from a whole one.
+_END = "turnstone_end"
+
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says of a session. `created` in Unix seconds; 0: it does not say."""
+    """What a file says of a session. `created` in Unix seconds; 0: it does not say.
+
+    `turnstone_session` is 0 for a file of oturn: those have no end mark.
+    """
 
     turnstone_session: int = _VERSION
     session_id: str = ""
@@ -67,20 +74,25 @@ def exported(records: Iterable[Event]) -> Exported:
 
 
 def written(records: Iterable[Event], form: ExportFormat) -> str:
-    """The file of a session."""
+    """The file of a session. Raises InvalidRequest where nothing was said in it yet."""
     session = exported(records)
+    if not session.history:
+        raise InvalidRequest(
+            f"Session {session.session_id} holds no conversation: there is nothing to export."
+        )
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(session), indent=2).decode() + "\n"
     return markdown(session)
 
 
 def markdown(session: Exported) -> str:
-    """The same, as oturn reads it: a record about the session, then its messages."""
+    """The same, as oturn reads it: a record about the session, its messages, and an end mark."""
     about = msgspec.to_builtins(session)
     del about["messages"], about["history"]
     items: list[Any] = [about, *map(_message, session.history)]
     if _sent(session.history) != session.messages:
         items.append({"sent": session.messages})
+    items.append({_END: len(session.history)})
     return "\n".join(map(write_item, items))
 
 
@@ -90,7 +102,7 @@ def read(text: str, name: str) -> Exported:
         if text.lstrip("\ufeff \t\r\n").startswith("{"):
             session = msgspec.json.decode(text.removeprefix("\ufeff"), type=Exported)
         else:
-            session = _from_markdown(text)
+            session = _from_markdown(text, name)
     except (msgspec.DecodeError, SessionFormatError, ValueError) as error:
         raise InvalidRequest(
             f"{name} is no session that was exported: {error}.",
@@ -105,9 +117,10 @@ def read(text: str, name: str) -> Exported:
     return session
 
 
-def _from_markdown(text: str) -> Exported:
+def _from_markdown(text: str, name: str) -> Exported:
     records = parse(text).records
     about: dict[str, Any] = {}
+    end: object = None
     sent: list[dict[str, Any]] | None = None
     history: list[HistoryMessage] = []
     for record in records:
@@ -117,12 +130,26 @@ def _from_markdown(text: str) -> Exported:
             about = record.data
         elif isinstance(record.data, dict) and "sent" in record.data:
             sent = record.data["sent"]
+        elif isinstance(record.data, dict) and _END in record.data:
+            end = record.data[_END]
     if not about:
         digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
-        about = {"session_id": digest[:12]}
+        about = {_HEADER: 0, "session_id": digest[:12]}
+    elif end != len(history):
+        raise _incomplete(name, end, len(history))
     messages = _sent(history) if sent is None else sent
     whole = about | {"messages": messages, "history": msgspec.to_builtins(history)}
     return msgspec.convert(whole, Exported)
+
+
+def _incomplete(name: str, end: object, count: int) -> InvalidRequest:
+    if end is None:
+        told = f"{name} is cut off behind its first {count} messages: its end mark is missing."
+    else:
+        told = f"{name} holds {count} messages, and its end mark says {end}."
+    return InvalidRequest(
+        f"{told} Nothing of it was imported.", hint="Export the session anew, or copy the file."
+    )
 
 
 def _message(message: HistoryMessage) -> Message:
@@ -133,6 +160,8 @@ def _message(message: HistoryMessage) -> Message:
     extra: dict[str, Any] = {}
     if message.status:
         extra["status"] = message.status
+    if message.said:
+        extra["said"] = message.said
     return Message(
         role=message.role,
         content=message.content,
@@ -157,6 +186,7 @@ def _read_message(record: StoredRecord) -> list[HistoryMessage]:
             tool_calls=calls,
             tool_call_id=message.tool_call_id or "",
             status=str((message.extra or {}).get("status", "")),
+            said=str((message.extra or {}).get("said", "")),
         )
     ]
 

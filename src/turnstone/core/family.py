@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 from turnstone.core import events as ev
 from turnstone.core.awake import Awake
-from turnstone.core.errors import UnknownWorkstream
+from turnstone.core.errors import NotOwner, UnknownWorkstream
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.sub_agents import Inherited
 from turnstone.core.workstream import Workstream
@@ -42,9 +42,20 @@ class Family:
         row = await self._store.row(created.ws_id)
         if row is None or not await self._is_agent(row, created.parent, created.parent_call):
             return False
-        if row.owner != self._node_id:
-            await self._store.acquire(row.ws_id, self._node_id)
+        await self.take(row)
         return True
+
+    async def take(self, row: WorkstreamRow) -> None:
+        """Make a workstream this node's that was another's when its row was read; one that is
+        by now is left as it is, under its epoch. Raises NotOwner: a third was quicker."""
+        if row.owner == self._node_id:
+            return
+        try:
+            await self._store.acquire(row.ws_id, self._node_id, row.epoch)
+        except NotOwner:
+            now = await self._store.row(row.ws_id)
+            if now is None or now.owner != self._node_id:
+                raise
 
     async def find_agent(self, parent: str, call_id: str, ids: Iterable[str]) -> str:
         """The first of these ids that is the sub-agent of this call; empty: there is none."""
@@ -59,8 +70,8 @@ class Family:
     async def _is_agent(self, row: WorkstreamRow, parent: str, call_id: str) -> bool:
         if row.summary.get("parent") != parent:
             return False
-        first = (await self._store.records(row.ws_id))[0]
-        return isinstance(first, ev.WsCreated) and first.parent_call == call_id
+        first = await self._store.records(row.ws_id, limit=1)
+        return any(isinstance(e, ev.WsCreated) and e.parent_call == call_id for e in first)
 
     async def ended(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         """How the turn of a message ended, of closed workstreams too; None while it has not."""

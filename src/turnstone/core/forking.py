@@ -10,6 +10,7 @@ import msgspec
 from turnstone.core import rewinding
 from turnstone.core.engine import Engine
 from turnstone.core.errors import InvalidRequest, UnknownWorkstream
+from turnstone.core.events import Event
 from turnstone.core.host import Rewound, WorkstreamInfo
 from turnstone.core.manager import WorkstreamManager
 from turnstone.core.store import Store
@@ -23,9 +24,14 @@ async def rewind(
         raise InvalidRequest("to: name the message to go back to.")
     async with manager.use(ws_id) as workstream:
         records = await store.records(ws_id)
-        became = rewinding.conversation_at(rewinding.before(records, to), "rewound")
-        named = msgspec.structs.replace(became, correlation_id=command_id)
-        await workstream.change(named, resting=True)
+        found = rewinding.before(records, to)
+
+        def became() -> list[Event]:
+            now = workstream.transcript.conversation
+            record = rewinding.conversation_at(found, "rewound", now=now)
+            return [msgspec.structs.replace(record, correlation_id=command_id)]
+
+        await workstream.change_from(became, resting=True)
         return Rewound(message=rewinding.message_at(records, to))
 
 
@@ -35,7 +41,7 @@ async def fork(
     """`Host.fork`. A workstream that is closed, or another node's, is only read."""
     if await store.row(ws_id) is None:
         raise UnknownWorkstream(
-            f"There is no workstream {ws_id} in this store.",
+            f"There is no workstream {ws_id} in this store." if ws_id else "ws_id is missing.",
             hint="List them to see which there are.",
         )
     records, ids = await store.records(ws_id), engine.ids

@@ -87,6 +87,7 @@ class PlanReply(msgspec.Struct, frozen=True, kw_only=True):
     feedback: str = ""
     request_id: str = ""
     expired: bool = False  # not an answer of a person: the time for one is over
+    unreviewed: bool = False  # nor is this: it is accepted where no person is to review it
     by: str = ""
 
 

@@ -44,13 +44,14 @@ class Imported:
     memories: int = 0
     known: int = 0  # sessions and memories that were there already
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what else is to be known of it
 
 
 async def take_over(
     store: Store, session: Exported, owner: str, clock: Clock, source: str, done: Imported
 ) -> None:
     """One session, whose conversation goes on where the file ends."""
-    for row in await store.resolve(session.session_id):
+    for row in await store.resolve(session.session_id, match="session"):
         if row.ws_id != _named(session.session_id) or row.last_seq > 1:
             done.known += 1
             return
@@ -81,6 +82,11 @@ async def take_over(
         await _write(store, ws_id, owner, first, [became, *title, closed])
     done.sessions += 1
     done.messages += len(session.history)
+    if not session.turnstone_session:
+        done.notes.append(
+            f"{source} is a file of oturn, which has no end mark: it was taken as it is, and if "
+            "its end is missing, that cannot be told."
+        )
 
 
 async def take_over_02(

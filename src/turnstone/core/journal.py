@@ -163,12 +163,30 @@ class Journal:
         return self.transcript.summary.session_id or self._session_id
 
     @property
+    def holder(self) -> str:
+        """Who takes turns at a model: the message that a whole tree works for, so that one with
+        many sub-agents has no more turns than one with none; this workstream between two turns."""
+        transcript = self.transcript
+        own = transcript.turn.message.correlation_id if transcript.turn is not None else ""
+        return transcript.created.top_message or own or self.ws_id
+
+    @property
     def worked(self) -> float:
         """Seconds of work of all turns, up to now."""
-        transcript, turn = self.transcript, self.transcript.turn
-        if turn is None or turn.time.asking or self._written is None:
-            return transcript.worked
-        return transcript.worked + max(0.0, self._clock.monotonic() - self._written)
+        return self.transcript.worked + self.since
+
+    @property
+    def works(self) -> bool:
+        """A turn is worked on, by this process: its time runs."""
+        turn = self.transcript.turn
+        return turn is not None and not turn.time.asking and self._written is not None
+
+    @property
+    def since(self) -> float:
+        """Seconds of work after the last record."""
+        if self._written is None or not self.works:
+            return 0.0
+        return max(0.0, self._clock.monotonic() - self._written)
 
     @property
     def writing(self) -> bool:
@@ -260,6 +278,8 @@ class Journal:
         its own whose answer was lost. Raises `refused` where another node has it."""
         row = await self._store.row(self.ws_id)
         if row is None or row.owner != self._owner:
+            if not self.lost:
+                self.stand_still(refused)  # whoever waits for what it does hears no more of it
             self.lost, self._doubt = True, False
             self._told(written=False)
             raise refused

@@ -29,13 +29,14 @@ from turnstone.core.events import (
     ToolFinished,
     ToolOutput,
     TurnEnded,
+    encode,
 )
 
 #: Events kept for readers that come back. At 25 ms a piece, some 100 s of streaming.
 CAPACITY = 4096
 
-#: Characters of text kept, whatever the number of events.
-MAX_TEXT = 8_000_000
+#: Bytes of events kept, as they are sent, whatever their number.
+MAX_BYTES = 8_000_000
 
 #: The largest number behind a record that a reader is believed to have seen: all that read ids
 #: can count on from there.
@@ -72,6 +73,7 @@ class LiveLog:
         self.last = last
         self._floor = last  # the id just before the oldest event in the ring
         self._ring: deque[Event] = deque()
+        self._sizes: deque[int] = deque()  # bytes of each
         self._dropped = 0  # events that have left the ring, so that positions stay absolute
         self._capacity = capacity
         self._gather = gather
@@ -81,7 +83,7 @@ class LiveLog:
         self._flusher: asyncio.TimerHandle | None = None
         self._streamed: list[Content | Reasoning] = []
         self._printed: dict[str, list[ToolOutput]] = {}  # by the calls that run
-        self._text = 0  # characters in the ring
+        self._bytes = 0  # in the ring
         self._told = False  # something live has come behind the last record
 
     def record(self, event: Event) -> None:
@@ -169,19 +171,16 @@ class LiveLog:
             case _ if isinstance(event, _ENDS_STREAM):
                 self._streamed.clear()
         self._ring.append(event)
-        self._text += _size(event)
+        self._sizes.append(len(encode(event)))
+        self._bytes += self._sizes[-1]
         self.last = event_id
-        while len(self._ring) > self._capacity or (self._text > MAX_TEXT and len(self._ring) > 1):
+        while len(self._ring) > self._capacity or (self._bytes > MAX_BYTES and len(self._ring) > 1):
             dropped = self._ring.popleft()
-            self._text -= _size(dropped)
+            self._bytes -= self._sizes.popleft()
             self._floor = EventId.parse(dropped.id)
             self._dropped += 1
         self._news.set()
         self._news = asyncio.Event()
-
-
-def _size(event: Event) -> int:
-    return len(getattr(event, "text", "")) + len(getattr(event, "output", ""))
 
 
 def _joined(pieces: Sequence[AnyPiece]) -> list[AnyPiece]:

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -101,21 +102,31 @@ class WorkstreamManager:
         it is tried again when this is called again. Those without work are not looked at.
         """
         mine, failing = {self._node_id, *others}, dict[str, str]()
-        for row in parents_first(await self._store.working()):
-            if row.owner in mine:
+        working = parents_first(await self._store.working())
+        left = {row.ws_id: row for row in working if row.owner in mine}
+        # All are this node's before one is awake, which takes over what it needs below it.
+        for step in (self._family.take, self._taken_up):
+            done = dict[str, WorkstreamRow]()
+            for ws_id, row in left.items():
+                above = row.summary.get("parent", "")
+                if above in left and above not in done:
+                    continue  # without the one above it, its call would seem to be over
                 try:
-                    if row.owner != self._node_id:
-                        await self._store.acquire(row.ws_id, self._node_id, row.epoch)
-                    async with self.use(row.ws_id) as workstream:
-                        if await self._family.waited_for(workstream):
-                            workstream.wake()
-                        else:
-                            await workstream.cancel()
+                    await step(row)
+                    done[ws_id] = row
                 except (TurnstoneError, LookupError) as error:
-                    failing[row.ws_id] = str(error)
-                    if self._failing.get(row.ws_id) != str(error):
-                        log.error("workstream %s cannot be taken up: %s", row.ws_id, error)
+                    failing[ws_id] = str(error)
+                    if self._failing.get(ws_id) != str(error):
+                        log.error("workstream %s cannot be taken up: %s", ws_id, error)
+            left = done
         self._failing = failing
+
+    async def _taken_up(self, row: WorkstreamRow) -> None:
+        async with self.use(row.ws_id) as workstream:
+            if await self._family.waited_for(workstream):
+                workstream.wake()
+            else:
+                await workstream.cancel()
 
     async def adopt(self, former: str) -> None:
         """Take over all workstreams of an id that this node had before."""
@@ -361,12 +372,18 @@ class WorkstreamManager:
 
     async def close(self, ws_id: str) -> None:
         async with self.use(ws_id) as workstream:
-            await workstream.close()
+            await workstream.close(first=partial(self._close_below, ws_id))
         self._awake.forget(ws_id)
+        await remove_outputs(self._engine.outputs, ws_id)
+
+    async def _close_below(self, ws_id: str) -> None:
+        """Close the sub-agents of a workstream, before it is closed itself: a process that ends
+        in between leaves none that nobody would close any more."""
         for row in await below(self._store, ws_id):
             if not row.closed:
-                await self.close(row.ws_id)
-        await remove_outputs(self._engine.outputs, ws_id)
+                with suppress(UnknownWorkstream):  # closed by itself, or erased, meanwhile
+                    await self._family.take(row)
+                    await self.close(row.ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
         """Delete it with all its records (`Host.erase`)."""
@@ -379,7 +396,7 @@ class WorkstreamManager:
         if workstream is not None:
             if not (force or workstream.quiet):
                 raise at_work(ws_id)
-            await workstream.close("erased")
+            await workstream.close("erased", first=partial(self._close_below, ws_id))
             self._awake.forget(ws_id)
         for child in await below(self._store, ws_id):
             await self.erase(child.ws_id, force=True)
@@ -488,6 +505,8 @@ class WorkstreamManager:
 
 
 def _unknown(ws_id: str) -> UnknownWorkstream:
+    if not ws_id:
+        return UnknownWorkstream("ws_id is missing.", hint="Name the workstream that is meant.")
     return UnknownWorkstream(
         f"There is no workstream {ws_id} on this node.", hint="List them to see which there are."
     )

@@ -24,13 +24,14 @@ from oturn.transport.base import (
 )
 from turnstone.core import effort, tokens
 from turnstone.core import events as ev
-from turnstone.core.agent_rules import offered
+from turnstone.core.agent_rules import described, offered
 from turnstone.core.budget import Cost, answer_within
 from turnstone.core.compacting import Compacting, Measure
 from turnstone.core.debugging import Debugging
 from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownModel
 from turnstone.core.journal import Journal
+from turnstone.core.model_gate import Sent
 from turnstone.core.models import Model
 from turnstone.core.prompting import Prompting
 from turnstone.core.purse import Purse, Reservation
@@ -39,6 +40,9 @@ from turnstone.core.turns import usage_of
 
 #: Tokens of an answer that are worth asking for, when a budget allows no more.
 LEAST_ANSWER = 256
+
+#: How often a request that is refused as too long is made shorter.
+_SHORTER = 5
 
 #: By how much an estimate may be too low, where prompt and answer have to share the window.
 _SLACK = 1.1
@@ -78,12 +82,14 @@ class ModelCalls:
             return s.StepFailed(str(error))
         await self.compacting.before_request(correlation_id)
         answer = await self._once(correlation_id)
-        if isinstance(answer, ModelError) and answer.kind == "too_long":
-            stated = answer.context_window
-            if await self.compacting.after_refusal(stated, correlation_id):
-                if self._journal.live.streamed():
-                    self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
-                answer = await self._once(correlation_id)
+        for _ in range(_SHORTER):
+            if not (isinstance(answer, ModelError) and answer.kind == "too_long"):
+                break
+            if not await self.compacting.after_refusal(answer.context_window, correlation_id):
+                break
+            if self._journal.live.streamed():
+                self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
+            answer = await self._once(correlation_id)
         return self._failed(answer) if isinstance(answer, ModelError) else answer
 
     async def _once(self, correlation_id: str) -> s.StepFinished | ModelError:
@@ -93,9 +99,15 @@ class ModelCalls:
         self._debugging.asked(_with(request, params), correlation_id)
         answer = MessageAssembler()
         said = 0.0  # what came of an answer that breaks off, and is to be paid for
-        spent = self._cost(estimate, 0)
+        spent = Cost()
+
+        def sent(under_way: bool) -> None:
+            nonlocal spent
+            spent = self._cost(estimate, 0) if under_way else Cost()
+
+        asking = self._stream(_with(request, params), correlation_id, sent)
         try:
-            async with aclosing(self._stream(_with(request, params), correlation_id)) as items:
+            async with aclosing(asking) as items:
                 async for item in items:
                     self._debugging.came(item, correlation_id)
                     match item:
@@ -117,13 +129,15 @@ class ModelCalls:
         finally:
             await reservation.settle(spent)
 
-    def _stream(self, request: ModelRequest, correlation_id: str) -> AsyncGenerator[StreamItem]:
+    def _stream(
+        self, request: ModelRequest, correlation_id: str, sent: Sent
+    ) -> AsyncGenerator[StreamItem]:
         """The answer; readers are told what the request waits for."""
 
         def tell(waits: str) -> None:
             self._journal.publish(ev.Info(message=waits), correlation_id)
 
-        return self._model.stream(request, self._journal.ws_id, tell)
+        return self._model.stream(request, self._journal.holder, tell, sent)
 
     def _measure(self) -> Measure:
         """What is known of the next request, and of the model that it goes to."""
@@ -180,17 +194,20 @@ class ModelCalls:
         return self._cost(usage.prompt_tokens, usage.total_tokens - usage.prompt_tokens)
 
     def _request(self) -> ModelRequest:
-        transcript = self._journal.transcript
+        transcript, tools = self._journal.transcript, self._tools()
+        params = {**self._engine.params, **effort.params(self._effort)}
+        if tools and not offered(transcript, self._engine.tools):
+            params["tool_choice"] = "none"
         return ModelRequest(
             model=self._model.id,
             messages=[{"role": "system", "content": transcript.prompt}, *transcript.messages],
-            tools=self._tools(),
-            params=self._model.fitted({**self._engine.params, **effort.params(self._effort)}),
+            tools=tools,
+            params=self._model.fitted(params),
         )
 
     @property
     def _effort(self) -> str:
-        return self._journal.transcript.settings.effort or self._engine.effort
+        return effort.chosen(self._journal.transcript.settings, self._engine.effort)
 
     @property
     def _shows_reasoning(self) -> bool:
@@ -200,7 +217,7 @@ class ModelCalls:
         """In alphabetical order, always: they are part of what a provider caches."""
         transcript = self._journal.transcript
         tools = self._engine.tools
-        return [tools[name].spec.function() for name in offered(transcript, tools)]
+        return [tools[name].spec.function() for name in described(transcript, tools)]
 
 
 def _of_item(item: StreamItem) -> float:

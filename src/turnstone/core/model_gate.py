@@ -1,8 +1,9 @@
 """The gate before an endpoint: all requests to it pass here, and only here is one sent again.
 
 Holds requests to the endpoint's limit, fairly between workstreams, and holds all of them back
-when it refuses one for now. Never sends a request again once anything of its answer was seen.
-Other failures are the transport's to retry. What is decided stands in `core.model_queue`.
+when it refuses one for now. What fails in passing (a server error, a lost connection) is sent
+again a few times, through the gate too. Never sends a request again once anything of its answer
+was seen. What is decided stands in `core.model_queue` and `oturn.transport.retry`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,27 @@ import msgspec
 from oturn.errors import ModelError
 from oturn.transport.base import Failed, Finished, ModelRequest, ModelTransport, StreamItem
 from oturn.transport.closing import closing
+from oturn.transport.retry import RetryPolicy
 from turnstone.core.clock import Clock, SystemClock
 from turnstone.core.host import EndpointHealth
 from turnstone.core.model_queue import BackOff, Line, Ticket, asks_to_wait
 
 #: Seconds for which one request waits for a provider that refuses it, before its turn fails.
 PATIENCE = 300.0
+#: How often what failed in passing is sent, and after which waits.
+_RETRY = RetryPolicy()
 #: A wait that grew by less than so many seconds is not told anew.
 _WORTH_TELLING = 1.0
 
 Tell: TypeAlias = Callable[[str], None]
 """Is told, in a few words, what a request waits for."""
+
+Sent: TypeAlias = Callable[[bool], None]
+"""Is told True when a request is sent, False when it failed and waits to be sent again."""
+
+
+def unseen(sent: bool) -> None:
+    """For whoever need not be told."""
 
 
 class _NotNow(Exception):
@@ -53,6 +64,7 @@ class _Flight:
 
     sent: float
     asking: bool = True  # nothing has come yet
+    again: float | None = None  # seconds after which it is sent again, for it failed in passing
 
 
 class Gate:
@@ -89,10 +101,16 @@ class Gate:
         )
 
     async def stream(
-        self, transport: ModelTransport, request: ModelRequest, holder: str, tell: Tell
+        self,
+        transport: ModelTransport,
+        request: ModelRequest,
+        holder: str,
+        tell: Tell,
+        sent: Sent = unseen,
     ) -> AsyncGenerator[StreamItem]:
         """The answer, under the contract of a transport. To be closed if it is left early."""
         ticket = self._line.join(holder)
+        begun, failures = self._clock.monotonic(), 0
         while True:
             try:
                 await self._let_in(ticket, tell)
@@ -101,20 +119,36 @@ class Gate:
                 return
             flight = _Flight(self._clock.monotonic())
             refused: ModelError | None = None
+            sent(True)
             try:
                 async with closing(transport.stream(request)) as items:
                     async for item in items:
                         if flight.asking and isinstance(item, Failed) and asks_to_wait(item.error):
                             refused = item.error
                             break
+                        if flight.asking and isinstance(item, Failed):
+                            failures += 1
+                            flight.again = self._later(item.error, failures, begun)
+                            if flight.again is not None:
+                                self._failed(item.error)
+                                break
                         self._seen(flight, item)
                         yield item
             finally:
                 self._landed(flight, refused)
-            if refused is None:
+            if refused is None and flight.again is None:
                 return
-            ticket.refused = flight.sent if ticket.refused is None else ticket.refused
+            sent(False)
+            if flight.again is not None:
+                await asyncio.sleep(flight.again)
+            else:
+                ticket.refused = flight.sent if ticket.refused is None else ticket.refused
             self._line.back(ticket)
+
+    def _later(self, error: ModelError, sent: int, begun: float) -> float | None:
+        """Seconds after which a request that failed is sent again; None: it is not."""
+        elapsed, chance = self._clock.monotonic() - begun, self._chance()
+        return _RETRY.wait(error, lost=error.lost, sent=sent, elapsed=elapsed, chance=chance)
 
     async def _let_in(self, ticket: Ticket, tell: Tell) -> None:
         """Wait until this one may be sent. Raises _NotNow; then it is out of the line."""

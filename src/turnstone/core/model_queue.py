@@ -1,6 +1,6 @@
 """Who asks an endpoint next, and from when on it may be asked. Pure: no clock, no waiting.
 
-The line is fair between holders (workstreams): they take turns, and of each holder the request
+The line is fair between holders (a workstream with all its sub-agents is one): they take turns, and of each holder the request
 that came first goes first. A request that the endpoint refused for now keeps its place before
 all that were never sent. Whoever leaves the line leaves nothing behind in it.
 """

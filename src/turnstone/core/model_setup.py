@@ -43,7 +43,7 @@ async def set_up(settings: Settings, endpoint: Endpoint) -> Models:
         gates[endpoint.url],
         context_window=_window(endpoint, declared),
         price=Price(plain.price_input, plain.price_output),
-        told=in_words(endpoint, declared, "--context-window (or [model] context_window)"),
+        told=in_words(endpoint, declared, "--context-window"),
     )
     others = [
         Model(
@@ -64,15 +64,12 @@ async def set_up(settings: Settings, endpoint: Endpoint) -> Models:
 def in_words(endpoint: Endpoint, declared: int, setting: str) -> str:
     """Where a model is and how large its context; where that is unknown, what to set."""
     window = endpoint.window
-    if endpoint.practice:
+    if endpoint.practice or (endpoint.away and not declared):
         return endpoint.found
     if declared:
         told = f"context of {declared:,} tokens, as the settings say"
     elif window is None:
-        told = (
-            f"its context window is unknown: the endpoint does not tell it; set {setting},"
-            " or long conversations are compacted only once they are refused"
-        )
+        told = window_unknown(setting)
     elif window.trained:
         told = (
             f"context of {window.tokens:,} tokens, as {window.told} says of the model; where the"
@@ -81,6 +78,11 @@ def in_words(endpoint: Endpoint, declared: int, setting: str) -> str:
     else:
         told = f"context of {window.tokens:,} tokens, as {window.told} says"
     return f"{endpoint.found}; {told}"
+
+
+def window_unknown(setting: str) -> str:
+    """That it is, and what to set."""
+    return f"context window unknown: set {setting} (see docs/howto/models.md)"
 
 
 def _check_roles(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from oturn.transport.base import ModelRequest, ModelTransport, StreamItem
 from turnstone.core.budget import Price
 from turnstone.core.errors import UnknownModel
 from turnstone.core.host import EndpointHealth
-from turnstone.core.model_gate import Gate, Tell
+from turnstone.core.model_gate import Gate, Sent, Tell, unseen
 from turnstone.core.summary import Summary
 
 ModelRole: TypeAlias = Literal["chat", "agent", "title", "compaction", "extraction"]
@@ -46,10 +46,12 @@ class Model:
             fitted["max_tokens"] = min(fitted["max_tokens"], max(1, self.context_window // 2))
         return fitted
 
-    def stream(self, request: ModelRequest, holder: str, tell: Tell) -> AsyncGenerator[StreamItem]:
-        """The answer, as a transport gives it; to be closed if it is left early. `holder`: the
-        workstream; `tell` hears what the request waits for."""
-        return self.gate.stream(self.transport, request, holder, tell)
+    def stream(
+        self, request: ModelRequest, holder: str, tell: Tell, sent: Sent = unseen
+    ) -> AsyncGenerator[StreamItem]:
+        """The answer, as a transport gives it; to be closed if it is left early. `holder`: who
+        takes turns with others; `tell` hears what the request waits for, `sent` when it is sent."""
+        return self.gate.stream(self.transport, request, holder, tell, sent)
 
 
 class Models:

@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from turnstone.core import events as ev
 from turnstone.core.budget import Cost, Ledger, Left
+from turnstone.core.errors import NotOwner
 from turnstone.core.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """Whoever has a turn that is paid out of it. `look`: has it see for how long it may go on."""
+
+    journal: Journal
+    look: Callable[[], None]
 
 
 class Pocket:
@@ -23,6 +34,7 @@ class Pocket:
         self._new_id = new_id
         self._flying: set[str] = set()  # reservations
         self._landed = asyncio.Event()
+        self._workers: dict[str, _Worker] = {}  # by workstream: this one, and those below
         self._sets = self.ledger.sets  # of the budget that people were told of
         self._warned = self.share(1.0)  # what was left of it when they were told last
 
@@ -39,19 +51,57 @@ class Pocket:
         """The same, where this much would fit if nothing were in flight."""
         reserved = self.ledger.reserved
         flying = [reserved[one].cost for one in self._flying if one in reserved]
-        return self.landed if self.ledger.fits(cost, self.journal.worked, flying) else None
+        return self.landed if self.ledger.fits(cost, self._worked, flying) else None
 
     def left(self) -> Left:
-        return self.ledger.left(self.journal.worked)
+        return self.ledger.left(self._worked)
+
+    def seconds(self) -> float | None:
+        """For how long all who work now may go on together; None: for any time."""
+        left = self.left().seconds
+        if left is None:
+            return None
+        return left / max(1, sum(one.journal.works for one in self._workers.values()))
+
+    def join(self, holder: Journal, look: Callable[[], None]) -> None:
+        """A turn of this workstream is paid out of it from here on. `look` is called when it may
+        go on for another time than before."""
+        self._workers[holder.ws_id] = _Worker(holder, look)
+
+    def part(self, holder: Journal) -> None:
+        """The turn is over, or left."""
+        self._workers.pop(holder.ws_id, None)
+
+    def look(self, besides: Journal | None = None) -> None:
+        """Have all look who work, but this one."""
+        for worker in list(self._workers.values()):
+            if worker.journal is not besides:
+                worker.look()
+
+    def standing(self) -> list[ev.Event]:
+        """The records that say for how long those below have worked."""
+        return [self._work(one.journal) for one in self._below()]
+
+    async def report(self, holder: Journal, *, ended: bool = False) -> None:
+        """Record for how long one below has worked, where time is limited. Raises StoreError."""
+
+        def made() -> list[ev.Event]:
+            if holder is self.journal or not self.ledger.budget.seconds:
+                return []
+            told = holder.ws_id in self.ledger.below and not ended
+            return [] if told else [self._work(holder, ended=ended)]
+
+        with suppress(NotOwner):  # who has it now goes by what was recorded
+            await self.journal.append_from(made)
 
     def share(self, told: float) -> float:
         """The lowest threshold below `told` that what is left has fallen to, else `told`."""
-        return self.ledger.crossed(told, self.journal.worked)
+        return self.ledger.crossed(told, self._worked)
 
     def lacks(self, cost: Cost) -> bool:
         """Whether this much cannot be taken now."""
         concerned = self.ledger.concerns(cost)
-        return concerned and not self.ledger.fits(cost, self.journal.worked)
+        return concerned and not self.ledger.fits(cost, self._worked)
 
     async def take(self, cost: Cost, holder: Journal) -> str:
         """The reservation, for this workstream or one below it; empty where it does not fit.
@@ -87,6 +137,26 @@ class Pocket:
             self._flying.discard(reservation)
             self._landed.set()
             self._landed = asyncio.Event()
+
+    @property
+    def _worked(self) -> float:
+        """Seconds of work of this workstream, and what those below have done since they were
+        heard of last."""
+        known = self.ledger.below
+        below = ((one.journal.worked, known.get(one.journal.ws_id)) for one in self._below())
+        unheard = (max(0.0, worked - last.now) for worked, last in below if last is not None)
+        return self.journal.worked + sum(unheard)
+
+    def _below(self) -> list[_Worker]:
+        return [one for one in self._workers.values() if one.journal is not self.journal]
+
+    def _work(self, holder: Journal, *, ended: bool = False) -> ev.BudgetReserved:
+        return ev.BudgetReserved(
+            reservation=self._new_id(),
+            holder=holder.ws_id,
+            worked=self._work_of(holder),
+            ended=ended,
+        )
 
     def _work_of(self, holder: Journal) -> float | None:
         """Seconds of work of one below; of this workstream itself, the records tell."""

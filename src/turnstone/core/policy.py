@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from turnstone.core.events import Grant
-from turnstone.core.policy_rules import Rules
+from turnstone.core.policy_rules import Rule, Rules
 from turnstone.core.sandbox import Level
 from turnstone.core.tool import PathUse, Prepared, ToolSpec
 
@@ -67,7 +67,7 @@ def decide(
     """
     for rule in rules.deny:
         if rule.touches(prepared):
-            return Ruling("deny", f"deny {rule.text}", _forbidden(rule.text))
+            return Ruling("deny", f"deny {rule.text}", _forbidden(rule, prepared))
     for rule in rules.ask:
         if rule.touches(prepared):
             return Ruling("ask", f"ask {rule.text}, a rule that no permission overrides")
@@ -140,11 +140,15 @@ def _grants(prepared: Prepared, use: PathUse | None) -> tuple[Grant, ...]:
     return (Grant(prepared.tool),)
 
 
-def _forbidden(rule: str) -> str:
-    return (
-        f"Not run: a rule of this node forbids it ({rule}), whoever asks. Nobody was asked, and"
-        " asking for it again gives the same answer."
+def _forbidden(rule: Rule, prepared: Prepared) -> str:
+    why = (
+        f"Not run: a rule of this node forbids it ({rule.text}), whoever asks. Nobody was asked,"
+        " and asking for it again gives the same answer."
     )
+    if rule.path is None or not any(use.tree for use in prepared.paths):
+        return why
+    path = "/".join(rule.path).replace("//", "/", 1)
+    return f"{why} It would look into {path}; folders without that may be searched."
 
 
 def unhonoured(

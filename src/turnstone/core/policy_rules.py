@@ -156,8 +156,11 @@ def parse(text: str, tools: Mapping[str, ToolSpec], home: Parts | None) -> Rule:
     raise RuleError(f"it can never match: {tool} uses no path, command or host; write it alone")
 
 
-def idle(rules: Rules, tools: Collection[str], resolve: Resolve) -> Iterator[tuple[str, Rule, str]]:
+def idle(
+    rules: Rules, tools: Mapping[str, ToolSpec], resolve: Resolve
+) -> Iterator[tuple[str, Rule, str]]:
     """The rules that can never hold: where each stands, and the reason in a sentence."""
+    commands = [name for name, spec in tools.items() if _takes(spec, "command")]
     for rule in rules.allow:
         if rule.command is not None and (why := rule.command.never_permits()):
             yield "allow", rule, f"it can never hold: {why}"
@@ -180,6 +183,19 @@ def idle(rules: Rules, tools: Collection[str], resolve: Resolve) -> Iterator[tup
             winner = next((other for other in stronger if _hides(other, rule, tools)), None)
             if winner is not None:
                 yield key, rule, f"it can never hold: {what} has {winner.text!r}, and {what} wins"
+    for rule in rules.allow:
+        named = [tool for tool in tools if rule.names(tool)]
+        for key, some in (("ask", rules.ask), ("deny", rules.deny)):
+            about = (r for r in some if r.path is not None and all(map(r.names, named)))
+            if set(named) <= set(commands) and (other := next(about, None)) is not None:
+                yield "allow", rule, _asked_always(key, other)
+
+
+def _asked_always(key: str, rule: Rule) -> str:
+    return (
+        f"it can never hold: {key} has {rule.text!r}, which names commands too; a command may open"
+        " any path, so each one is asked. Name the tools that are meant, as read_file"
+    )
 
 
 def _hides(stronger: Rule, weaker: Rule, tools: Collection[str]) -> bool:

@@ -71,7 +71,7 @@ class PracticeTransport:
         self._delay = delay
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[StreamItem]:
-        answer = reply(request.messages, _offered(request.tools))
+        answer = reply(request.messages, _offered(request))
         for word in _words(f"{LABEL} {answer.text}"):
             await asyncio.sleep(self._delay)
             yield TextDelta(word)
@@ -291,8 +291,10 @@ def _calls_so_far(messages: Sequence[Message]) -> int:
     return sum(len(message.get("tool_calls") or ()) for message in messages)
 
 
-def _offered(tools: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(str(tool.get("function", {}).get("name")) for tool in tools)
+def _offered(request: ModelRequest) -> frozenset[str]:
+    if request.params.get("tool_choice") == "none":
+        return frozenset()
+    return frozenset(str(tool.get("function", {}).get("name")) for tool in request.tools)
 
 
 def _words(text: str) -> list[str]:

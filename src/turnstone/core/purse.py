@@ -85,8 +85,39 @@ class Purse:
         self.pocket = Pocket(journal, new_id)
         self._journal = journal
         self._up: Sequence[Pocket] = ()  # those above, as they were last found
+        self._look: Callable[[], None] | None = None  # of the turn that is carried out
+        self._works = False  # whether its time ran when it looked last
         self._told: float | None = None  # the share that was left when the model was told last
         self._told_of: tuple[int, ...] = ()  # and which budgets those were
+
+    async def begin(self, look: Callable[[], None]) -> None:
+        """A turn is carried out from here on; `look` is called when it may go on for another
+        time than `seconds` has said. Raises StoreError."""
+        self._look, self._works = look, False
+        for pocket in await self._all():
+            await pocket.report(self._journal)
+
+    def end(self) -> None:
+        """It is not, any more."""
+        self._look = None
+        for pocket in (self.pocket, *self._up):
+            pocket.part(self._journal)
+
+    async def ending(self) -> None:
+        """Record above for how long it was worked on; before its end is. Raises StoreError."""
+        for pocket in self._up:
+            await pocket.report(self._journal, ended=True)
+
+    def seconds(self) -> float | None:
+        """For how long the turn may go on, with all others that work out of the same budgets;
+        None: for any time. They are told where it takes of their time from here on."""
+        pockets = (self.pocket, *self._up)
+        began, self._works = self._journal.works and not self._works, self._journal.works
+        if began:
+            for pocket in pockets:
+                pocket.look(besides=self._journal)
+        every = (pocket.seconds() for pocket in pockets)
+        return min((one for one in every if one is not None), default=None)
 
     async def reserve(self, cost: Cost) -> Reservation:
         """Set this much aside; waits for what is in flight, where that can make room for it.
@@ -168,6 +199,9 @@ class Purse:
         try:
             async with self.above() as above:
                 self._up = list(above)
+                if self._look is not None:
+                    for pocket in (self.pocket, *above):
+                        pocket.join(self._journal, self._look)
                 yield (self.pocket, *above)
         except UnknownWorkstream as error:
             raise OverBudget(
@@ -183,6 +217,14 @@ class Purse:
 
 
 def _over(pocket: Pocket, cost: Cost) -> OverBudget:
-    name, left = pocket.journal.transcript.summary.name, pocket.left().in_words()
-    told = f"the budget of {name} does not suffice for it; left are {left}"
+    name, left = pocket.journal.transcript.summary.name, pocket.left()
+    needed = Left(
+        tokens=cost.tokens if left.tokens is not None and cost.tokens else None,
+        tool_calls=cost.tool_calls if left.tool_calls is not None and cost.tool_calls else None,
+        money=cost.money if left.money is not None and cost.money else None,
+    )
+    told = (
+        f"the budget of {name} does not suffice for it. Needed: {needed.in_words() or 'more time'}."
+        f" Left: {left.in_words()}. A person gives more with /budget, or POST /api/budget"
+    )
     return OverBudget(told, pocket.hope(cost))

@@ -7,7 +7,7 @@ after a restart finds it again, for the sub-agent asks again from its own journa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -24,6 +24,9 @@ EVERY = 0.5
 
 #: What readers are told of a question whose sub-agent was stopped.
 _STOPPED = "The sub-agent was stopped."
+
+#: And of one that was settled further below while there was too much to follow.
+MISSED = "It was settled; how is told in the journal of the sub-agent."
 
 
 class _Waiting(NamedTuple):
@@ -64,17 +67,25 @@ class Relay:
 
     def over(self, ws_id: str) -> None:
         """The sub-agent is done: nothing of it waits, and it does nothing any more."""
-        mine = {r: w for r, w in self._waiting.items() if w.ws_id == ws_id}
-        for request_id, (question, _) in mine.items():
-            said: Reply = (
-                ev.PlanAnswered(request_id=request_id, feedback="reject", expired=True)
-                if isinstance(question, ev.PlanAsked)
-                else ev.ApprovalAnswered(request_id=request_id, feedback=_STOPPED, expired=True)
-            )
-            self.answered(said, question.origin or ev.Origin(), question.correlation_id)
+        self.still(ws_id, (), {})
         self._routes = {r: w for r, w in self._routes.items() if w != ws_id}
         self._doing.pop(ws_id, None)
         self._told.pop(ws_id, None)
+
+    def still(
+        self, ws_id: str, asks: Collection[str], replies: Mapping[str, Reply], why: str = _STOPPED
+    ) -> None:
+        """The sub-agent waits for no other answers than these (request ids): what else is shown
+        as waiting has one of these replies, or is over."""
+        mine = {r: w for r, w in self._waiting.items() if w.ws_id == ws_id and r not in asks}
+        for request_id, (question, _) in mine.items():
+            over: Reply = (
+                ev.PlanAnswered(request_id=request_id, feedback="reject", expired=True)
+                if isinstance(question, ev.PlanAsked)
+                else ev.ApprovalAnswered(request_id=request_id, feedback=why, expired=True)
+            )
+            said = replies.get(request_id, over)
+            self.answered(said, question.origin or ev.Origin(), question.correlation_id)
 
     def route(self, request_id: str) -> str:
         """The sub-agent through which an answer to this question goes; empty: it is none's."""
@@ -84,6 +95,11 @@ class Relay:
         """The question of this kind that waits for longest."""
         waiting = (w.question for w in self._waiting.values())
         return next((question for question in waiting if isinstance(question, kind)), None)
+
+    @property
+    def asking(self) -> bool:
+        """A question from below waits for its answer."""
+        return bool(self._waiting)
 
     def snapshot(self) -> list[ev.Event]:
         """What a reader has to know who starts now."""

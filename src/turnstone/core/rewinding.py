@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from turnstone.core.budget import Ledger
+from turnstone.core.conversation import Conversation
 from turnstone.core.errors import InvalidRequest
 from turnstone.core.events import (
-    Budget,
-    BudgetSet,
+    BudgetReserved,
+    BudgetSettled,
     ConversationSet,
     Event,
     EventId,
@@ -74,12 +76,31 @@ def before(records: Sequence[Event], point: str) -> Transcript:
 
 
 def conversation_at(
-    transcript: Transcript, why: Literal["rewound", "forked"], source: str = ""
+    transcript: Transcript,
+    why: Literal["rewound", "forked"],
+    source: str = "",
+    now: Conversation | None = None,
 ) -> ConversationSet:
     """The record that makes a conversation this one. Calls that have no results yet, and the
-    answer that made them, are left out: no provider takes them."""
+    answer that made them, are left out: no provider takes them. What it has in common with `now`,
+    the one that it takes the place of, is not in it again."""
     messages, history = transcript.conversation.whole()
-    return ConversationSet(why=why, messages=messages, history=history, source=source)
+    kept = _common(now.messages, messages) if now is not None else 0
+    kept_history = _common(now.history, history) if now is not None else 0
+    return ConversationSet(
+        why=why,
+        kept=kept,
+        messages=messages[kept:],
+        kept_history=kept_history,
+        history=history[kept_history:],
+        source=source,
+    )
+
+
+def _common(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many of the first are the same in both."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _place(records: Sequence[Event], point: str) -> int:
@@ -125,12 +146,13 @@ def fork_of(
     that follow it.
 
     What marks and limits the conversation goes along: what it has read from outside, its
-    settings, its budget. Permissions do not: they were given for the other one.
+    settings, its budget as it stands now. Permissions do not: they were given for the other one.
 
     Raises InvalidRequest for a sub-agent, which is a part of the workstream above it, and where
     there is no such point.
     """
     found = before(records, at)
+    now = found if not at.strip() else before(records, "")
     was = found.created
     if was.agent:
         raise InvalidRequest(
@@ -143,9 +165,10 @@ def fork_of(
         session_id=session_id,
         workspace=was.workspace,
         model=was.model,
-        budget=_budget(records),
+        budget=now.ledger.budget,
     )
-    first: list[Event] = [Tainted(source=source) for source in found.tainted]
+    first = _used(now.ledger, now.worked, source)
+    first += [Tainted(source=source) for source in found.tainted]
     if found.settings != SettingsChanged():
         first.append(found.settings)
     first.append(conversation_at(found, "forked", source))
@@ -154,7 +177,30 @@ def fork_of(
     return created, first
 
 
-def _budget(records: Sequence[Event]) -> Budget:
-    """That of the workstream now: going on from an earlier point is no way around it."""
-    set_to = [r.budget for r in records if isinstance(r, WsCreated | BudgetSet)]
-    return set_to[-1] if set_to else Budget()
+def _used(ledger: Ledger, worked: float, source: str) -> list[Event]:
+    """The records that count against a budget what was used of it before: going on from an
+    earlier point, or in a copy, is no way around it."""
+    if not ledger.limited:
+        return []
+    cost, seconds = ledger.used(worked)
+    made: list[Event] = [
+        BudgetReserved(
+            reservation=source,
+            holder=source,
+            tokens=cost.tokens,
+            money=cost.money,
+            tool_calls=cost.tool_calls,
+            worked=0.0,
+        ),
+        BudgetReserved(reservation=f"{source}-", holder=source, worked=seconds, ended=True),
+    ]
+    if cost.tokens or cost.money:
+        made.append(
+            BudgetSettled(
+                reservation=source,
+                tokens=cost.tokens,
+                money=cost.money,
+                tool_calls=cost.tool_calls,
+            )
+        )
+    return made

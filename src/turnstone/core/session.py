@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -16,8 +18,8 @@ from oturn import signals as s
 from oturn.driver import Report, TurnDriver
 from oturn.effects import CallModel, DecideCalls, RunTool
 from oturn.turn import Phase, TurnEnded, TurnState
+from turnstone.core import effort, prompts
 from turnstone.core import events as ev
-from turnstone.core import prompts
 from turnstone.core.agent_rules import only_waits
 from turnstone.core.calls import UNKNOWN, Calls
 from turnstone.core.compacting import Compacting
@@ -32,7 +34,13 @@ from turnstone.core.transcript import OpenTurn
 from turnstone.core.turns import state_after, usage_of
 
 #: How a turn is told that the time of its workstream's budget is over.
-_OUT_OF_BUDGET = Stop("stopped: the budget of time is used up", "over_budget")
+_OUT_OF_BUDGET = Stop(
+    "stopped: the budget of time is used up. A person gives more with /budget, or POST /api/budget",
+    "over_budget",
+)
+
+#: Seconds until a limit is looked at again, at least.
+_SOON = 0.001
 
 _NEVER: tuple[float | None, Stop | None] = (None, None)
 
@@ -79,7 +87,19 @@ class Session:
         unknown = self._unknown(turn, {"effect"})
         await self._stop_agents({e.call_id: turn.running[e.call_id] for e in unknown})
         first = [ev.TurnResumed(attempt=attempt, correlation_id=self._cid), *unknown]
+        self._tell_model(turn)
         await self._drive(state_after([*turn.records, *first], self._max_steps), first=first)
+
+    def _tell_model(self, turn: OpenTurn) -> None:
+        """Tell readers where the turn goes on with another model than it was left with."""
+        asked = [e.model for e in turn.records if isinstance(e, ev.StepStarted) and e.model]
+        now = self._shown_model()
+        if asked and asked[-1] != now:
+            told = f"This turn was begun with the model {asked[-1]}, and goes on with {now}."
+            self._journal.publish(ev.Info(message=told), self._cid)
+
+    def _shown_model(self) -> str:
+        return self._engine.models.shown(self._journal.transcript.summary)
 
     async def give_up(
         self, message: ev.MessageAccepted, reason: str, outcome: ev.StopOutcome = "failed"
@@ -152,10 +172,12 @@ class Session:
             if first:
                 await self._journal.append(*first)
             self._carried = self._cid
+            await self.purse.begin(self._watch)
             self._watch()
             await driver.run()
         finally:
             self._driver = None
+            self.purse.end()
             self._watch()
 
     @property
@@ -188,8 +210,9 @@ class Session:
             if call_id not in self._here and self._calls.started_as(started) in classes
         ]
 
-    def _watch(self) -> None:
-        """Stop the turn that has passed a limit; see to it that one is stopped in time."""
+    def _watch(self, *, due: bool = False) -> None:
+        """Stop the turn that has passed a limit; see to it that one is stopped in time. `due`:
+        its time was to be over by now; it is not where it was given more meanwhile."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -201,18 +224,21 @@ class Session:
         if stop is not None:
             driver.cancel(*stop)
             return
-        ends = [
-            (limits.left(turn.time), limits.out_of_time),
-            (self._budgeted(turn), _OUT_OF_BUDGET),
-        ]
+        time = replace(turn.time, seconds=turn.time.seconds + self._journal.since)
+        ends = [(limits.left(time), limits.out_of_time), (self._budgeted(turn), _OUT_OF_BUDGET)]
         left, stop = min(((left, stop) for left, stop in ends if left is not None), default=_NEVER)
-        if left is not None and stop is not None:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(max(0.0, left), driver.cancel, *stop)
+        if left is None or stop is None:
+            return
+        if due and left <= 0:
+            driver.cancel(*stop)
+            return
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_later(max(_SOON, left), partial(self._watch, due=True))
 
     def _budgeted(self, turn: OpenTurn) -> float | None:
         """Seconds of work that the budget leaves; None where it sets no limit, or nobody works."""
-        return None if turn.time.asking else self.purse.known_left().seconds
+        left = self.purse.seconds()
+        return None if turn.time.asking else left
 
     # The effect handler: what the driver asks for.
 
@@ -274,7 +300,10 @@ class Session:
         match signal:
             case s.StepStarted():
                 return ev.StepStarted(
-                    step=signal.step, steered=self._steered(signal), correlation_id=cid
+                    step=signal.step,
+                    steered=self._steered(signal),
+                    model=self._shown_model(),
+                    correlation_id=cid,
                 )
             case s.StepFinished():
                 step = self._journal.transcript.open_turn().steps
@@ -337,6 +366,7 @@ class Session:
             self._journal.publish(ev.Error(message=ending.reason, code="turn_failed"), self._cid)
         elif self._journal.transcript.last_usage is not None:
             self._journal.publish(self._status(), self._cid)
+        await self.purse.ending()
         told = ev.TurnEnded(outcome=ending.outcome, reason=ending.reason, text=turn.text)
         change = msgspec.structs.replace
         await self._journal.append(
@@ -362,7 +392,7 @@ class Session:
             total_tokens=used.total_tokens,
             context_window=window,
             pct=round(100 * used.total_tokens / window, 1) if window else 0.0,
-            effort=self._journal.transcript.settings.effort or self._engine.effort,
+            effort=effort.chosen(self._journal.transcript.settings, self._engine.effort),
             left=self.purse.known_left(),
         )
 

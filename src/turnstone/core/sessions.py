@@ -108,7 +108,21 @@ async def found(store: Store, name: str) -> WorkstreamRow:
             f"{name!r} means several sessions: {ids}.", hint="Give more of the id."
         )
     raise UnknownSession(
-        f"There is no session {name!r} in this store.", hint="List them to see which there are."
+        f"There is no session {name!r} in this store.",
+        hint="/sessions lists them in the terminal, and GET /api/sessions over HTTP.",
+    )
+
+
+async def found_whole(store: Store, name: str) -> WorkstreamRow:
+    """The same for what cannot be undone: by the alias or the whole id alone."""
+    rows = await store.resolve(name.strip(), match="whole") if name.strip() else []
+    if len(rows) == 1:
+        return rows[0]
+    row = await found(store, name)
+    raise InvalidRequest(
+        f"{name!r} is only the beginning of an id (session {row.session_id}, workstream "
+        f"{row.ws_id}); nothing is deleted by that.",
+        hint="Give the whole id, or the alias.",
     )
 
 

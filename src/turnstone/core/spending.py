@@ -6,6 +6,8 @@ the budget.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from turnstone.core import budget as budgets
 from turnstone.core import events as ev
 from turnstone.core.engine import Engine
@@ -13,10 +15,14 @@ from turnstone.core.erasure import below
 from turnstone.core.errors import InvalidRequest, UnknownModel, UnknownWorkstream
 from turnstone.core.host import BudgetView, UsageView, Used
 from turnstone.core.manager import WorkstreamManager
+from turnstone.core.models import ModelRole
 from turnstone.core.store import Store
 from turnstone.core.summary import Summary
 from turnstone.core.transcript import Transcript
 from turnstone.core.usage import together
+
+#: What models are asked for at the cost of a workstream.
+_PAID: tuple[ModelRole, ...] = ("chat", "agent", "title", "compaction")
 
 
 async def set_budget(
@@ -43,15 +49,20 @@ def notice(engine: Engine, summary: Summary, budget: ev.Budget) -> str:
     """What of a budget has no effect, and why; empty: all of it has."""
     if not budget.money:
         return ""
-    try:
-        model = engine.models.of(summary)
-    except UnknownModel:
+    free: list[str] = []
+    for role in _PAID:
+        if role == "title" and not engine.titles:
+            continue
+        with suppress(UnknownModel):
+            model = engine.models.of(summary, role)
+            if not (model.price.prompt or model.price.completion) and model.name not in free:
+                free.append(model.name)
+    if not free:
         return ""
-    if model.price.prompt or model.price.completion:
-        return ""
+    whose = "model {}, which has" if len(free) == 1 else "models {}, which have"
     return (
-        f"Money is not counted: the model {model.name} has no price. Set price_input and "
-        "price_output of it."
+        f"Money is not counted for the {whose.format(', '.join(free))} no price. Set price_input "
+        f"and price_output of {'it' if len(free) == 1 else 'each'}."
     )
 
 
@@ -80,7 +91,9 @@ async def _transcript(manager: WorkstreamManager, store: Store, ws_id: str) -> T
     if awake is not None:
         return awake
     if await store.row(ws_id) is None:
-        raise UnknownWorkstream(f"There is no workstream {ws_id} in this store.")
+        raise UnknownWorkstream(
+            f"There is no workstream {ws_id} in this store." if ws_id else "ws_id is missing."
+        )
     transcript = Transcript()
     for record in await store.records(ws_id):
         transcript.apply(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from turnstone.core.events import Grant, Outcome, PlanAnswered
+from turnstone.core.events import Grant, Outcome, PlanAnswered, PlanAsked
 
 AgentKind: TypeAlias = Literal["task", "plan"]
 
@@ -68,6 +68,9 @@ class SubAgents(Protocol):
     async def run(self, order: AgentOrder, call_id: str) -> AgentEnd:
         """Carry the order of this call out. Cancelled, it leaves the sub-agent as it is: whoever
         stops the turn, and does not only leave it, calls `stop`."""
+
+    def asked(self, call_id: str) -> PlanAsked | None:
+        """What a person was asked about the plan of this call, answered by now or not."""
 
     async def review(self, plan: str, path: str, call_id: str) -> PlanAnswered:
         """Ask a person about the plan of this call, and wait for the answer, across restarts."""

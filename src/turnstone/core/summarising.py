@@ -102,7 +102,7 @@ class Summarising:
             {"role": "system", "content": instructions},
             {"role": "user", "content": text},
         ]
-        reasons = self._journal.transcript.settings.effort or self._engine.effort
+        reasons = effort.chosen(self._journal.transcript.settings, self._engine.effort)
         params: dict[str, Any] = {
             **self._engine.params,
             **effort.params("low" if reasons else ""),
@@ -113,7 +113,7 @@ class Summarising:
         answer, spent = MessageAssembler(), Cost()
         try:
             request = ModelRequest(model.id, asked, params=model.fitted(params))
-            async with aclosing(model.stream(request, self._journal.ws_id, self._tell)) as items:
+            async with aclosing(model.stream(request, self._journal.holder, self._tell)) as items:
                 async for item in items:
                     answer.feed(item)
                     spent = _cost(model, estimate, 0)

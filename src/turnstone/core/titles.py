@@ -11,7 +11,8 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from oturn.transport.base import Failed, ModelRequest, TextDelta
+from oturn.agent_stream_state import MessageAssembler
+from oturn.transport.base import Failed, ModelRequest
 from turnstone.core import effort, prompts, tokens
 from turnstone.core import events as ev
 from turnstone.core.budget import Cost
@@ -21,6 +22,7 @@ from turnstone.core.journal import Journal
 from turnstone.core.models import Model
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.transcript import Transcript
+from turnstone.core.turns import usage_of
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +52,14 @@ class Titles:
         self._purse = purse
         self._asking: asyncio.Task[None] | None = None
 
+    @property
+    def asking(self) -> bool:
+        """A title is being asked for."""
+        return self._asking is not None and not self._asking.done()
+
     def ended(self, ending: ev.TurnEnded) -> None:
         """A turn has ended, and is in the fold: ask for a title if one is wanted now."""
-        asking = self._asking is not None and not self._asking.done()
-        if self._engine.titles and not asking and wanted(self._journal.transcript, ending):
+        if self._engine.titles and not self.asking and wanted(self._journal.transcript, ending):
             name = f"title-{self._journal.ws_id}"
             self._asking = asyncio.create_task(self._ask(), name=name)
 
@@ -87,7 +93,7 @@ class Titles:
             {"role": "system", "content": prompts.text("title")},
             {"role": "user", "content": material},
         ]
-        reasons = self._journal.transcript.settings.effort or self._engine.effort
+        reasons = effort.chosen(self._journal.transcript.settings, self._engine.effort)
         params = {
             **self._engine.params,
             **effort.params("low" if reasons else ""),
@@ -97,20 +103,26 @@ class Titles:
         estimate = round(tokens.of_messages(asked))
         cost = _cost(model, estimate, _MAX_TOKENS)
         reservation = await self._purse.reserve(cost)
-        text: list[str] = []
-        spent = Cost()
+        answer, spent = MessageAssembler(), Cost()
         try:
             request = ModelRequest(model.id, asked, params=model.fitted(params))
-            async with aclosing(model.stream(request, self._journal.ws_id, _nobody)) as items:
+            async with aclosing(model.stream(request, self._journal.holder, _nobody)) as items:
                 async for item in items:
                     if isinstance(item, Failed):
                         raise _NoTitle(item.error)
-                    if isinstance(item, TextDelta):
-                        text.append(item.text)
-                    spent = _cost(model, estimate, sum(map(tokens.of_text, text)))
+                    answer.feed(item)
+                    spent = _cost(model, estimate, 0)
+            message = answer.message()
+            usage = usage_of(message.usage)
+            if usage is None:
+                said = tokens.of_text(message.text + message.reasoning)
+                spent = _cost(model, estimate, said)
+            else:
+                said = usage.total_tokens - usage.prompt_tokens
+                spent = _cost(model, usage.prompt_tokens, said)
         finally:
             await reservation.settle(spent)
-        title = title_of(self._engine.masking.text("".join(text)))
+        title = title_of(self._engine.masking.text(message.text))
         if not title:
             raise _NoTitle("the model gave none")
         return title

@@ -113,12 +113,14 @@ class Prepared:
 class ToolResult:
     """How a run ended; `output` is what the model reads.
 
-    `tainted`: what a sub-agent has read from outside on the way to it.
+    `tainted`: what a sub-agent has read from outside on the way to it. `own`: the tool has read
+    nothing from outside, and `output` is in its own words, whatever its `ToolSpec.untrusted`.
     """
 
     status: ToolStatus
     output: str
     tainted: tuple[str, ...] = ()
+    own: bool = False
     directory: str = ""  # where commands start from the next step on; empty: where they did
 
 

@@ -48,6 +48,7 @@ from turnstone.core.events import (
     Usage,
     WsClosed,
     WsCreated,
+    WsRename,
     WsReopened,
 )
 from turnstone.core.limits import WorkTime
@@ -75,6 +76,7 @@ class OpenTurn:
         self.running: dict[str, ToolStarted] = {}  # the calls that have no result yet
         self.results: dict[str, ToolFinished] = {}
         self.feedback: list[str] = []  # said with an approval, for the model to read after
+        self.said: dict[str, str] = {}  # of calls of the last step: with a refusal, of a plan
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
         self.decided: dict[str, CallDecision] = {}  # of the last step
 
@@ -106,6 +108,7 @@ class Transcript:
         self.answers: dict[str, ApprovalAnswered] = {}
         self.plan: PlanAsked | None = None  # that waits for what a person says of it
         self.plans: dict[str, PlanAnswered] = {}
+        self.reviews: dict[str, PlanAsked] = {}  # of the open turn, answered ones too
         self.conversation = Conversation()
         self.conversations = 0  # that took the place of another
         self.commands: set[str] = set()  # the ids of commands that left a record
@@ -245,9 +248,10 @@ class Transcript:
             case Tainted() if event.source not in self.tainted:
                 self.tainted.append(event.source)
             case PlanAsked():
-                self.plan = event
+                self.plan = self.reviews[event.request_id] = event
             case PlanAnswered():
                 self.plans[event.request_id] = event
+                self._plan_answered(event)
                 if self.plan is not None and self.plan.request_id == event.request_id:
                     self.plan = None
 
@@ -289,6 +293,7 @@ class Transcript:
         turn.running = {}
         turn.results = {}
         turn.decided = {}
+        turn.said = {}
         if event.usage is not None:
             self.last_usage = event.usage
             turn.usage = _sum(turn.usage, event.usage)
@@ -301,7 +306,8 @@ class Transcript:
         turn.results[event.call_id] = event
         self._moved = event.cwd or self._moved
         if turn.results.keys() >= turn.calls.keys():
-            self.conversation.returned(turn.results[call_id] for call_id in turn.calls)
+            results = [turn.results[call_id] for call_id in turn.calls]
+            self.conversation.returned(results, turn.said)
 
     def _answered(self, event: ApprovalAnswered) -> None:
         self.answers[event.request_id] = event
@@ -311,8 +317,19 @@ class Transcript:
         self.question = None
         if event.approved:
             self.granted.update(event.granted)
-        if event.approved and event.feedback and self.turn is not None:
+        if self.turn is None or not event.feedback or event.expired:
+            return
+        if event.approved:
             self.turn.feedback.append(event.feedback)
+        else:
+            of = {item.call_id: event.feedback for item in question.items if item.needs_approval}
+            self.turn.said.update(of)
+
+    def _plan_answered(self, event: PlanAnswered) -> None:
+        asked = self.plan if self.plan and self.plan.request_id == event.request_id else None
+        remark = "" if event.expired or event.feedback == "reject" else event.feedback
+        if self.turn is not None and asked is not None and remark:
+            self.turn.said[asked.call_id] = remark
 
     def _revoked(self, grant: Grant) -> None:
         if grant == EVERY_TOOL:
@@ -342,6 +359,7 @@ class Transcript:
             self.endings = [event]
             self.question = None
             self.plan = None
+            self.reviews.clear()
 
 
 OF_A_TURN = (
@@ -374,6 +392,7 @@ _IN_ITS_TIME = (
     Tainted,
     Titled,
     TurnEnded,
+    WsRename,
 )
 
 

@@ -43,12 +43,14 @@ class StepStarted(Event, frozen=True, kw_only=True):
 
     `steered`: the correlation ids of messages that the model reads with it, behind the results
     of the step before. From here on they belong to this turn, and end with it. `notes`: what
-    the model is told besides, behind all of that: what is left of a budget, say.
+    the model is told besides, behind all of that: what is left of a budget, say. `model`: which
+    one is asked.
     """
 
     step: int = 1
     steered: list[str] = []
     notes: list[str] = []
+    model: str = ""
 
 
 class StepFinished(Event, frozen=True, kw_only=True):
@@ -168,18 +170,23 @@ class PlanAsked(Event, frozen=True, kw_only=True):
 
 
 class PlanAnswered(Event, frozen=True, kw_only=True):
-    """What the person said of a plan: nothing is a yes, `reject` a no, all else a remark."""
+    """What the person said of a plan: nothing is a yes, `reject` a no, all else a remark.
+    `unreviewed`: a yes of a program that runs without a person."""
 
     request_id: str = ""
     feedback: str = ""
     expired: bool = False
+    unreviewed: bool = False
     by: str = ""
     origin: Origin | None = None
 
 
 class BudgetReserved(Event, frozen=True, kw_only=True):
     """What a request to the model, or a tool call, may cost at most is set aside before it is
-    made; in the journal of every workstream whose budget it counts against."""
+    made; in the journal of every workstream whose budget it counts against.
+
+    At no cost: for how long a workstream below has worked, where time is limited.
+    """
 
     reservation: str = ""  # unique in the journal
     holder: str = ""  # the workstream that asks: this one, or one below it
@@ -187,6 +194,7 @@ class BudgetReserved(Event, frozen=True, kw_only=True):
     money: float = 0.0
     tool_calls: int = 0
     worked: float | None = None  # seconds of work of the holder in all, where it is another
+    ended: bool = False  # that the turn of the holder ends with it
 
 
 class BudgetSettled(Event, frozen=True, kw_only=True):

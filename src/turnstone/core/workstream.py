@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from turnstone.core import permissions
 from turnstone.core.agent_rules import missing
 from turnstone.core.answering import Answering
 from turnstone.core.background import Jobs
-from turnstone.core.compacting import Compaction
+from turnstone.core.compacting import LATER, Compaction
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
     CorrelationIdUsed,
@@ -42,7 +42,8 @@ from turnstone.core.transcript import Transcript
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two attempts to stop a turn that could not be recorded.
+#: Seconds between two attempts to stop a turn that could not be recorded, and between two looks
+#: whether a turn before a compaction waits for a person.
 _LOOK = 1.0
 
 _WITHDRAWN = "taken back before its turn began"
@@ -102,6 +103,11 @@ class Workstream:
         )
 
     @property
+    def asks_for_title(self) -> bool:
+        """That holds up nobody, and would be lost if it were let go of now."""
+        return self._titles.asking
+
+    @property
     def lost(self) -> bool:
         """Another process has taken it over."""
         return self._journal.lost
@@ -130,6 +136,12 @@ class Workstream:
         return created.parent, created.parent_call
 
     @property
+    def asks(self) -> set[str]:
+        """The request ids of what waits for a person, here and below."""
+        shown = [self.transcript.question, self.transcript.plan, *self._relay.snapshot()]
+        return {q.request_id for q in shown if isinstance(q, ev.ApprovalAsked | ev.PlanAsked)}
+
+    @property
     def transcript(self) -> Transcript:
         """For reading only."""
         return self._journal.transcript
@@ -150,6 +162,8 @@ class Workstream:
             self.agents.reviewed(event)
         elif isinstance(event, ev.TurnEnded):
             self._titles.ended(event)
+        elif isinstance(event, ev.BudgetSet):
+            self.pocket.look()
         elif isinstance(event, ev.ConversationSet):
             self._journal.publish(ev.ClearUi())
             self._journal.publish(ev.History(messages=self.transcript.readable()))
@@ -211,13 +225,19 @@ class Workstream:
 
         Raises WorkstreamBusy, and InvalidRequest for a sub-agent, which is its parent's affair.
         """
+        await self.change_from(lambda: records, resting=resting)
+
+    async def change_from(
+        self, make: Callable[[], Sequence[ev.Event]], *, resting: bool = False
+    ) -> None:
+        """The same, for records that depend on those before them."""
         self._check_open()
         if self.transcript.created.agent:
             raise InvalidRequest(
                 f"Workstream {self._journal.ws_id} is a sub-agent: it cannot be changed.",
                 hint="Change the one above it.",
             )
-        appended = await self._journal.append_from(lambda: [] if resting and self.busy else records)
+        appended = await self._journal.append_from(lambda: [] if resting and self.busy else make())
         if not appended.events:
             raise WorkstreamBusy(
                 "A turn is running, or a message waits for one: that cannot be done now.",
@@ -226,7 +246,8 @@ class Workstream:
 
     async def set_budget(self, budget: ev.Budget, by: str) -> None:
         """Record what may be used from now on (`Host.set_budget`)."""
-        await self.change(ev.BudgetSet(budget=budget, by=by, worked=round(self._journal.worked, 6)))
+        set_to = ev.BudgetSet(budget=budget, by=by, worked=round(self._journal.worked, 6))
+        await self.change(set_to, *(self.pocket.standing() if budget.seconds else []))
 
     def tell(self, event: ev.Event, correlation_id: str) -> None:
         """Tell readers something that is not kept."""
@@ -253,11 +274,22 @@ class Workstream:
         await self._journal.append_from(lambda: missing(self.transcript, effort, tainted))
 
     async def compact(self) -> Compaction:
-        """Compact the conversation: before the next request of the turn that runs, or now."""
+        """Compact the conversation: before the next request of the turn that runs, or now. Where
+        that turn waits for a person, who may be the one who asks, it is not waited for."""
         self._check_open()
         wanted = self._session.compacting.want()
         self.wake()
-        return await asyncio.shield(wanted)
+        while not wanted.done():
+            if self._waits_for_a_person:
+                return LATER
+            await asyncio.wait({wanted}, timeout=_LOOK)
+        return wanted.result()
+
+    @property
+    def _waits_for_a_person(self) -> bool:
+        """A question of its own waits, or one of a sub-agent's."""
+        own = self.transcript.question is not None or self.transcript.plan is not None
+        return own or self._relay.asking
 
     def policy(self) -> PolicyView:
         """What decides about its tool calls (`Host.policy`)."""
@@ -313,32 +345,47 @@ class Workstream:
         return any(message.correlation_id == correlation_id for message in waiting)
 
     async def stop(self) -> None:
-        """Cancel all that is open and all that waits; returns when nothing is."""
-        while self.busy and not self._closing:
+        """Cancel all that is open and all that waits; returns when nothing is, or when another
+        process has taken it over: then what is open is that one's affair."""
+
+        def to_do() -> bool:
+            return self.busy and not self._closing and not self.lost
+
+        while to_do():
             for message in list(self._journal.transcript.waiting):
                 if message is not self._next():
                     await self._withdraw(message.correlation_id)
             await self.cancel()
             if self._runner is not None:
                 await asyncio.wait({self._runner}, timeout=_LOOK)
+            if to_do() and (self._runner is None or self._runner.done()):
+                await asyncio.sleep(_LOOK)
+        if self.lost:  # what runs of it here is nobody's any more
+            await self._stop_runner()
         if self._close_task is not None:
             await asyncio.wait({self._close_task})
 
-    async def close(self, reason: str = "closed") -> None:
+    async def close(
+        self, reason: str = "closed", *, first: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """End it for good: the turn is stopped, and what waits is told so. One close at a time:
-        whoever asks again waits for the first. Nothing is accepted from the call on."""
+        whoever asks again waits for the first. Nothing is accepted from the call on.
+
+        `first` is done when nothing runs any more, before it is closed."""
         if self._close_task is None or self._close_task.done():
             self._closing = True
-            self._close_task = asyncio.create_task(self._close(reason))
+            self._close_task = asyncio.create_task(self._close(reason, first))
         await asyncio.shield(self._close_task)
 
-    async def _close(self, reason: str) -> None:
+    async def _close(self, reason: str, first: Callable[[], Awaitable[None]] | None) -> None:
         try:
             await self._stop_runner()
             await self._journal.catch_up()
             await self._background.aclose()
             while self.busy:
                 await self._session.give_up(self._next(), "the workstream was closed", "cancelled")
+            if first is not None:
+                await first()
             if not self._journal.transcript.closed:
                 await self._journal.append(ev.WsClosed(reason=reason))
         except BaseException:
@@ -426,12 +473,15 @@ class Workstream:
                     continue
                 await self._one_turn(message)
             except NotOwner as error:
-                self._journal.stand_still(error)
+                if not self.lost:  # else the journal has told it
+                    self._journal.stand_still(error)
+                self._session.compacting.give_up(error)
                 return
             except StoreError as error:
                 # Nothing can be recorded, so nothing may be done. The turn stays open, and is
                 # taken up again when the store takes records.
-                self._journal.stand_still(error, message.correlation_id)
+                waits = self._next().correlation_id if self.busy else ""
+                self._journal.stand_still(error, waits)
                 await asyncio.sleep(RETRY)
 
     async def _one_turn(self, message: ev.MessageAccepted) -> None:

@@ -42,10 +42,16 @@ class WsCreated(Event, frozen=True, kw_only=True):
 
 class ConversationSet(Event, frozen=True, kw_only=True):
     """The conversation is this from here on: emptied, taken over from another workstream, or
-    wound back. What stood before stays in the journal, and is neither shown nor sent."""
+    wound back. What stood before stays in the journal, and is neither shown nor sent.
+
+    Where it begins as the one before it, that is not said again: `kept` and `kept_history` tell
+    how many messages of that one stay, from the first on, and the lists hold what follows them.
+    """
 
     why: Literal["cleared", "new", "resumed", "rewound", "forked", "imported"] = "cleared"
+    kept: int = 0
     messages: list[dict[str, Any]] = []  # as the model is sent them
+    kept_history: int = 0
     history: list[HistoryMessage] = []  # as a reader is shown them
     session_id: str = ""  # where it became another session
     source: str = ""  # where it comes from: `<ws_id>`, a file's name

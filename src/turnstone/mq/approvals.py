@@ -138,7 +138,7 @@ class Approvals:
 
     async def accept_plan(self, asked: ev.PlanAsked) -> None:
         """Say yes to a plan for the sender of its message, who has permitted everything."""
-        yes = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, by="queue")
+        yes = PlanReply(ws_id=asked.ws_id, request_id=asked.request_id, unreviewed=True, by="queue")
         if not await self._give(yes):
             self.asked(asked, expires=True)
 

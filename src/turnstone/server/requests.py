@@ -7,7 +7,7 @@ still are if they show a token of their own. From a browser each of these may be
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -23,6 +23,18 @@ MAX_BODY = 1024 * 1024
 _UNREAD = "(The body was not JSON, or had half a surrogate pair, and was read as an empty one.)"
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>.*)`", re.DOTALL)
+
+_UNKNOWN = re.compile(r"Object contains unknown field (?P<name>.*)", re.DOTALL)
+
+_KINDS = re.compile(r"Expected (?P<wanted>[\w |]+), got (?P<got>\w+)")
+_IN_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
@@ -84,10 +96,30 @@ def _invalid(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> Inva
     told = _AT.fullmatch(str(error))
     what = (told["what"] if told else str(error)).replace("`", "")
     where = (told["where"] if told else "") or "body"
+    if unknown := _UNKNOWN.fullmatch(what):
+        return _misspelt(kind, where, unknown["name"])
     if words := _words(kind, where):
         what = f"{what.removeprefix('Invalid enum value ')} is none of {words}"
         return InvalidRequest(f"{where}: {what}.")
+    if kinds := _KINDS.fullmatch(what):
+        wanted, got = (_kind(kinds[name]) for name in ("wanted", "got"))
+        return InvalidRequest(f"{where}: {wanted} is expected, not {got}.")
     return InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}.")
+
+
+def _misspelt(kind: type[msgspec.Struct], where: str, name: str) -> InvalidRequest:
+    """Of a field that is not known, in the object at `where`."""
+    found: Any = kind
+    for step in () if where == "body" else where.split("."):
+        found = next(f.type for f in msgspec.structs.fields(found) if f.encode_name == step)
+    known = ", ".join(field.encode_name for field in msgspec.structs.fields(found))
+    full = name if where == "body" else f"{where}.{name}"
+    return InvalidRequest(f"{full}: there is no such field; the fields there are {known}.")
+
+
+def _kind(names: str) -> str:
+    """What the decoder calls `int` or `str | null`, in words."""
+    return " or ".join(_IN_WORDS.get(name, name) for name in names.split(" | "))
 
 
 def _words(kind: type[msgspec.Struct], name: str) -> str:

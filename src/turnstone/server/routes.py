@@ -181,8 +181,10 @@ async def events_global(node: Node, call: Call[None]) -> EventStream:
     return EventStream(found, wire02.encode, node.closing, keepalive=node.keepalive)
 
 
-async def new(node: Node, call: Call[CreateWorkstream]) -> Response:
-    info = await node.host.create(call.body)
+async def new(node: Node, call: Call[api.NewRequest]) -> Response:
+    budget = ev.Budget(**msgspec.structs.asdict(call.body.budget))
+    wanted = msgspec.structs.asdict(call.body) | {"budget": budget}
+    info = await node.host.create(CreateWorkstream(**wanted))
     asked = call.body.auto_approve or call.body.auto_approve_tools
     notice = (await node.host.policy(info.id)).notice if asked else ""
     return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info, notice=notice))
@@ -260,6 +262,7 @@ async def plan(node: Node, call: Call[api.PlanRequest]) -> Response:
         feedback=call.body.feedback or "",
         request_id=call.body.request_id,
         expired=call.body.expired,
+        unreviewed=call.body.unreviewed,
         by=call.sender,
     )
     try:

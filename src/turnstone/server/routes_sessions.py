@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -75,6 +76,8 @@ def _number(request: Request, name: str, default: int) -> int:
     given = request.query_params.get(name, "")
     if not given:
         return default
+    if re.fullmatch(r"-[0-9]+", given):
+        raise InvalidRequest(f"{name}: {given} is too small; it must be 1 or more.")
     if not (given.isascii() and given.isdigit()):
         raise InvalidRequest(f"{name}: {given!r} is no whole number.")
     return int(given[:9])

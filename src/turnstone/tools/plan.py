@@ -30,6 +30,9 @@ _REJECTED = "The person rejected this plan. Do not carry it out; ask what they w
 _UNREAD = "Nobody reviewed this plan in time. Do not carry it out; say that it waits for a review."
 _REMARK = "The person said of this plan, and wants it heeded:\n{feedback}"
 _ACCEPTED = "The person accepted this plan."
+_UNREVIEWED = (
+    "Nobody reviewed this plan: it was taken as accepted, since the program runs without a person."
+)
 
 
 class Plan:
@@ -40,7 +43,11 @@ class Plan:
         self.spec = load_spec("plan")
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
-        session = agents_of("plan", context).session_id
+        agents = agents_of("plan", context)
+        session, asked = agents.session_id, agents.asked(context.call_id)
+        if asked is not None and asked.path:  # the person may have changed the file since
+            use = resolve(asked.path, context, "write", self._hidden)
+            return prepared("plan", arguments, context, paths=(use,))
         first = resolve(".plan.md", context, "write", self._hidden)
         use = first
         if not await in_thread(lambda _: _is_ours(first, context.workspace, session)):
@@ -58,10 +65,13 @@ class Plan:
         if result.status != "ok":
             return result
         path = prepared.paths[0].path
-        problem = await in_thread(
-            lambda _: _write(path, context.workspace, agents.session_id, result.output)
-        )
         name = shown(path, context)
+        if (asked := agents.asked(context.call_id)) is not None:  # by a process before this one
+            problem = "" if asked.path else "was refused before a restart"
+        else:
+            problem = await in_thread(
+                lambda _: _write(path, context.workspace, agents.session_id, result.output)
+            )
         where = (
             f"It could not be written to {name}: it {problem}." if problem else f"It is in {name}."
         )
@@ -77,6 +87,8 @@ def _said(answer: PlanAnswered) -> str:
         return _UNREAD
     if answer.feedback.lower() in _NO:
         return _REJECTED
+    if answer.unreviewed and not answer.feedback:
+        return _UNREVIEWED
     return _REMARK.format(feedback=answer.feedback) if answer.feedback else _ACCEPTED
 
 

@@ -21,7 +21,7 @@ from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import cut_middle, one_line, visible
-from turnstone.tools.web.connecting import Unreachable
+from turnstone.tools.web.connecting import NoAddress, Unreachable
 from turnstone.tools.web.fetching import MAX_BODY, Fetcher, FetchFailed, Page
 from turnstone.tools.web.reading import read_page
 from turnstone.tools.web.urls import host_of, parse
@@ -74,6 +74,8 @@ class WebFetch:
             text = await read_page(page, min(READ_TIMEOUT, context.timeout))
         except BlockedDestination as blocked:
             return ToolResult("error", f"Not fetched. {blocked}")
+        except NoAddress as error:
+            return ToolResult("error", f"{url} could not be fetched: {error}.", own=True)
         except Unreachable as error:
             return ToolResult("error", f"{url} could not be fetched: {error}.")
         except TimeoutError:

@@ -83,7 +83,7 @@ class WebSearch:
             async with asyncio.timeout(max(context.timeout, self._service.patience)):
                 found = await self._service.search(query)
         except TimeoutError:
-            return ToolResult("error", f"{self._service.name} did not answer in time.")
+            return ToolResult("error", f"{self._service.name} did not answer in time.", own=True)
         except SearchFailed as error:
             return ToolResult("error", f"The search failed: {error}.")
         return ToolResult("ok", _told(found, query))

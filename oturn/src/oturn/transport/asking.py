@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx2
 
@@ -89,7 +89,8 @@ class Asking:
         # Nor one without TLS, or with a certificate that is not trusted.
         lost = isinstance(problem, httpx2.NetworkError | httpx2.RemoteProtocolError)
         self._lost = lost and not endpoint.about_tls(problem)
-        return endpoint.broken(problem, self._asker.url, self._asker.timeout, self._asker.hide)
+        error = endpoint.broken(problem, self._asker.url, self._asker.timeout, self._asker.hide)
+        return replace(error, lost=self._lost)
 
     async def again(self, error: ModelError) -> bool:
         """Whether to send `content` once more; waits before, if that is what helps."""

@@ -52,7 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("/sessions", "the newest sessions, open and closed"),
     Command("/resume", "go on with a session, by its alias, id or beginning", "SESSION", True),
     Command("/name", "show or set the alias of this session; - for none", "[ALIAS]"),
-    Command("/delete", "delete another session with all its records", "SESSION", True),
+    Command("/delete", "delete another session, by its alias or whole id", "SESSION", True),
     Command("/history", "the newest of what was said, or what was said of something", "[QUERY]"),
     Command(
         "/export",
@@ -66,14 +66,27 @@ COMMANDS: tuple[Command, ...] = (
     Command("/model", "show or set which model answers", "[NAME]"),
     Command(
         "/reason",
-        "show or set how much the model reasons",
-        "[low|medium|high]",
-        choices=_one_of("low", "medium", "high", lo="low", med="medium", hi="high"),
+        "show or set how much the model reasons; none: as it does by itself",
+        "[low|medium|high|none]",
+        choices=_one_of("low", "medium", "high", "none", lo="low", med="medium", hi="high"),
     ),
-    Command("/raw", "show the model's reasoning, or hide it", "[on|off]", choices=_ON_OFF),
-    Command("/creative", "write without tools, or with them again", "[on|off]", choices=_ON_OFF),
     Command(
-        "/debug", "show what is sent to the model, and comes back", "[on|off]", choices=_ON_OFF
+        "/raw",
+        "show the model's reasoning, or hide it; alone: the other of the two",
+        "[on|off]",
+        choices=_ON_OFF,
+    ),
+    Command(
+        "/creative",
+        "write without tools, or with them again; alone: show which",
+        "[on|off]",
+        choices=_ON_OFF,
+    ),
+    Command(
+        "/debug",
+        "show what is sent to the model and comes back, or no more; alone: the other of the two",
+        "[on|off]",
+        choices=_ON_OFF,
     ),
     # what it may do
     Command("/policy", "what decides about tool calls here"),

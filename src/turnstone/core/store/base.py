@@ -8,12 +8,15 @@ death of the process.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from turnstone.core.events import AnyEvent, Event, TurnEnded
 from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
+
+#: What a name may be. `whole`: no beginning of an id; `session`: the id of a session alone.
+Match: TypeAlias = Literal["any", "whole", "session"]
 
 #: Records that are read at a time: some milliseconds of work.
 PART = 250
@@ -136,7 +139,7 @@ class Store(Protocol):
     async def sessions(self, limit: int, after: str = "") -> list[SessionInfo]:
         """A page of conversations, the newest first (`Host.sessions`)."""
 
-    async def resolve(self, name: str, limit: int = 5) -> list[WorkstreamRow]:
+    async def resolve(self, name: str, limit: int = 5, match: Match = "any") -> list[WorkstreamRow]:
         """The workstreams that a name means: an alias, the id of a session or workstream, or
         the beginning of one, which may mean several."""
 

@@ -9,7 +9,7 @@ import time
 
 from turnstone.core.events import AnyEvent, ConversationSet
 from turnstone.core.host import Passage, SearchHit, SessionInfo
-from turnstone.core.store.base import WorkstreamRow
+from turnstone.core.store.base import Match, WorkstreamRow
 from turnstone.core.store.connection import Connection
 from turnstone.core.store.rows import Damage
 from turnstone.core.store.search import Place, message_id
@@ -89,10 +89,12 @@ class Finding:
             if len(rows) < limit + _SPARE:
                 return found
 
-    def resolve(self, connection: Connection, name: str, limit: int) -> list[WorkstreamRow]:
+    def resolve(
+        self, connection: Connection, name: str, limit: int, match: Match
+    ) -> list[WorkstreamRow]:
         """The workstreams that a name may mean; no sub-agents, where it is not their whole id."""
         rows = []
-        for ws_id in self._tables.names.resolve(connection, name, limit):
+        for ws_id in self._tables.names.resolve(connection, name, limit, match):
             row = self._tables.row(connection, ws_id)
             if row is not None:
                 public = row.public()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from turnstone.core.errors import NameTaken
 from turnstone.core.events import ConversationSet, Event, WsCreated, WsRename
+from turnstone.core.store.base import Match
 from turnstone.core.store.connection import Connection
 
 
@@ -44,18 +45,24 @@ class Names:
         connection.execute("DELETE FROM alias WHERE ws_id = ?", (ws_id,))
         connection.execute("DELETE FROM session WHERE ws_id = ?", (ws_id,))
 
-    def resolve(self, connection: Connection, name: str, limit: int) -> list[str]:
+    def resolve(self, connection: Connection, name: str, limit: int, match: Match) -> list[str]:
         """The workstreams that are meant: by the alias; else by the whole id; else by the
         beginning of one, at most `limit` of them."""
-        return (
-            self._aliased(connection, name)
-            or self._exact(connection, name)
-            or self._begun(connection, name, limit)
-        )
+        if match == "session":
+            return self._of_session(connection, name)
+        whole = self._aliased(connection, name) or self._exact(connection, name)
+        return whole if whole or match == "whole" else self._begun(connection, name, limit)
 
     @staticmethod
     def _aliased(connection: Connection, alias: str) -> list[str]:
         rows = connection.execute("SELECT ws_id FROM alias WHERE alias = ?", (alias,)).fetchall()
+        return [ws_id for (ws_id,) in rows]
+
+    @staticmethod
+    def _of_session(connection: Connection, session_id: str) -> list[str]:
+        rows = connection.execute(
+            "SELECT ws_id FROM session WHERE session_id = ?", (session_id,)
+        ).fetchall()
         return [ws_id for (ws_id,) in rows]
 
     @staticmethod

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 from turnstone.core.errors import StoreError, TurnstoneError, Unsettled
 from turnstone.core.events import AnyEvent, Event, TurnEnded
 from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
-from turnstone.core.store.base import PART, Appended, Place, WorkstreamRow
+from turnstone.core.store.base import PART, Appended, Match, Place, WorkstreamRow
 from turnstone.core.store.connection import Connection
 from turnstone.core.store.finding import Finding
 from turnstone.core.store.memories import Memories
@@ -131,8 +131,8 @@ class SqlStore(ABC):
     async def sessions(self, limit: int, after: str = "") -> list[SessionInfo]:
         return await self._read(self._finding.sessions, limit, after)
 
-    async def resolve(self, name: str, limit: int = 5) -> list[WorkstreamRow]:
-        return await self._read(self._finding.resolve, name, limit)
+    async def resolve(self, name: str, limit: int = 5, match: Match = "any") -> list[WorkstreamRow]:
+        return await self._read(self._finding.resolve, name, limit, match)
 
     async def memories(
         self, scopes: Sequence[str] | None, query: str = "", limit: int = 1000

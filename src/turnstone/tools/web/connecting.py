@@ -44,6 +44,10 @@ class Unreachable(Exception):
     """No connection, or one that broke; the text says why, in a few words."""
 
 
+class NoAddress(Unreachable):
+    """The name has none: nobody was asked for anything."""
+
+
 #: Names that take for ever hold up other names, and nothing else that needs a thread.
 _LOOKUPS = ThreadPoolExecutor(4, thread_name_prefix="names")
 
@@ -77,7 +81,7 @@ class Connector:
     async def get(self, url: httpx2.URL) -> AsyncIterator[httpx2.Response]:
         """The answer, its body unread and still encoded. `url` comes from `urls.parse`.
 
-        Raises BlockedDestination before a byte is sent, and Unreachable.
+        Raises BlockedDestination before a byte is sent, Unreachable, and NoAddress of it.
         """
         addresses = await self._addresses(host_of(url), port_of(url))
         trust = self._trust or _system_trust()
@@ -102,10 +106,10 @@ class Connector:
             try:
                 found = await self._resolve(host, port)
             except (OSError, UnicodeError) as error:
-                raise Unreachable(f"the name {host} is not known ({error})") from error
+                raise NoAddress(f"the name {host} is not known ({error})") from error
         addresses = list(dict.fromkeys(found))
         if not addresses:
-            raise Unreachable(f"the name {host} has no address")
+            raise NoAddress(f"the name {host} has no address")
         named = self.reach.opens(host)
         for address in addresses:
             verdict = judge(ip_address(address).packed, self.reach, named=named)
