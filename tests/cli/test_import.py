@@ -81,7 +81,7 @@ def test_a_file_that_is_cut_off_is_refused_and_the_whole_one_is_taken_after_it(
     whole = run("import", "--store", other, str(file))
 
     assert cut.exit_code == 1
-    assert "is cut off behind its first 2 messages: its end mark is missing." in cut.stderr
+    assert "is cut off behind 2 message(s): its end mark is missing." in cut.stderr
     assert whole.stdout.startswith("1 session(s), 2 message(s)")
 
 

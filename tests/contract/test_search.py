@@ -288,6 +288,16 @@ async def test_a_session_is_found_by_alias_then_by_id_then_by_the_beginning_of_o
     assert await resolved("cafe") == [ONE]
     assert await resolved("bbb") == [TWO]
     assert await resolved("aaaa") == [ONE]
+    for name, match, found in (
+        ("bb", "whole", [ONE]),
+        ("cafe", "whole", [ONE]),
+        ("bbb", "whole", []),
+        ("cafe", "session", [ONE]),
+        (f"{ONE}5e55", "session", [ONE]),
+        ("bb", "session", []),
+        (ONE, "session", []),
+    ):
+        assert [row.ws_id for row in await store.resolve(name, match=match)] == found, name
     assert await resolved("aaaa0003") == ["aaaa0003"]
     assert await resolved("%") == []
     assert await resolved("") in ([ONE, TWO], [TWO, ONE])

@@ -383,7 +383,7 @@ async def test_a_session_is_named_found_gone_on_with_and_deleted(node: Node) -> 
     assert await shown(node, one) == ["about pears", "about pears"]
     wrong = await node.host.command(two, "/resume nothing")
     assert wrong.error == "unknown_session"
-    assert "/sessions" in wrong.text
+    assert "/sessions lists them" in wrong.text
     refused = await node.host.command(one, "/delete fruit")
     assert (refused.error, "another one" in refused.text) == ("invalid_request", True)
     await said(node, two, "/delete fruit")

@@ -169,9 +169,9 @@ def test_an_export_that_is_cut_off_between_two_messages_says_so() -> None:
     whole = markdown(Exported(session_id="5e55", history=said, messages=[]))
     marks = [found.start() for found in re.finditer("<!-- md_as_config:ctx:begin", whole)]
 
-    with pytest.raises(InvalidRequest, match="it is cut off behind its first 1 messages"):
+    with pytest.raises(InvalidRequest, match=r"it is cut off behind 1 message\(s\): its end"):
         read(whole[: marks[2]], "it")
-    with pytest.raises(InvalidRequest, match="it holds 1 messages, and its end mark says 2"):
+    with pytest.raises(InvalidRequest, match=r"it holds 1 message\(s\), and its end mark says 2"):
         read(whole[: marks[1]] + whole[marks[2] :], "it")
 
 

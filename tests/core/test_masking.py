@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import string
+import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from turnstone.core.masking import MASK, SHORTEST, Masking, secrets_of
+from turnstone.core.masking import MASK, SHORTEST, Masking, is_place, secrets_of
 
 CANARY = "c4nary/Value+with=signs"
 
@@ -86,7 +91,9 @@ def test_a_password_in_an_address_is_masked_and_the_rest_stays() -> None:
 def test_secrets_of_an_environment_go_by_the_names_of_its_variables() -> None:
     environment = {
         "OPENAI_API_KEY": "k-123456789",
-        "PGPASSWORD": "not found by its name alone",
+        "MAX_TOKENS": "many of them",
+        "PWD": "/a/place",
+        "COMPASS": "north-north-west",
         "DB_PASSWORD": "hunter2hunter2",
         "SSH_AUTH_SOCK": "/tmp/agent.1234",
         "TOKEN_LIMIT": "1000000000",
@@ -126,3 +133,225 @@ def test_a_stream_without_secrets_is_not_held_back_for_long() -> None:
     stream = Masking([CANARY]).stream()
     assert stream.piece("compiling\nlinking\n") == "compiling\nlinking\n"
     assert len(stream.piece("x" * 10_000)) > 5_000
+
+
+#: What a program may print before a key, and what a reader sees of it.
+BEFORE = [
+    "\\n",
+    "\\t",
+    "url%3D",
+    "\\u003d",
+    "\x1b[31m",
+    "text\x1b[1;31m",
+    "done\r",
+    "\u200b",
+    "+",
+    '"',
+]
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=ascii)
+@pytest.mark.parametrize("key", SHAPED, ids=lambda key: key[:10])
+def test_a_key_is_masked_after_an_escape(key: str, before: str) -> None:
+    assert Masking().text(before + key + '"') == before + MASK + '"'
+    stream = Masking().stream()
+    assert "".join([*map(stream.piece, before + key + '"'), stream.rest()]) == before + MASK + '"'
+
+
+@pytest.mark.parametrize("unseen", ["\x1b[0m", "\u200b", "\x1b]0;t\x07", "\xad", "\0"], ids=ascii)
+@pytest.mark.parametrize("key", [*SHAPED, CANARY], ids=lambda key: key[:10])
+def test_a_key_is_masked_though_something_unseen_parts_it(key: str, unseen: str) -> None:
+    text = f"<{key[:3]}{unseen}{key[3:9]}{unseen}{key[9:]}>"
+    masking = Masking([CANARY])
+    stream = masking.stream()
+    assert masking.text(text) == f"<{MASK}>"
+    assert "".join([*map(stream.piece, text), stream.rest()]) == f"<{MASK}>"
+
+
+def test_escapes_in_text_without_secrets_stay_in_a_stream_however_it_is_cut() -> None:
+    text = "\x1b[1;32mok\x1b[0m 日本語 \x1b]0;a title\x07 risk-assessment-of-the-whole-undertaking \x1b"
+    stream = Masking([CANARY]).stream()
+    assert "".join([*map(stream.piece, text), stream.rest()]) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    "PGPASSWORD MYSQL_PWD DB_PASS OPENAI_APIKEY GITHUB_PAT SSHPASS NPM_AUTHTOKEN DB_PW_2".split(),
+)
+def test_the_variables_that_programs_take_passwords_from_are_known(name: str) -> None:
+    assert list(secrets_of({name: "hunter2hunter2"})) == ["hunter2hunter2"]
+
+
+PLACES = [
+    "/tmp/agent.1234",
+    "/run/user/1000/keyring/ssh",
+    "/tmp/ssh-XXabCd12eF/agent.123",
+    "/private/tmp/com.apple.launchd.VdYDJmmB9X/Listeners",
+    "/srv/someone/.config/gcloud/application_default_credentials.json",
+    "/Volumes/someone/Library/Application-Support/MyTool2/token",
+    "~/.ssh/id_ed25519",
+    "./secrets/token.txt",
+    "../keys/server.key",
+    "/token.json",
+    ".credentials.json",
+]
+KEYS = [
+    "/JalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY0",
+    ".abcDEF123456",
+    "~hunter2hunter2",
+    "/wJa/rXUtnF3MI/K7MDENGbPxRf1CYzkEy",
+    "/correcthorse",
+]
+
+
+@pytest.mark.parametrize("value", PLACES)
+def test_a_path_is_no_secret_though_its_variable_is_named_like_one(value: str) -> None:
+    assert not list(secrets_of({"MY_TOKEN": value}))
+
+
+@pytest.mark.parametrize("value", KEYS)
+def test_a_key_that_begins_like_a_path_is_a_secret(value: str) -> None:
+    assert list(secrets_of({"MY_TOKEN": value})) == [value]
+
+
+def test_of_keys_in_base64_that_begin_with_a_slash_next_to_none_is_taken_for_a_path() -> None:
+    chance = random.Random(64)
+    alphabet = string.ascii_letters + string.digits + "+/"
+    keys = ["/" + "".join(chance.choices(alphabet, k=n)) for n in range(19, 64) for _ in range(100)]
+    missed = [key for key in keys if is_place(key)]
+    assert len(missed) <= len(keys) // 200, missed
+
+
+def body(lines: int, width: int = 64) -> list[str]:
+    chance = random.Random(width)
+    return [
+        "a1B" + "".join(chance.choices(string.ascii_letters + "0123456789+/", k=width - 3))
+        for _ in range(lines)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 500, 100_000])
+def test_of_a_private_key_of_any_length_nothing_is_shown_while_it_is_printed(size: int) -> None:
+    lines = "\n".join(body(120))
+    kind = "PGP PRIVATE KEY BLOCK"
+    text = f"before\n-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----\nafter\n"
+    stream = Masking().stream()
+    shown = "".join(stream.piece(text[i : i + size]) for i in range(0, len(text), size))
+    assert shown + stream.rest() == f"before\n{MASK}\nafter\n"
+
+
+def numbered(lines: list[str]) -> str:
+    return "\n".join(f"{number:>4}\t{line}" for number, line in enumerate(lines, 2))
+
+
+@pytest.mark.parametrize("width", [64, 70])
+@pytest.mark.parametrize(
+    "spell",
+    ["\n".join, "\\n".join, numbered, lambda lines: "\n".join(f"+{line}" for line in lines)],
+    ids=["plain", "json", "numbered", "diff"],
+)
+def test_the_bare_body_of_a_private_key_is_masked(width: int, spell: Any) -> None:
+    lines = [*body(8, width), "Zm9vYmFyCg=="]
+    text = f"first line\n{spell(lines)}\nthe last line"
+    told = Masking().text(text)
+    assert MASK in told
+    assert not any(line[3:-3] in told for line in lines)
+    assert told.startswith("first line\n")
+    assert told.endswith("\nthe last line")
+
+
+@pytest.mark.parametrize("size", [1, 10, 200])
+def test_the_bare_body_of_a_private_key_is_masked_while_it_is_printed(size: int) -> None:
+    lines = body(10)
+    text = "first line\n" + "\n".join(lines) + "\nthe last line\n"
+    stream = Masking().stream()
+    shown = "".join(stream.piece(text[i : i + size]) for i in range(0, len(text), size))
+    shown += stream.rest()
+    assert not any(line[16:] in shown for line in lines)
+    assert shown.endswith("\nthe last line\n")
+
+
+def test_the_end_of_a_private_key_is_masked_without_its_beginning() -> None:
+    text = "x\nMC4CAQAwBQYDK2VwBCIEIA1234\n-----END PRIVATE KEY-----\ny"
+    assert Masking().text(text) == f"x\n{MASK}\ny"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN CERTIFICATE-----\n" + "\n".join(body(12)) + "\n-----END CERTIFICATE-----",
+        "\n".join(body(12, 76)),
+        "\n".join(random.Random(1).randbytes(32).hex() for _ in range(8)),
+        "\n".join(["one", "word", "in", "each", "line"] * 20),
+        body(1)[0],
+    ],
+    ids=["certificate", "base64", "digests", "words", "one line"],
+)
+def test_other_lines_of_data_are_left_alone(text: str) -> None:
+    assert Masking().text(text) == text
+    stream = Masking().stream()
+    assert "".join([*map(stream.piece, text), stream.rest()]) == text
+
+
+CUTS = [
+    "\n[12,345 characters cut out here; the limit is 30,000]\n",
+    " [99 bytes of this line left out]\n",
+    " …\n",
+]
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=["middle", "line", "header"])
+@pytest.mark.parametrize("kept", range(SHORTEST, len(CANARY)))
+def test_what_a_cut_has_left_of_a_secret_is_masked(kept: int, cut: str) -> None:
+    masking = Masking([CANARY])
+    assert masking.text(f"it is {CANARY[:kept]}{cut}more") == f"it is {MASK}{cut}more"
+    coloured = f"it is {CANARY[:3]}\x1b[1m{CANARY[3:kept]}\x1b[0m{cut}more"
+    assert CANARY[3:kept] not in masking.text(coloured)
+    if cut == CUTS[0]:
+        assert masking.text(f"it is{cut}{CANARY[-kept:]} so") == f"it is{cut}{MASK} so"
+
+
+def test_the_beginning_of_a_key_by_its_shape_is_masked_at_a_cut() -> None:
+    assert Masking().text(f"it is ghp_a1B2a1{CUTS[0]}x") == f"it is {MASK}{CUTS[0]}x"
+    assert Masking().text(f"an ordinary risk-assessment{CUTS[0]}x").startswith("an ordinary risk-a")
+
+
+def test_a_password_with_an_at_sign_is_masked_as_a_whole() -> None:
+    text = "https://user:p@ss@example.org/ and a@b.org"
+    told = f"https://user:{MASK}@example.org/ and a@b.org"
+    stream = Masking().stream()
+    assert Masking().text(text) == told
+    assert "".join([*map(stream.piece, text), stream.rest()]) == told
+
+
+UNBROKEN = ["a", "a.", "eyJ-", "sk-", "+", ":", "://a:b", "-----BEGIN ", "\x1b]"]
+
+
+def seconds(work: Callable[[str], object], text: str) -> float:
+    began = time.process_time()
+    work(text)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("piece", UNBROKEN)
+def test_a_text_without_a_blank_takes_time_in_proportion_to_its_length(piece: str) -> None:
+    masking = Masking([CANARY])
+    short, long = (piece * (size // len(piece)) for size in (100_000, 400_000))
+    least = min(seconds(masking.text, short) for _ in range(3))
+    # Four times as much; quadratic work takes sixteen times.
+    assert seconds(masking.text, long) < 10 * least
+
+
+@pytest.mark.parametrize("piece", UNBROKEN)
+def test_a_stream_without_a_blank_takes_no_longer_than_the_text_as_a_whole(piece: str) -> None:
+    def in_pieces(text: str) -> None:
+        stream = masking.stream()
+        for at in range(0, len(text), 4096):
+            stream.piece(text[at : at + 4096])
+
+    masking = Masking([CANARY])
+    text = piece * (200_000 // len(piece))
+    whole = min(seconds(masking.text, text) for _ in range(3))
+    # Each piece is looked at beside what is held back; work that is quadratic in one piece takes
+    # some thousand times as long.
+    assert seconds(in_pieces, text) < 20 * whole

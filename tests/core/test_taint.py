@@ -96,4 +96,21 @@ def test_what_was_asked_or_denied_stays_so(verdict: Any) -> None:
     ],
 )
 def test_what_reads_from_outside_marks(call: Prepared, tool: ToolSpec, marks: bool) -> None:
-    assert bool(taint.source(call, tool)) is marks
+    assert bool(taint.source(call, tool, WS.parts)) is marks
+
+
+def reads(*paths: PathUse) -> str:
+    return taint.source(prepared("read_file", paths=paths), spec("read_file"), WS.parts)
+
+
+def test_a_file_from_outside_marks_whatever_its_name_is() -> None:
+    named = PathUse(Path("/mnt/share/.env-readme.md"), "read", False, sensitive=True)
+    assert reads(named) == "read_file of /mnt/share/.env-readme.md"
+
+
+def test_a_file_with_secrets_in_the_workspace_is_none_from_outside() -> None:
+    assert not reads(PathUse(WS / ".env", "read", False, sensitive=True))
+
+
+def test_what_is_read_marks_though_something_is_written_first() -> None:
+    assert reads(use("/x", "write", inside=False), use("/y", inside=False)) == "read_file of /y"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnstone.core.untrusted import fenced, stripped
+from turnstone.core.untrusted import fenced, hidden, stripped
 
 NONCE = "f00dfeed"
 
@@ -61,3 +61,9 @@ def test_no_text_closes_its_fence(text: str) -> None:
     assert told.count(NONCE) == 2
     assert told.endswith(f"fence {NONCE}.]")
     assert told.index(NONCE) < told.index("obey") < told.rindex(NONCE)
+
+
+def test_every_character_that_is_taken_out_is_found_as_hidden() -> None:
+    for char in map(chr, range(0x110000)):
+        if stripped(f"a{char}b") != f"a{char}b":
+            assert list(hidden(f"a{char}b")) or char == "\r", hex(ord(char))

@@ -22,9 +22,10 @@ from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
 from turnstone.core.journal import Journal
+from turnstone.core.masking import MASK
 from turnstone.core.policy_rules import Parts
 from turnstone.core.purse import OverBudget, Purse
-from turnstone.core.results import ShownOutput, given, masked
+from turnstone.core.results import ShownOutput, given, masked, writes_mask
 from turnstone.core.sub_agents import Inherited
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
@@ -36,6 +37,11 @@ UNKNOWN = (
     "was recorded. It may have run partly or fully. Check what has happened before you repeat it."
 )
 _CHANGED = "Not run: what this call would do has changed since it was allowed. Ask for it again."
+
+_MASKED = (
+    f"{{tool}}: the text contains the mark of a masked secret, {MASK!r}. Written, it would take the"
+    " place of the secret. Leave the lines with secrets out of what you change."
+)
 
 
 class Calls:
@@ -172,6 +178,8 @@ class Calls:
         if decided and (decision := self._decision(call.id)) is not None:
             context = replace(context, decided=decision.expects)
         prepared = await tool.prepare(call.parsed or {}, context)
+        if writes_mask(prepared):
+            raise ToolRefused(_MASKED.format(tool=call.name))
         self._prepared[call.id] = prepared
         return prepared
 
@@ -211,8 +219,7 @@ class Calls:
             grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
             grants=list(ruling.always),
         )
-        # A command is shown to the byte: it is what the model wrote, and what is run.
-        return item if prepared.commands else masked(item, self._engine.masking)
+        return masked(item, self._engine.masking, exactly=bool(prepared.commands))
 
     def _questions(self, asked: list[str]) -> list[list[str]]:
         """The calls of each question: those of a step together, but of a sub-agent one by one,
@@ -311,7 +318,10 @@ class Calls:
         """The result as it is recorded. Where it comes from outside, the workstream is marked
         before the model can read it."""
         spec = self._engine.tools[call.name].spec
-        source = "" if result.own and spec.untrusted else taint.source(prepared, spec)
+        masking = self._engine.masking
+        source = ""
+        if not (result.own and spec.untrusted):
+            source = masking.text(taint.source(prepared, spec, self._context.workspace.parts))
         known = self._journal.transcript.tainted
         news = [read for read in (source, *result.tainted) if read and read not in known]
         if news:
@@ -319,12 +329,8 @@ class Calls:
                 *(ev.Tainted(source=read, correlation_id=self._cid) for read in news)
             )
         self.moved[call.id] = result.directory
-        result = given(
-            result,
-            self._engine.masking,
-            source=source if spec.untrusted else "",
-            nonce=self._engine.ids.request(),
-        )
+        nonce = self._engine.ids.request()
+        result = given(result, masking, source=source, nonce=nonce)
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:

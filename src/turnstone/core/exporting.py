@@ -144,9 +144,9 @@ def _from_markdown(text: str, name: str) -> Exported:
 
 def _incomplete(name: str, end: object, count: int) -> InvalidRequest:
     if end is None:
-        told = f"{name} is cut off behind its first {count} messages: its end mark is missing."
+        told = f"{name} is cut off behind {count} message(s): its end mark is missing."
     else:
-        told = f"{name} holds {count} messages, and its end mark says {end}."
+        told = f"{name} holds {count} message(s), and its end mark says {end}."
     return InvalidRequest(
         f"{told} Nothing of it was imported.", hint="Export the session anew, or copy the file."
     )

@@ -4,11 +4,16 @@ Whoever can put text before the model can tell it what to do; so of private data
 text and a way out, the way out is taken: whatever can carry data away, or make others read
 the text, is asked then, whatever was permitted. Only a person's answer to the exact call
 lets it pass; a rule or a grant does not.
+
+A known limit: it is a conversation that is marked, not what it writes. Another one in the same
+workspace that reads a file which a marked one has written is not marked by that. Conversations
+that must not be reached by what others read need workspaces of their own.
 """
 
 from __future__ import annotations
 
 from turnstone.core.policy import Ruling
+from turnstone.core.policy_rules import Parts
 from turnstone.core.sandbox import Level
 from turnstone.core.tool import Prepared, ToolSpec
 
@@ -18,19 +23,19 @@ _REMEMBERED = frozenset({"remember"})
 _WHY = "this conversation has read from outside ({source}), and {what}"
 
 
-def source(prepared: Prepared, spec: ToolSpec) -> str:
+def source(prepared: Prepared, spec: ToolSpec, workspace: Parts) -> str:
     """How the result of this call marks a workstream: what it read from outside, in words.
 
-    Empty for a call that reads nothing from there.
+    Empty for a call that reads nothing from there. A file in the workspace is none from outside,
+    even where it is asked about since it may hold secrets.
     """
     if spec.untrusted:
         return prepared.header.partition("\n")[0]
     if prepared.commands and prepared.network:
         return f"{prepared.tool} with network"
-    outside = next((use for use in prepared.paths if not use.inside and not use.sensitive), None)
-    if outside is not None and outside.access == "read":
-        return f"{prepared.tool} of {outside.path}"
-    return ""
+    read = (use.path for use in prepared.paths if use.access == "read" and not use.inside)
+    outside = next((path for path in read if path.parts[: len(workspace)] != workspace), None)
+    return f"{prepared.tool} of {outside}" if outside is not None else ""
 
 
 def held_back(

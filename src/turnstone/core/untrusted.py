@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 #: Escape sequences of terminals: CSI, OSC and other strings, and two-character ones.
 _ESCAPES = re.compile(
@@ -17,6 +18,16 @@ _ESCAPES = re.compile(
     r"|[\x90\x98\x9d\x9e\x9f][^\n\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
+#: The same, and every character that may be unseen where it stands.
+_HIDDEN = re.compile(
+    _ESCAPES.pattern
+    + "|[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891"
+    "\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164"
+    "\ud800-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]"
+)
+#: An escape sequence, or string of a terminal, that may go on in the next piece of a stream.
+_OPEN_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[ -/]*|[\]PX^_][^\n\x07\x1b\x9c]*\x1b?)\Z")
 _KEPT = frozenset("\n\t")
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs"})
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u180e")
@@ -33,6 +44,20 @@ def stripped(text: str) -> str:
         return text
     text = _ESCAPES.sub("", text)
     return "".join(c for at, c in enumerate(text) if _seen(text, at, c))
+
+
+def hidden(text: str) -> Iterator[tuple[int, int]]:
+    """Where escapes of terminals and unseen characters are, also those that `stripped` keeps."""
+    return (found.span() for found in _HIDDEN.finditer(text))
+
+
+def open_escape(text: str) -> int:
+    """Where an escape begins that is not ended yet."""
+    at = text.rfind("\x1b", 0, max(0, len(text) - 1))
+    for start in (at, len(text) - 1):
+        if start >= 0 and _OPEN_ESCAPE.match(text, start):
+            return start
+    return len(text)
 
 
 def fenced(text: str, source: str, nonce: str) -> str:

@@ -113,7 +113,7 @@ def _misspelt(kind: type[msgspec.Struct], where: str, name: str) -> InvalidReque
     for step in () if where == "body" else where.split("."):
         found = next(f.type for f in msgspec.structs.fields(found) if f.encode_name == step)
     known = ", ".join(field.encode_name for field in msgspec.structs.fields(found))
-    full = name if where == "body" else f"{where}.{name}"
+    full = name[:60] if where == "body" else f"{where}.{name[:60]}"
     return InvalidRequest(f"{full}: there is no such field; the fields there are {known}.")
 
 

@@ -1,0 +1,237 @@
+"""Finds secrets in text, and puts the mark in their place: in a whole text, or in a stream. Pure."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+
+from turnstone.core.masking import shapes
+from turnstone.core.masking.shapes import HELD
+from turnstone.core.masking.values import SHORTEST, spelled
+from turnstone.core.untrusted import hidden, open_escape
+
+#: What stands for a secret.
+MASK = "[secret masked]"
+
+#: Characters of a stream that were shown and are still looked at, for what begins in them.
+_BEFORE = 160
+
+#: What tools and previews write where they have cut something out.
+_CUT = re.compile(
+    r"\n?\[[\d,]+ characters cut out here; the limit is [\d,]+\]\n?"
+    r"| \[[\d,]+ bytes of this line left out\]"
+    r"| …$",
+    re.MULTILINE,
+)
+
+Span = tuple[int, int]
+
+
+class Masking:
+    """What one process hides. Data only after it was made; safe to share."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        values = {text for secret in secrets if len(secret) >= SHORTEST for text in spelled(secret)}
+        longest_first = sorted(values, key=len, reverse=True)
+        known = "|".join(map(re.escape, longest_first)) or r"(?!)"
+        self._known = re.compile(known)
+        self._secrets = re.compile(f"{known}|{shapes.KEYS}")
+        self._values = values
+        self._longest = max(map(len, values), default=0)
+        self._by_first: dict[str, list[str]] = {}
+        for value in longest_first:
+            self._by_first.setdefault(value[0], []).append(value)
+
+    def text(self, text: str) -> str:
+        """The text with every known secret replaced, and what a cut has left of one."""
+        spans = self.spans(text)[0]
+        if _CUT.search(text):
+            for view in _views(text):
+                spans += (view.span(*part) for part in self._beside_cuts(view.text))
+            spans = _merged(spans)
+        return _replaced(text, spans, 0, len(text))
+
+    def known(self, text: str) -> str:
+        """The text with the values of this process replaced, and all else exactly as it is."""
+        return self._known.sub(MASK, text)
+
+    def stream(self) -> StreamMasking:
+        """For text that comes in pieces: a secret may be parted between two of them."""
+        return StreamMasking(self)
+
+    def spans(self, text: str) -> tuple[list[Span], str]:
+        """Where secrets are, in order; and the kind of a private key that has no end there."""
+        spans: list[Span] = []
+        unended = ""
+        for view in _views(text):
+            for found in self._secrets.finditer(view.text):
+                spans.append(view.span(*found.span()))
+                if found["kind"] and not found["closed"]:
+                    unended = found["kind"]
+            for parts in (shapes.passwords(view.text), shapes.bodies(view.text)):
+                spans += (view.span(*part) for part in parts)
+        return _merged(spans), unended
+
+    def unfinished(self, text: str, spans: Sequence[Span]) -> int:
+        """From where on the end of the text may be the beginning of a secret."""
+        start = open_escape(text)
+        for view in _views(text[:start]):
+            opened = (shapes.open_shape, shapes.open_block, shapes.open_address, shapes.open_body)
+            at = min(self._open_value(view.text), *(begins(view.text) for begins in opened))
+            start = min(start, view.place(at))
+        for first, end in reversed(_merged([*spans, *hidden(text)])):
+            if first < start < end:
+                return first
+        return start
+
+    def _open_value(self, text: str) -> int:
+        for at in range(max(0, len(text) - self._longest + 1), len(text)):
+            values = self._by_first.get(text[at], ())
+            if values and any(value.startswith(text[at:]) for value in values):
+                return at
+        return len(text)
+
+    def _beside_cuts(self, text: str) -> Iterator[Span]:
+        """Parts of secrets at the edges of what was cut out: at least `SHORTEST` characters of a
+        value; of a key by its shape only its beginning, since its end looks like any word."""
+        for cut in _CUT.finditer(text):
+            start, end = cut.span()
+            left = self._left_before(text[max(0, start - max(self._longest, HELD)) : start])
+            yield start - left, start
+            yield end, end + self._left_after(text[end : end + self._longest])
+
+    def _left_before(self, head: str) -> int:
+        """Characters at the end of this that are the beginning of a secret."""
+        start = shapes.open_shape(head)
+        lengths = [len(head) - start]
+        for value in self._values:
+            at = head.find(value[:SHORTEST], max(0, len(head) - len(value)))
+            while at >= 0 and not value.startswith(head[at:]):
+                at = head.find(value[:SHORTEST], at + 1)
+            lengths.append(len(head) - at if at >= 0 else 0)
+        return max((length for length in lengths if length >= SHORTEST), default=0)
+
+    def _left_after(self, tail: str) -> int:
+        """Characters at the beginning of this that are the end of a secret."""
+        longest = 0
+        for value in self._values:
+            at = tail.rfind(value[-SHORTEST:], 0, len(value))
+            while at >= 0 and not value.endswith(tail[: at + SHORTEST]):
+                at = tail.rfind(value[-SHORTEST:], 0, at + SHORTEST - 1)
+            longest = max(longest, at + SHORTEST if at >= 0 else 0)
+        return longest
+
+
+class StreamMasking:
+    """One stream of text. What may be the beginning of a secret is held back, up to `HELD`
+    characters; more of that is no key, and is let through. Of a private key nothing is let
+    through until its end was seen, however long it is."""
+
+    def __init__(self, masking: Masking) -> None:
+        self._masking = masking
+        self._before = ""  # was shown
+        self._held = ""
+        self._end = ""  # of the private key that the stream is in
+        self._tail = ""  # of what was left out, where the end may have begun
+
+    def piece(self, text: str) -> str:
+        """What of the stream can be shown, now that this came too."""
+        if self._end:
+            text = self._after_key(text)
+        whole, first = self._before + self._held + text, len(self._before)
+        spans, unended = self._masking.spans(whole)
+        if unended:
+            self._end = f"-----END {unended}-----"
+            self._tail, self._before, self._held = whole[-HELD:], "", ""
+            return _replaced(whole, spans, first, len(whole))
+        at = max(self._masking.unfinished(whole, spans), len(whole) - HELD, first)
+        self._held, self._before = whole[at:], whole[max(0, at - _BEFORE) : at]
+        return _replaced(whole, spans, first, at)
+
+    def rest(self) -> str:
+        """What was held back, at the end of the stream."""
+        whole, first = self._before + self._held, len(self._before)
+        self._before = self._held = ""
+        return _replaced(whole, self._masking.spans(whole)[0], first, len(whole))
+
+    def _after_key(self, text: str) -> str:
+        """What follows the private key; nothing while it has not ended."""
+        seen = _without(self._tail + text)
+        _, ended, rest = seen.partition(self._end)
+        if not ended:
+            self._tail = (self._tail + text)[-HELD:]
+            return ""
+        self._end = self._tail = ""
+        return rest
+
+
+class _View:
+    """A text as somebody may read it, and where its characters are in the text as it is."""
+
+    def __init__(self, text: str, whole: int, kept: Sequence[Span] = ()) -> None:
+        self.text = text
+        self._whole = whole
+        self._kept = kept
+        self._starts: list[int] = []
+        at = 0
+        for start, end in kept:
+            self._starts.append(at)
+            at += end - start
+
+    def place(self, at: int) -> int:
+        if at >= len(self.text):
+            return self._whole
+        if not self._kept:
+            return at
+        part = bisect_right(self._starts, at) - 1
+        return self._kept[part][0] + at - self._starts[part]
+
+    def span(self, start: int, end: int) -> Span:
+        return (self.place(start), self.place(end - 1) + 1) if end > start else (0, 0)
+
+
+def _views(text: str) -> list[_View]:
+    """The text as it is; and where there is something unseen, without it, and with blanks there:
+    a key may be parted by it, or begin after it."""
+    plain = _View(text, len(text))
+    unseen = list(hidden(text))
+    if not unseen:
+        return [plain]
+    kept, blanked, at = [], [], 0
+    for start, end in unseen:
+        if start > at:
+            kept.append((at, start))
+        blanked += [text[at:start], " " * (end - start)]
+        at = end
+    if at < len(text):
+        kept.append((at, len(text)))
+    blanked.append(text[at:])
+    shown = "".join(text[start:end] for start, end in kept)
+    views = [plain, _View("".join(blanked), len(text))]
+    return [*views, _View(shown, len(text), kept)] if shown else views
+
+
+def _without(text: str) -> str:
+    return _views(text)[-1].text
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif end > start:
+            merged.append((start, end))
+    return merged
+
+
+def _replaced(text: str, spans: Iterable[Span], first: int, last: int) -> str:
+    """The text from `first` to `last`, with the mask where these places are, or a part of them."""
+    parts, at = [], first
+    for start, end in spans:
+        if max(start, first) >= min(end, last):
+            continue
+        parts += [text[at : max(start, at)], MASK]
+        at = min(end, last)
+    return "".join([*parts, text[at:last]])
