@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from turnstone.core.events import EffectClass, ToolStatus
+from turnstone.core.read_marks import ReadMarks
 
 Access: TypeAlias = Literal["read", "write"]
 
@@ -114,23 +115,6 @@ class ToolResult:
     status: ToolStatus
     output: str
     directory: str = ""  # where commands start from the next step on; empty: where they did
-
-
-class ReadMarks:
-    """Which content of which file this workstream has seen: read, or written itself.
-
-    In memory alone: after a restart, and after a long sleep, every file is unread again.
-    """
-
-    def __init__(self) -> None:
-        self._digests: dict[Path, str] = {}
-
-    def seen(self, path: Path, digest: str) -> None:
-        self._digests[path] = digest
-
-    def digest(self, path: Path) -> str:
-        """Of the content that was seen last; empty if none was."""
-        return self._digests.get(path, "")
 
 
 @dataclass(frozen=True, slots=True)
