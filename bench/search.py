@@ -37,12 +37,14 @@ def fill(folder: Path, count: int) -> None:
         lines = [" ".join(chance.choices(words, k=8)) for _ in range(80)]
         if n % 200 == 0:
             lines[40] = "here is the needle_rare of this file"
+        if n % 10 == 0:
+            lines[60] = "many_of"
         (place / f"file{n}.py").write_text("\n".join(lines) + "\n")
 
 
 def bare(program: str, folder: Path, query: str) -> None:
-    """As a person would, with a sorted list, as the tool gives it."""
-    command = [program, "--no-config", "--line-number", "--sort=path", query, "."]
+    """As a person would; not sorted, so that it uses all cores."""
+    command = [program, "--no-config", "--line-number", query, "."]
     subprocess.run(command, cwd=folder, check=False, stdout=subprocess.DEVNULL)
 
 
@@ -75,7 +77,11 @@ def main() -> None:
     with report.folder() as name:
         folder = name.resolve()
         fill(folder, count)
-        for query, what in (("needle_rare", "a rare word"), ("no_such_word", "no match")):
+        for query, what in (
+            ("needle_rare", "a rare word"),
+            ("many_of", "a thousand files"),
+            ("no_such_word", "no match"),
+        ):
             works: dict[str, Callable[[], None]] = {
                 "own": partial(through, PythonEngine(), folder, query)
             }

@@ -30,6 +30,7 @@ from turnstone.core.events import (
 )
 from turnstone.core.host import Memory, SearchHit
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
+from turnstone.core.store.base import Match
 from turnstone.core.store.terms import OUTPUT, SNIPPET, terms, wanted
 from turnstone.core.summary import Summary
 
@@ -288,7 +289,7 @@ async def test_a_session_is_found_by_alias_then_by_id_then_by_the_beginning_of_o
     assert await resolved("cafe") == [ONE]
     assert await resolved("bbb") == [TWO]
     assert await resolved("aaaa") == [ONE]
-    for name, match, found in (
+    meant: list[tuple[str, Match, list[str]]] = [
         ("bb", "whole", [ONE]),
         ("cafe", "whole", [ONE]),
         ("bbb", "whole", []),
@@ -296,7 +297,8 @@ async def test_a_session_is_found_by_alias_then_by_id_then_by_the_beginning_of_o
         (f"{ONE}5e55", "session", [ONE]),
         ("bb", "session", []),
         (ONE, "session", []),
-    ):
+    ]
+    for name, match, found in meant:
         assert [row.ws_id for row in await store.resolve(name, match=match)] == found, name
     assert await resolved("aaaa0003") == ["aaaa0003"]
     assert await resolved("%") == []

@@ -43,6 +43,7 @@ def arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
         port = stack.enter_context(_listening(socket.AF_INET, ("127.0.0.1", 0), callers))
         stack.enter_context(_listening(socket.AF_UNIX, str(runtime_socket), callers))
         stack.enter_context(_listening(socket.AF_UNIX, "\0" + nonce, callers))
+        stack.enter_context(_listening(socket.AF_UNIX, str(workspace / "service"), callers))
         udp_port = stack.enter_context(_hearing(callers))
         terminal = stack.enter_context(_terminal())
         yield Arena(

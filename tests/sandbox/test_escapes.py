@@ -221,6 +221,7 @@ ATTACKS = [
     ),
     Attack("connect to loopback", lambda a: f"exec 3<>/dev/tcp/127.0.0.1/{a.port} && read -u 3", called),
     Attack("connect to a socket of the session", lambda a: connect("AF_UNIX", f'"{a.runtime_socket}"'), called),
+    Attack("connect to a service that is not hidden", lambda a: connect("AF_UNIX", '"service"'), called),
     Attack("connect to an abstract socket", lambda a: connect("AF_UNIX", f'b"\\x00{a.abstract_name}"'), called),
     Attack("open a socket to the host of the machine", lambda a: open_socket("AF_VSOCK"), said_yes),
     Attack("open a socket to the kernel's ciphers", lambda a: open_socket("AF_ALG"), said_yes),

@@ -9,7 +9,8 @@ import pytest
 
 from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
-from turnstone.core.tool import ReadMarks, ToolContext
+from turnstone.core.read_marks import ReadMarks
+from turnstone.core.tool import ToolContext
 from turnstone.tools.edit_file import EditFile
 from turnstone.tools.read_file import ReadFile
 from turnstone.tools.write_file import WriteFile
@@ -107,10 +108,37 @@ async def test_a_file_that_was_not_read_is_not_edited(context: ToolContext, file
     )
 
 
-async def test_a_part_that_was_read_is_enough(context: ToolContext, file) -> None:
-    assert (await call(ReadFile(), context, path="file", offset=1, limit=1)).status == "ok"
+async def test_of_a_file_read_in_part_only_that_part_is_edited(context: ToolContext, file) -> None:
+    await call(ReadFile(), context, path="file", offset=2, limit=1)
 
+    for old in ("one", "three", "one\ntwo", "two\nthree"):
+        with pytest.raises(ToolRefused, match="not been read"):
+            await edit(context, old, "x")
+    await edit(context, "two\n", "2\n2b\n")
+    await edit(context, "2b", "2c")
+    with pytest.raises(ToolRefused, match="line 4 of file have not been read"):
+        await edit(context, "three", "3")
+    await call(ReadFile(), context, path="file", offset=4)
     await edit(context, "three", "3")
+    with pytest.raises(ToolRefused, match="not been read"):
+        await edit(context, "one", "1")
+
+
+async def test_a_file_read_in_parts_is_read(context: ToolContext, file) -> None:
+    await call(ReadFile(), context, path="file", offset=3)
+    await call(ReadFile(), context, path="file", limit=2)
+
+    await edit(context, "one\ntwo\nthree", "x")
+
+
+async def test_what_was_cut_off_was_not_read(context: ToolContext, file) -> None:
+    file.write_text("".join(f"line {n}\n" for n in range(1000)))
+    narrow = replace(context, max_output=100)
+    assert "go on with offset" in (await call(ReadFile(), narrow, path="file")).output
+
+    await edit(context, "line 0\n", "first\n")
+    with pytest.raises(ToolRefused, match="not been read"):
+        await edit(context, "line 900\n", "x\n")
 
 
 async def test_what_was_written_or_edited_here_counts_as_read(context: ToolContext, file) -> None:
@@ -180,14 +208,46 @@ async def test_an_edit_that_an_earlier_one_of_the_step_took_the_ground_from_is_n
     await read(context)
     first, second = [
         await prepare(EditFile(), context, path="file", old_string=old, new_string=new)
-        for old, new in (("one", "two"), ("two", "2"))
+        for old, new in (("one\ntwo", "two\n1"), ("two", "2"))
     ]
     await EditFile().run(first, context, lambda _: None)
 
     result = await EditFile().run(second, context, lambda _: None)
 
     assert result.status == "error"
-    assert file.read_text() == "two\ntwo\nthree\n"
+    assert file.read_text() == "two\n1\nthree\n"
+
+
+@pytest.mark.parametrize("first", ["l1\n", "l30\n", "l60\n"])
+async def test_the_place_that_was_shown_is_edited_wherever_it_is_by_then(
+    context: ToolContext, file, first: str
+) -> None:
+    """By the line number alone, another place would be nearer by then."""
+    lines = [f"l{n}\n" for n in range(1, 101)]
+    lines[9] = lines[49] = "timeout = 5\n"
+    file.write_text("".join(lines))
+    await read(context)
+    grows = {"old_string": first, "new_string": first + "# new\n" * 40}
+    changes = {"old_string": "timeout = 5", "new_string": "timeout = 99", "near_line": 50}
+    calls = [await prepare(EditFile(), context, path="file", **some) for some in (grows, changes)]
+
+    for prepared in calls:
+        assert (await EditFile().run(prepared, context, lambda _: None)).status == "ok"
+
+    before = "".join(lines[:49]) + "timeout = 99\n" + "".join(lines[50:])
+    assert file.read_text() == before.replace(first, grows["new_string"], 1)
+
+
+async def test_what_somebody_else_changed_and_was_read_again_is_not_what_was_shown(
+    context: ToolContext, file
+) -> None:
+    await read(context)
+    prepared = await prepare(EditFile(), context, path="file", old_string="two", new_string="2")
+    file.write_text("two\none\ntwo\n")
+    await read(context)
+
+    assert (await EditFile().run(prepared, context, lambda _: None)).status == "error"
+    assert file.read_text() == "two\none\ntwo\n"
 
 
 async def test_after_a_crash_it_can_be_told_whether_it_has_happened(
@@ -254,7 +314,7 @@ async def test_twenty_megabytes_are_edited(context: ToolContext, file) -> None:
     data = "".join(lines).encode()
     assert len(data) > 20_000_000
     file.write_bytes(data)
-    await read(context)
+    await call(ReadFile(), context, path="file", offset=400_000, limit=5)
 
     prepared = await prepare(
         EditFile(), context, path="file", old_string="    needle in it", new_string="    found"

@@ -1,4 +1,5 @@
-"""Two agents edit one file: it ends as if their edits had been made one after another."""
+"""Two agents edit one file: it ends as if their edits had been made one after another, each
+where its preview showed it."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -17,76 +19,111 @@ from hypothesis import strategies as st
 from support.tools import call
 from turnstone.core.edit import Edit, change
 from turnstone.core.errors import ToolRefused
-from turnstone.core.tool import Prepared, ReadMarks, ToolContext
+from turnstone.core.read_marks import ReadMarks
+from turnstone.core.tool import Prepared, ToolContext
 from turnstone.tools.edit_file import EditFile
 from turnstone.tools.read_file import ReadFile
 from turnstone.tools.write_file import WriteFile
 
-START = "".join(f"{letter}\n" for letter in "abcdabef")
-LETTERS = st.sampled_from("abcdef")
-Step: TypeAlias = tuple[Literal["read", "prepare", "run", "write"], int, str, str]
+START = "".join(f"{letter}\n" for letter in "abbaabab")
+LETTERS = st.sampled_from("ab")
+Step: TypeAlias = tuple[Literal["read", "prepare", "run", "write"], int, str, str, int | None]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["read", "prepare", "prepare", "run", "run", "write"]),
-        st.integers(0, 1),
+        st.sampled_from(["prepare", "prepare", "prepare", "run", "run", "run", "read", "write"]),
+        st.sampled_from([0, 0, 0, 0, 1]),
         LETTERS,
-        st.text(alphabet="abcdef\n", max_size=3),
+        st.text(alphabet="ab\n", max_size=3),
+        st.sampled_from([None, *range(1, 10)]),
     ),
+    min_size=4,
     max_size=24,
 )
 
 
-async def interleaved(folder: Path, steps: list[Step]) -> list[Prepared]:
-    """The calls that were said to have succeeded, in their order."""
-    done: list[Prepared] = []
+class Shown(NamedTuple):
+    some: list[tuple[int, str]]
+    at: int
+    text: str  # of the whole file
+
+
+class Characters:
+    """The file with each character a thing of its own: where one has gone is known."""
+
+    def __init__(self) -> None:
+        self._new = count()
+        self.all = self._made(START)
+
+    def _made(self, text: str) -> list[tuple[int, str]]:
+        return [(next(self._new), char) for char in text]
+
+    def shown(self, old: str, new: str, near_line: int | None) -> Shown:
+        """What an edit of what is there now would replace."""
+        edit = change(self.text().encode(), old, new, near_line)
+        assert isinstance(edit, Edit)
+        some = self.all[edit.start : edit.start + len(edit.removed)]
+        return Shown(some, edit.start, self.text())
+
+    def replace(self, shown: Shown, new: str) -> None:
+        some, at = shown.some, shown.at
+        # A file that is by now, to the byte, what it was then again, is the one that was shown.
+        if self.text() != shown.text:
+            at = self.all.index(some[0])
+            assert self.all[at : at + len(some)] == some, "what was shown was not there any more"
+        self.all[at : at + len(some)] = self._made(new)
+
+    def write(self, text: str) -> None:
+        self.all = self._made(text)
+
+    def text(self) -> str:
+        return "".join(char for _, char in self.all)
+
+
+async def interleaved(folder: Path, steps: list[Step]) -> str:
+    """What the file must be, by what was shown and then said to have succeeded."""
+    file = Characters()
     agents = [ToolContext(f"w{n}", folder, 10.0, 10_000, reads=ReadMarks()) for n in (0, 1)]
-    waiting: list[list[Prepared]] = [[], []]
+    waiting: list[list[tuple[Prepared, Shown | None]]] = [[], []]
     for agent in agents:
         await call(ReadFile(), agent, path="file")
-    for what, number, old, new in steps:
+    for what, number, old, new, near in steps:
         agent, ready = agents[number], waiting[number]
         if what == "read":
             await call(ReadFile(), agent, path="file")
         elif what == "run" and ready:
-            prepared = ready.pop(0)
-            tool = EditFile() if prepared.tool == "edit_file" else WriteFile()
-            if (await tool.run(prepared, agent, lambda _: None)).status == "ok":
-                done.append(prepared)
+            prepared, some = ready.pop(0)
+            tool = EditFile() if some else WriteFile()
+            if (await tool.run(prepared, agent, lambda _: None)).status != "ok":
+                continue
+            if some:
+                file.replace(some, prepared.arguments["new_string"])
+            else:
+                file.write(prepared.arguments["content"])
         elif what == "write":
             arguments = {"path": "file", "content": START + new}
-            ready.append(await WriteFile().prepare(arguments, agent))
+            ready.append((await WriteFile().prepare(arguments, agent), None))
         elif what == "prepare":
-            arguments = {"path": "file", "old_string": f"{old}\n", "new_string": f"{new}\n"}
+            wanted = {"old_string": f"{old}\n", "new_string": f"{new}\n", "near_line": near}
             try:
-                ready.append(await EditFile().prepare(arguments, agent))
+                prepared = await EditFile().prepare({"path": "file", **wanted}, agent)
             except ToolRefused:
                 continue
-    return done
-
-
-def one_after_another(done: list[Prepared]) -> bytes:
-    data = START.encode()
-    for prepared in done:
-        wanted = prepared.arguments
-        if prepared.tool == "write_file":
-            data = wanted["content"].encode()
-            continue
-        edit = change(data, wanted["old_string"], wanted["new_string"])
-        assert isinstance(edit, Edit), "an edit was made where it had no place"
-        data = edit.data
-    return data
+            ready.append((prepared, file.shown(f"{old}\n", f"{new}\n", near)))
+    return file.text()
 
 
 @given(STEPS)
-@settings(deadline=None, max_examples=150)
-def test_any_interleaving_ends_as_the_edits_one_after_another(steps: list[Step]) -> None:
+@settings(deadline=None, max_examples=300)
+def test_any_interleaving_ends_as_the_edits_one_after_another_where_they_were_shown(
+    steps: list[Step],
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         (folder / "file").write_text(START)
 
-        done = asyncio.run(interleaved(folder, steps))
+        expected = asyncio.run(interleaved(folder, steps))
 
-        assert (folder / "file").read_bytes() == one_after_another(done)
+        assert (folder / "file").read_text() == expected
 
 
 async def persistent(context: ToolContext, words: list[str]) -> None:

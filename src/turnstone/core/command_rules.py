@@ -7,6 +7,7 @@ that cannot be told, the answer is "maybe". Which rule wins is not decided here.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,19 +19,17 @@ from turnstone.core.shell import Word
 from turnstone.core.shell_programs import (
     ALWAYS_OPAQUE,
     EVALUATORS,
-    EXACT_ONLY,
     INTERPRETERS,
     LOGINS,
     READERS,
     SHELLS,
-    SUBCOMMANDS,
     TEXT_RUNNERS,
     WRAPPERS,
     base_name,
-    is_harmless,
     runs_from_options,
     without_global_options,
 )
+from turnstone.core.shell_readers import is_harmless, why_not
 
 #: Shell text within the arguments of a command is read to this depth; what is deeper is unknown.
 MAX_DEPTH = 4
@@ -104,22 +103,8 @@ class CommandPattern:
             return ""
         if self.words[0].wild:
             return "to permit commands, name the program without *"
-        program = base_name(self.words[0].literal)
-        if program in EXACT_ONLY:
-            return (
-                f"{program} can run anything that its arguments say; write the command out,"
-                " without *"
-            )
-        subcommands = SUBCOMMANDS.get(program)
-        if subcommands is None:
-            return ""
-        named = self.words[1] if len(self.words) > 1 else None
-        if named is None or named.wild or named.literal not in subcommands:
-            return (
-                f"of {program}, * may follow {', '.join(sorted(subcommands))}; write other"
-                " commands out"
-            )
-        return ""
+        written = itertools.takewhile(lambda word: not word.wild, self.words)
+        return why_not([word.literal for word in written])
 
     def about(self, command: str) -> Match:
         """Whether any command in this script is, or may be, one that the pattern is about."""

@@ -23,6 +23,8 @@ _LISTED = 20
 #: Places that are looked at; who has more means none of them.
 _MAX_PLACES = 100_000
 
+_NOT_THERE = "old_string is no longer where it was."
+
 _CRLF = re.compile("\r\n")
 _NUMBERED = re.compile(r" *\d+\t")
 
@@ -39,6 +41,7 @@ class Edit:
 
     data: bytes
     line: int  # the first of what was found, counted from 1
+    start: int  # where that is, in characters of the text with line feeds alone
     how: How
     removed: str
     added: str
@@ -59,9 +62,12 @@ class Refusal:
     reason: str
 
 
-def change(data: bytes, old: str, new: str, near_line: int | None = None) -> Edit | Refusal:
+def change(
+    data: bytes, old: str, new: str, near_line: int | None = None, *, at: int | None = None
+) -> Edit | Refusal:
     """Replace the one place where `old` stands by `new`. `near_line` (from 1) picks the
-    nearest of several places, the first of two equally near."""
+    nearest of several places, the first of two equally near. `at`, in characters of the text
+    with line feeds alone, picks the one that begins there."""
     old, new = _unified(old), _unified(new)
     if wrong := _wrong(old, new, near_line):
         return Refusal(wrong)
@@ -70,7 +76,7 @@ def change(data: bytes, old: str, new: str, near_line: int | None = None) -> Edi
     except NotText as error:
         return Refusal(f"The file {error}.")
     text = _unified(file.text)
-    found = _exact(text, old, near_line)
+    found = _exact(text, old, near_line) if at is None else _exactly_at(text, old, at)
     if isinstance(found, Refusal):
         return found
     how: How = "exact"
@@ -79,6 +85,10 @@ def change(data: bytes, old: str, new: str, near_line: int | None = None) -> Edi
         loose = edit_tolerant.find(text, old, new)
         if isinstance(loose, str):
             return Refusal(loose + _hint(old))
+        if at is not None:
+            loose = [p for p in loose if p.start == at]
+        if not loose:
+            return Refusal(_NOT_THERE)
         place = _chosen([p.line for p in loose], near_line)
         if isinstance(place, Refusal):
             return place
@@ -93,7 +103,7 @@ def change(data: bytes, old: str, new: str, near_line: int | None = None) -> Edi
     if changed == file.text:
         return Refusal("The edit would change nothing: the text is in the file already.")
     line = text.count("\n", 0, start) + 1
-    return Edit(file.encode(changed), line, how, text[start:end], new, similarity)
+    return Edit(file.encode(changed), line, start, how, text[start:end], new, similarity)
 
 
 def _unified(text: str) -> str:
@@ -139,6 +149,10 @@ def _exact(text: str, old: str, near_line: int | None) -> int | Refusal | None:
         lines.append(line)
     chosen = _chosen(lines, near_line)
     return chosen if isinstance(chosen, Refusal) else places[chosen]
+
+
+def _exactly_at(text: str, old: str, at: int) -> int | None:
+    return at if text.startswith(old, at) else None
 
 
 def _chosen(lines: list[int], near_line: int | None) -> int | Refusal:

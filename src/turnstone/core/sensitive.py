@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 #: Secrets wherever they are. A command may read these in its workspace, since builds do.
@@ -92,6 +93,10 @@ STARTER_NAMES = (
     "jenkinsfile",
 )
 
+#: Where secrets are, wherever such a place is: names, and places of several names, folded.
+SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
+SECRET_PLACES = (".git/config", *(place.casefold() for place in HOME_SECRETS if "/" in place))
+
 #: What is ours in a folder that holds our state, where the folder as a whole cannot be hidden.
 OWN_NAMES = ("token", "*.db", "*.db-wal", "*.db-shm", "*.db-journal", "*.nodes")
 
@@ -104,14 +109,35 @@ def store_files(store: Path) -> tuple[Path, ...]:
     return tuple(store.with_name(f"{store.name}{ending}") for ending in _STORE_ENDINGS)
 
 
+def is_secret(parts: Sequence[str]) -> bool:
+    """Whether one of these names, or some of them in a row, stand for credentials.
+
+    Case and Unicode form do not matter, since to some file systems they do not.
+    """
+    folded = folded_names(parts)
+    within = f"/{'/'.join(folded)}/"
+    return any(map(_is_secret_name, folded)) or any(
+        f"/{place}/" in within for place in SECRET_PLACES
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _is_secret_name(folded: str) -> bool:
+    return any(fnmatchcase(folded, name) for name in SECRET_ANYWHERE)
+
+
+def folded_names(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
+
+
 def is_own(path: Path, hidden: Sequence[Path], workspace: Path) -> bool:
     """Whether `path` is hidden: in one of `hidden`, which are folders or files; all resolved.
 
     Of a hidden folder that is the workspace, or holds it, only the names in OWN_NAMES are.
     Case and Unicode form do not matter, since to some file systems they do not.
     """
-    parts, base = _folded(path), _folded(workspace)
-    for folder in map(_folded, hidden):
+    parts, base = folded_names(path.parts), folded_names(workspace.parts)
+    for folder in (folded_names(entry.parts) for entry in hidden):
         rest = parts[len(folder) :]
         if parts[: len(folder)] != folder:
             continue
@@ -120,7 +146,3 @@ def is_own(path: Path, hidden: Sequence[Path], workspace: Path) -> bool:
         if rest and any(fnmatchcase(rest[0], name) for name in OWN_NAMES):
             return True
     return False
-
-
-def _folded(path: Path) -> tuple[str, ...]:
-    return tuple(unicodedata.normalize("NFC", part).casefold() for part in path.parts)

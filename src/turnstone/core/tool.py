@@ -17,6 +17,7 @@ import msgspec
 
 from turnstone.core.events import EffectClass, ToolStatus
 from turnstone.core.memory import MemoryStore
+from turnstone.core.read_marks import ReadMarks
 from turnstone.core.sub_agents import SubAgents
 
 Access: TypeAlias = Literal["read", "write"]
@@ -122,23 +123,6 @@ class ToolResult:
     tainted: tuple[str, ...] = ()
     own: bool = False
     directory: str = ""  # where commands start from the next step on; empty: where they did
-
-
-class ReadMarks:
-    """Which content of which file this workstream has seen: read, or written itself.
-
-    In memory alone: after a restart, and after a long sleep, every file is unread again.
-    """
-
-    def __init__(self) -> None:
-        self._digests: dict[Path, str] = {}
-
-    def seen(self, path: Path, digest: str) -> None:
-        self._digests[path] = digest
-
-    def digest(self, path: Path) -> str:
-        """Of the content that was seen last; empty if none was."""
-        return self._digests.get(path, "")
 
 
 @dataclass(frozen=True, slots=True)

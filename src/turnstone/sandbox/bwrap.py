@@ -7,6 +7,7 @@ command's clean environment, because /proc/1/environ shows what bwrap was starte
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -38,6 +39,11 @@ NO_MEMORY_LIMIT = (
     "control group for it can be made here"
 )
 
+NO_FILTER = (
+    "no system call filter for this machine or this bubblewrap: a command can reach Unix sockets "
+    "of services that no hidden folder holds"
+)
+
 
 class Bubblewrap:
     """A Sandbox of level L3, where `attempt_escapes` has found that it holds.
@@ -62,16 +68,19 @@ class Bubblewrap:
         self._groups = groups
         self._limits = limits or Limits()
         known = "--add-seccomp-fd" in options
-        self._filter = filter_for(os.uname().machine) if known else b""
-        self.confinement = Confinement(Level.L3, "L3 (bubblewrap)", tuple(notes))
+        machine = os.uname().machine if known else ""
+        self._filters = {on: filter_for(machine, network=on) for on in (False, True)}
+        told = [*notes, *([] if self._filters[False] else [NO_FILTER])]
+        self.confinement = Confinement(Level.L3, "L3 (bubblewrap)", tuple(told))
 
     async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
         """Raises OSError if bwrap cannot be started, ToolRefused for a workspace like `/`."""
         identity = identity_for(command.workspace)
-        view = view_of(command.workspace, identity, self._hidden)
+        # Looks at files that commands can write, on disks that can be slow.
+        view = await asyncio.to_thread(view_of, command.workspace, identity, self._hidden)
         with ExitStack() as stack:
             placeholders = stack.enter_context(held(view.absent_files, view.absent_folders))
-            filter_ = stack.enter_context(_descriptor(self._filter))
+            filter_ = stack.enter_context(_descriptor(self._filters[command.network]))
             data = {p: stack.enter_context(_descriptor(content(p))) for p in placeholders.files}
             reported = stack.enter_context(reporting(command))
             async with self._enter(identity) as prefix, all_gone() as told:

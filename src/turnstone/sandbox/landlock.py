@@ -7,6 +7,7 @@ it cannot do beside L3 is in `NOTES`, and is told wherever the level is shown.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -89,7 +90,7 @@ class Landlock:
     async def run(self, command: Command, emit: Callable[[str], None]) -> CommandResult:
         """Raises OSError if it cannot be started, ToolRefused for a workspace that holds secrets."""
         identity = identity_for(command.workspace)
-        view = view_of(command.workspace, identity, self._hidden)
+        view = await asyncio.to_thread(view_of, command.workspace, identity, self._hidden)
         _check(view)
         with _scratch(identity) as scratch:
             inside = replace(identity, home=scratch / "home")

@@ -2,7 +2,8 @@
 
 What starts by itself (`~/.bash_profile`) must not be made by a command, and what is not there
 cannot be mounted over. So it is made beforehand, with a content that does nothing, and removed
-afterwards. Never touches what somebody else has made.
+afterwards. Never touches what somebody else has made, and never follows a link: other commands
+may be writing in the same folders meanwhile.
 
 Each user of a placeholder holds a shared lock on it, in whichever process; the last one, who
 gets it alone, removes it. One that a killed process has left is known by its content, a
@@ -37,6 +38,13 @@ _FILE, _FOLDER = 0o444, 0o1700
 #: How often a placeholder is taken again that another command was about to remove.
 _TRIES = 20
 
+#: A folder to pass through needs no right to list it.
+_PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: O_NONBLOCK: opening a FIFO must not wait for somebody to write into it.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -45,12 +53,16 @@ class Held:
 
 
 def is_free(path: Path) -> bool:
-    """Whether there is nothing, or only a placeholder."""
+    """Whether there is nothing, or only a placeholder. Reads no more than a placeholder has."""
     try:
-        found = path.lstat().st_mode
-        if stat.S_ISDIR(found):
-            return stat.S_IMODE(found) == _FOLDER
-        return stat.S_ISREG(found) and path.read_bytes() == content(path)
+        with _parent(path) as parent:
+            found = os.stat(path.name, dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                return stat.S_IMODE(found.st_mode) == _FOLDER
+            if not stat.S_ISREG(found.st_mode) or found.st_size != len(content(path)):
+                return False
+            with _opened(path.name, parent) as descriptor:
+                return _is_ours(descriptor, path)
     except FileNotFoundError:
         return True
     except OSError:
@@ -82,75 +94,152 @@ def _held(path: Path, *, folder: bool) -> Iterator[bool]:
         for above in reversed(path.parents):
             if is_free(above):
                 stack.enter_context(_held(above, folder=True))
-        descriptor = _take(path, folder=folder)
+        try:
+            parent = stack.enter_context(_parent(path))
+        except OSError:  # gone, or by way of a link: not where it seems to be
+            yield False
+            return
+        descriptor = _take(path, parent, folder=folder)
         try:
             yield descriptor is not None
         finally:
             if descriptor is not None:
-                _leave(path, descriptor, folder=folder)
+                _leave(path, parent, descriptor, folder=folder)
 
 
-def _take(path: Path, *, folder: bool) -> int | None:
+@contextmanager
+def _parent(path: Path) -> Iterator[int]:
+    """A descriptor of the folder that `path` is in, by a way without links. Raises OSError."""
+    current = os.open("/", _PASS)
+    try:
+        for name in path.parent.parts[1:]:
+            following = os.open(name, _PASS, dir_fd=current)
+            os.close(current)
+            current = following
+        yield current
+    finally:
+        os.close(current)
+
+
+@contextmanager
+def _opened(name: str, parent: int, kind: int = 0) -> Iterator[int]:
+    descriptor = os.open(name, _READ | kind, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(path: Path, parent: int, *, folder: bool) -> int | None:
     """A descriptor with a shared lock on the placeholder, made if it is not there."""
     for _ in range(_TRIES):
         try:
-            if path.parent.resolve() != path.parent:
-                return None  # by way of a link: not where it seems to be
-            _make(path, folder=folder)
-            kind = os.O_DIRECTORY if folder else os.O_NONBLOCK
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind)
+            if not _is_there(path.name, parent):
+                _make_folder(path.name, parent) if folder else _make_file(path, parent)
+            kind = os.O_DIRECTORY if folder else 0
+            descriptor = os.open(path.name, _READ | kind, dir_fd=parent)
         except FileNotFoundError:
             continue
         except OSError:
             return None
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if _is(path, descriptor):
+            if _is(path.name, parent, descriptor):
                 return descriptor
         os.close(descriptor)
     return None
 
 
-def _make(path: Path, *, folder: bool) -> None:
-    """Whole at once, by another name: nobody must find one that is not marked yet."""
-    if os.path.lexists(path):
-        return
-    temporary = path.with_name(f".turnstone-{secrets.token_hex(8)}.tmp")
-    if folder:
-        temporary.mkdir()
-    else:
-        temporary.write_bytes(content(path))
+def _make_file(path: Path, parent: int) -> None:
+    """Whole at once, by another name: nobody must find one that is not marked yet.
+
+    What gets the name is the file that the descriptor stands for, whatever has been put in the
+    place of the other name meanwhile.
+    """
+    temporary = _other_name()
+    descriptor = os.open(temporary, _MAKE, 0o600, dir_fd=parent)
     try:
-        if os.geteuid() == 0:
-            above = path.parent.stat()
-            os.chown(temporary, above.st_uid, above.st_gid)
-        temporary.chmod(_FOLDER if folder else _FILE)
-        if folder:
-            temporary.rename(path)  # over nothing, or an empty folder
-        else:
-            with suppress(FileExistsError):
-                os.link(temporary, path)
+        os.write(descriptor, content(path))
+        _give(descriptor, parent, _FILE)
+        with suppress(FileExistsError):
+            os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=parent)
     finally:
-        if folder:
-            with suppress(FileNotFoundError):
-                temporary.rmdir()
-        else:
-            temporary.unlink()
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=parent)
+        os.close(descriptor)
 
 
-def _leave(path: Path, descriptor: int, *, folder: bool) -> None:
+def _make_folder(name: str, parent: int) -> None:
+    """A folder has no second name: that it is ours is seen by its owner, mode and emptiness.
+
+    Raises OSError if something else is in its place by now.
+    """
+    temporary = _other_name()
+    os.mkdir(temporary, 0o700, dir_fd=parent)
+    try:
+        with _opened(temporary, parent, os.O_DIRECTORY) as descriptor:
+            found = os.fstat(descriptor)
+            new = found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o777 == 0o700
+            if not new or os.listdir(descriptor):
+                raise NotADirectoryError
+            _give(descriptor, parent, _FOLDER)
+            # Over nothing, or an empty folder.
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    finally:
+        with suppress(OSError):
+            os.rmdir(temporary, dir_fd=parent)
+
+
+def _other_name() -> str:
+    return f".turnstone-{secrets.token_hex(8)}.tmp"
+
+
+def _give(descriptor: int, parent: int, mode: int) -> None:
+    """To whom the folder belongs, where we are root. The mode last: an owner may change it."""
+    if os.geteuid() == 0:
+        above = os.fstat(parent)
+        os.fchown(descriptor, above.st_uid, above.st_gid)
+    os.fchmod(descriptor, mode)
+
+
+def _leave(path: Path, parent: int, descriptor: int, *, folder: bool) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is(path, descriptor) and is_free(path):
-            path.rmdir() if folder else path.unlink()
+        if _is(path.name, parent, descriptor) and _is_ours(descriptor, path):
+            if folder:
+                os.rmdir(path.name, dir_fd=parent)
+            else:
+                os.unlink(path.name, dir_fd=parent)
     except OSError:
         pass  # another command holds it, or there is something in it by now
     finally:
         os.close(descriptor)
 
 
-def _is(path: Path, descriptor: int) -> bool:
+def _is_ours(descriptor: int, path: Path) -> bool:
+    """Whether the file or folder that is open is a placeholder for `path`."""
+    found = os.fstat(descriptor)
+    if stat.S_ISDIR(found.st_mode):
+        return stat.S_IMODE(found.st_mode) == _FOLDER
+    expected = content(path)
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_size == len(expected)
+        and os.pread(descriptor, len(expected) + 1, 0) == expected
+    )
+
+
+def _is_there(name: str, parent: int) -> bool:
     try:
-        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return False
+    return True
+
+
+def _is(name: str, parent: int, descriptor: int) -> bool:
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))

@@ -24,10 +24,11 @@ _X32 = 0x40000000
 #: machine through every network namespace; the rest is old, rare, and full of faults.
 _FAMILIES = (1, 2, 10, 16)
 
-
-#: What is left of them at level L2, where no namespace stands between a command and the rest:
-#: no sockets at all, or those of the network. Never AF_UNIX: Landlock lets a command connect to
-#: the socket of a service that gives out root (docker.sock).
+#: Without AF_UNIX, where nothing may be reached: the socket of a service of the host is a file,
+#: which no namespace of the network hides. A pair of sockets (socketpair) is another call, and
+#: stays. At level L2, where no namespace stands between a command and the rest, there are no
+#: sockets at all, or those of the network; never AF_UNIX: Landlock lets a command connect to the
+#: socket of a service that gives out root (docker.sock).
 _NETWORK_FAMILIES = (2, 10, 16)
 
 
@@ -77,12 +78,13 @@ _MACHINES = {
 }
 
 
-def filter_for(machine: str) -> bytes:
+def filter_for(machine: str, *, network: bool) -> bytes:
     """The filter for a machine as `os.uname` calls it; empty for one that is not known."""
     if machine not in _MACHINES:
         return b""
     known = _MACHINES[machine]
-    return _program(known, known.refused, {known.socket: _FAMILIES})
+    families = _FAMILIES if network else _NETWORK_FAMILIES
+    return _program(known, known.refused, {known.socket: families})
 
 
 def strict_filter_for(machine: str, *, network: bool, signals: bool) -> bytes:

@@ -1,8 +1,8 @@
 """The tool `edit_file`: one piece of a file replaced by another. Where is said by `core.edit`.
 
-Only a file that this workstream has seen as it is now is edited. What is approved is the diff
-at that time. If the file has changed since then by this workstream alone, the same lines are
-replaced in what it has become; if anybody else has changed it, nothing is.
+Only lines that this workstream has seen as they are now are replaced. What is approved is the diff
+at that time. If the file has changed since then by edits of this workstream alone, and not there,
+the same lines are replaced where they stand by now; otherwise nothing is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from turnstone.core.edit import Edit, Refusal, change
 from turnstone.core.errors import ToolRefused
+from turnstone.core.read_marks import OwnEdit
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import (
@@ -84,7 +85,7 @@ class EditFile:
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
         path = prepared.paths[0].path
-        before, after, _ = prepared.expects.split()
+        before, after, *_ = prepared.expects.split()
         try:
             now = await in_thread(lambda _: digest(root_for(path, context.workspace), path))
         except OSError:
@@ -110,27 +111,52 @@ def _look(path: Path, wanted: EditFileArguments, context: ToolContext) -> tuple[
     edit = change(old, wanted.old_string, wanted.new_string, wanted.near_line)
     if isinstance(edit, Refusal):
         raise ToolRefused(f"edit_file: {name}: {edit.reason}")
+    last = edit.line + _lines(edit.removed) - 1
+    if not context.reads.has_seen(path, edit.line, last):
+        which = f"line {last}" if last == edit.line else f"lines {edit.line} to {last}"
+        raise ToolRefused(f"edit_file: {which} of {name} have not been read. {_AGAIN}")
     note = f"[{edit.note()}]\n" if edit.how != "exact" else ""
     preview = note + other_names(found.st_nlink) + difference(old, edit.data, name)
-    return f"{before} {digest_of(edit.data)} {_replacement(edit)}", preview
+    place = f"{edit.start} {len(edit.removed)}"
+    return f"{before} {digest_of(edit.data)} {_replacement(edit)} {place}", preview
 
 
 def _make(prepared: Prepared, context: ToolContext) -> Edit:
     """Raises Changed, or OSError."""
     path = prepared.paths[0].path
     root = root_for(path, context.workspace)
-    before, _, replacement = prepared.expects.split()
+    before, _, replacement, start, size = prepared.expects.split()
     wanted = msgspec.convert(prepared.arguments, EditFileArguments)
     old, _ = content(root, path, MAX_EDITED)
     now = digest_of(old)
-    if now not in (before, context.reads.digest(path)):
+    at = context.reads.carried(path, before, now, int(start), int(size))
+    if at is None:
         raise Changed
-    edit = change(old, wanted.old_string, wanted.new_string, wanted.near_line)
+    edit = change(old, wanted.old_string, wanted.new_string, at=at)
     if isinstance(edit, Refusal) or _replacement(edit) != replacement:
         raise Changed
     replace(root, path, edit.data, expects=now)
-    context.reads.seen(path, digest_of(edit.data))
+    context.reads.edited(path, _own(edit, now))
     return edit
+
+
+def _own(edit: Edit, before: str) -> OwnEdit:
+    lines = _lines(edit.removed)
+    return OwnEdit(
+        before=before,
+        after=digest_of(edit.data),
+        start=edit.start,
+        removed=len(edit.removed),
+        added=len(edit.added),
+        line=edit.line,
+        lines=lines,
+        by=lines + edit.added.count("\n") - edit.removed.count("\n"),
+    )
+
+
+def _lines(text: str) -> int:
+    """How many lines this is, or is part of."""
+    return text.count("\n") + (not text.endswith("\n"))
 
 
 def _replacement(edit: Edit) -> str:

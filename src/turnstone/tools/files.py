@@ -89,12 +89,18 @@ def reading(root: Path, path: Path) -> Iterator[int]:
 
     Raises FileNotFoundError, NotAFile, or another OSError.
     """
-    with folder(root, path.parent) as parent:
-        descriptor = _open_file(parent, path.name)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    with folder(root, path.parent) as parent, opened(parent, path.name) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def opened(parent: int, name: str) -> Iterator[int]:
+    """The same in a folder that is open already, as `folder` gives it. Raises as `reading`."""
+    descriptor = _open_file(parent, name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

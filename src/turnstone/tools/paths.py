@@ -7,18 +7,17 @@ follows no link on the way. Compares whole components, never prefixes of text.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from turnstone.core.errors import ToolRefused
 from turnstone.core.sensitive import (
-    HOME_SECRETS,
     HOME_STARTER_FOLDERS,
-    SECRET_NAMES,
     STARTER_NAMES,
+    folded_names,
     is_own,
+    is_secret,
 )
 from turnstone.core.tool import Access, PathUse, ToolContext
 from turnstone.tools.text import visible
@@ -30,11 +29,7 @@ _MAX_NAME = 255
 #: How often links are followed anew that change meanwhile.
 _TRIES = 100
 
-#: Where secrets are, wherever such a place is: the names and places of one list, folded.
-SECRET_PLACES = (".git/config", *(place.casefold() for place in HOME_SECRETS if "/" in place))
-SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
-
-#: The same for what is started by itself; these may be read.
+#: Where what starts by itself is, wherever such a place is; these may be read.
 _STARTER_PLACES = (
     *(".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks"),
     *(place for place in HOME_STARTER_FOLDERS if "/" in place),
@@ -108,11 +103,12 @@ def is_sensitive(path: Path, access: Access, base: Path) -> bool:
     above `base` do not count: the person has chosen to work below them.
     """
     parts = path.relative_to(base).parts if path.is_relative_to(base) else path.parts
-    folded = [unicodedata.normalize("NFC", part).casefold() for part in parts]
-    writes = access == "write"
-    names = (*SECRET_ANYWHERE, *(STARTER_NAMES if writes else ()))
-    places = (*SECRET_PLACES, *(_STARTER_PLACES if writes else ()))
+    if is_secret(parts):
+        return True
+    if access == "read":
+        return False
+    folded = folded_names(parts)
     within = f"/{'/'.join(folded)}/"
-    return any(fnmatchcase(part, name) for part in folded for name in names) or any(
-        f"/{place}/" in within for place in places
+    return any(fnmatchcase(part, name) for part in folded for name in STARTER_NAMES) or any(
+        f"/{place}/" in within for place in _STARTER_PLACES
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
+from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 from turnstone.core.file_text import marked_encoding
@@ -16,7 +17,11 @@ _PREVIEW = 400
 _AROUND = 3
 _MAX_DIFF = 400_000
 
-_HUNK = re.compile(r"@@ -(\d+)(.*) \+(\d+)(.*) @@")
+#: Steps of a comparison: with more it takes seconds.
+_MAX_STEPS = 3_000_000
+
+#: Lines from which difflib leaves out those that make up more than a hundredth.
+_LONG = 200
 
 
 def difference(old: bytes, new: bytes, name: str) -> str:
@@ -26,10 +31,12 @@ def difference(old: bytes, new: bytes, name: str) -> str:
     if len(one) + len(other) > _MAX_DIFF:
         note = f"changes {len(one):,} characters to {len(other):,}; too long to compare"
         return f"{note}\n{_head(_lines(other), '+')}"
-    found = difflib.unified_diff(
-        _lines(one), _lines(other), f"{name} (now)", f"{name} (new)", lineterm=""
-    )
-    return _head([_moved(line, skipped) for line in found])
+    lines = _lines(one), _lines(other)
+    try:
+        return _head([*_unified(*lines, name, skipped)])
+    except _TooCostly:
+        note = f"changes {len(lines[0]):,} lines to {len(lines[1]):,}; too different to compare"
+        return f"{note}\n{_head(lines[1], '+')}"
 
 
 def added(data: bytes) -> str:
@@ -101,12 +108,53 @@ def _on(text: str, at: int) -> int:
     return at
 
 
-def _moved(line: str, by: int) -> str:
-    found = _HUNK.fullmatch(line)
-    if not found or not by:
-        return line
-    one, size, other, other_size = found.groups()
-    return f"@@ -{int(one) + by}{size} +{int(other) + by}{other_size} @@"
+class _TooCostly(Exception):
+    """The two are too long and too different to be compared line by line."""
+
+
+class _Matcher(difflib.SequenceMatcher[str]):
+    """One that gives up, by steps and not by a clock: the same change always shows the same."""
+
+    def __init__(self, one: list[str], other: list[str]) -> None:
+        self._left, self._one = _MAX_STEPS, one
+        self._places = Counter(other)
+        if len(other) >= _LONG:  # then difflib passes over lines that are everywhere
+            often = len(other) // 100 + 1
+            self._places = Counter({k: n for k, n in self._places.items() if n <= often})
+        super().__init__(None, one, other)
+
+    def find_longest_match(
+        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+    ) -> difflib.Match:
+        """Raises _TooCostly."""
+        last = len(self._one) if ahi is None else ahi
+        self._left -= sum(self._places[self._one[n]] + 1 for n in range(alo, last))
+        if self._left < 0:
+            raise _TooCostly
+        return super().find_longest_match(alo, ahi, blo, bhi)
+
+
+def _unified(one: list[str], other: list[str], name: str, skipped: int) -> Iterator[str]:
+    """`skipped`: how many lines stand before these. Raises _TooCostly."""
+    yield f"--- {name} (now)"
+    yield f"+++ {name} (new)"
+    for group in _Matcher(one, other).get_grouped_opcodes(_AROUND):
+        first, last = group[0], group[-1]
+        old, new = _span(first[1], last[2], skipped), _span(first[3], last[4], skipped)
+        yield f"@@ -{old} +{new} @@"
+        for tag, start, stop, new_start, new_stop in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in one[start:stop])
+                continue
+            yield from (f"-{line}" for line in one[start:stop])
+            yield from (f"+{line}" for line in other[new_start:new_stop])
+
+
+def _span(start: int, stop: int, skipped: int) -> str:
+    """Lines of a file as a unified diff names them: nothing is named by the line before it."""
+    size = stop - start
+    begin = start + skipped + (size > 0)
+    return f"{begin}" if size == 1 else f"{begin},{size}"
 
 
 def _lines(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The tool `read_file`: lines of a text file, numbered; pages of a PDF; what another file is.
 
 Never holds a file as a whole. Of a text up to a certain size all is read, so that it is known
-exactly which content the workstream has seen.
+exactly of which content the workstream has seen the lines that are shown; the others stay unseen.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from turnstone.core.errors import ToolRefused
 from turnstone.core.file_text import marked_encoding
+from turnstone.core.read_marks import TO_THE_END
 from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
@@ -97,10 +98,10 @@ def _read(
         if kind:
             return _described(kind, descriptor, shown(path, context), wanted, context, over)
         hashed = _Hashed(descriptor)
-        result = ToolResult("ok", _lines(as_utf8(hashed, start), wanted, context, over))
+        text, last = _lines(as_utf8(hashed, start), wanted, context, over)
         if digest := hashed.rest(MAX_EDITED, over):
-            context.reads.seen(path, digest)
-        return result
+            context.reads.seen(path, digest, wanted.offset or 1, last)
+        return ToolResult("ok", text)
 
 
 class _Hashed(io.RawIOBase):
@@ -175,16 +176,19 @@ def _lines(
     wanted: ReadFileArguments,
     context: ToolContext,
     over: Callable[[], bool],
-) -> str:
+) -> tuple[str, int]:
+    """The text that is told, and the last line of the file that is in it."""
     first = wanted.offset or 1
+    last = TO_THE_END
     shown_lines: list[str] = []
     room, number = context.max_output, 0
     for number, (raw, dropped) in enumerate(bounded_lines(file, _MAX_LINE, over), 1):
         if over():
-            return f"[stopped at line {number}: the time limit of {context.timeout:g} s]"
+            return f"[stopped at line {number}: the time limit of {context.timeout:g} s]", 0
         if number < first:
             continue
         if wanted.limit is not None and number >= first + wanted.limit:
+            last = number - 1
             break
         line = f"{number:>4}\t{_text(raw, first=number == 1)}"
         if dropped:
@@ -192,11 +196,14 @@ def _lines(
         room -= len(line) + 1
         if room < 0 and shown_lines:
             shown_lines.append(_go_on(number, context))
+            last = number - 1
             break
         shown_lines.append(cut_middle(line, context.max_output))
     if shown_lines:
-        return "\n".join(shown_lines)
-    return f"[the file ends at line {number}, before line {first}]" if number else "[empty file]"
+        return "\n".join(shown_lines), last
+    return (
+        f"[the file ends at line {number}, before line {first}]" if number else "[empty file]"
+    ), last
 
 
 def _go_on(number: int, context: ToolContext) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from turnstone.core.tool import ToolContext
 from turnstone.tools.decoded import as_utf8, bounded_lines
-from turnstone.tools.files import reading, root_for
+from turnstone.tools.files import folder, opened, reading, root_for
 from turnstone.tools.paths import shown
 from turnstone.tools.search_engines import PER_FILE, Order
 
@@ -106,8 +106,9 @@ class Findings:
     def check(self, over: Callable[[], bool]) -> None:
         """Leave out what is not so. Blocks; until `over`."""
         kept: list[_Line] = []
-        for path, lines in groupby(self._lines, key=lambda line: line.path):
-            kept += [] if over() else self._checked(path, list(lines))
+        # Files of one folder follow each other: the way to it is gone once.
+        for parent, some in groupby(self._lines, key=lambda line: line.path.parent):
+            kept += [] if over() else self._checked(parent, list(some), over)
         if len(kept) < len(self._lines):
             count = len(self._lines) - len(kept)
             self.notes.append(f"{count:,} lines left out: their files changed meanwhile")
@@ -152,10 +153,20 @@ class Findings:
             self.notes.append(f"{name}: the first {PER_FILE} matches; there may be more")
         return self._told
 
-    def _checked(self, path: Path, lines: list[_Line]) -> list[_Line]:
-        """Those of a file's lines that are there."""
+    def _checked(self, parent: Path, lines: list[_Line], over: Callable[[], bool]) -> list[_Line]:
+        """Those of the lines of a folder's files that are there."""
+        kept: list[_Line] = []
         try:
-            with reading(root_for(path, self._context.workspace), path) as descriptor:
+            with folder(root_for(parent, self._context.workspace), parent) as descriptor:
+                for path, of_file in groupby(lines, key=lambda line: line.path):
+                    kept += [] if over() else self._in_file(descriptor, path.name, [*of_file])
+        except OSError:
+            pass
+        return kept
+
+    def _in_file(self, parent: int, name: str, lines: list[_Line]) -> list[_Line]:
+        try:
+            with opened(parent, name) as descriptor:
                 if self._order.count:
                     return lines
                 start = os.pread(descriptor, 4, 0)

@@ -38,6 +38,9 @@ from turnstone.tools.threads import in_thread
 _MAX_DIFF = 400_000
 
 
+_OVERWRITE = "overwrite_file"
+
+
 class WriteFileArguments(msgspec.Struct, frozen=True):
     path: str
     content: str
@@ -69,7 +72,7 @@ class WriteFile:
             preview=preview,
             paths=(use,),
             expects=expects,
-            label="" if expects in (ABSENT, context.reads.digest(use.path)) else "overwrite_file",
+            label="" if expects == ABSENT or _known(use.path, expects, context) else _OVERWRITE,
         )
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
@@ -98,6 +101,11 @@ class WriteFile:
         if now == wanted:
             return True
         return False if now == prepared.expects else None
+
+
+def _known(path: Path, digest: str, context: ToolContext) -> bool:
+    """Whether this workstream has seen the whole of this content."""
+    return context.reads.digest(path) == digest and context.reads.has_seen(path)
 
 
 def _encoded(content: str) -> bytes:

@@ -1,0 +1,62 @@
+"""The diff that a person is shown: right, and never long in coming."""
+
+from __future__ import annotations
+
+import difflib
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnstone.tools.preview import difference
+
+TEXT = st.lists(st.sampled_from("abcdef"), max_size=40).map(
+    lambda lines: "".join(f"{line}\n" for line in lines)
+)
+
+
+@given(TEXT, TEXT)
+def test_a_diff_is_the_one_that_everybody_knows(old: str, new: str) -> None:
+    """The whole is compared here; the preview leaves out what is the same at both ends."""
+    found = difference(old.encode(), new.encode(), "f").split("\n")
+
+    assert [line[1:] for line in found[2:] if line[:1] == "-"] == removed(old, new, "- ")
+    assert [line[1:] for line in found[2:] if line[:1] == "+"] == removed(old, new, "+ ")
+
+
+def removed(old: str, new: str, mark: str) -> list[str]:
+    whole = difflib.unified_diff(old.splitlines(), new.splitlines(), n=3, lineterm="")
+    return [line[1:] for line in [*whole][2:] if line[:1] == mark[0]]
+
+
+def test_places_are_those_of_the_file() -> None:
+    old = "".join(f"{n}\n" for n in range(100))
+
+    found = difference(old.encode(), old.replace("50\n", "").encode(), "f")
+
+    assert found.split("\n")[2] == "@@ -48,7 +48,6 @@"
+    assert "-50" in found.split("\n")
+
+
+def scattered(kinds: int, seed: int) -> bytes:
+    chance = random.Random(seed)
+    return "\n".join(str(100 + chance.randrange(kinds)) for _ in range(45_000)).encode()
+
+
+@pytest.mark.parametrize("kinds", [300, 900])
+def test_what_would_take_seconds_to_compare_is_told_and_shown_as_it_will_be(kinds: int) -> None:
+    new = scattered(kinds, 2)
+
+    found = difference(scattered(kinds, 1), new, "f").split("\n")
+
+    assert found[0].endswith("too different to compare")
+    assert found[1:401] == [f"+{line}" for line in new.decode().split("\n")[:400]]
+
+
+def test_long_files_with_few_changes_are_compared() -> None:
+    old = "".join(f"{n % 5000} some text\n" for n in range(12_000))
+
+    found = difference(old.encode(), old.replace("77 some", "77 other").encode(), "f")
+
+    assert found.startswith("--- f (now)\n")
