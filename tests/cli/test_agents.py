@@ -13,6 +13,7 @@ from support.person import ENTER, at_terminal
 from support.teams import Touch, team
 from turnstone.cli.chat import run_chat
 from turnstone.core.host import CreateWorkstream
+from turnstone.core.model_setup import window_unknown
 from turnstone.tools.plan import Plan
 from turnstone.tools.task import Task
 
@@ -62,6 +63,20 @@ async def test_a_plan_is_shown_whole_and_what_is_typed_is_said_of_it(
         read = tool_results(node.model.requests[-1])[-1][1]
 
     assert told in read
+
+
+@pytest.mark.parametrize("resume", [None, "nosuch"])
+async def test_what_is_to_be_known_is_told_once_and_not_before_another_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], resume: str | None
+) -> None:
+    banner = f"warning: {window_unknown('--context-window')}"
+    async with local_node(tmp_path, team) as node:
+        await run_chat(node.host, prompt="say done", banner=banner, resume=resume)
+    _, told = capsys.readouterr()
+
+    assert told.count("context window unknown") == (1 if resume is None else 0)
+    assert ("error: " in told) is (resume is not None)
+    assert len(banner) <= 100
 
 
 async def test_where_nobody_can_be_asked_a_plan_is_accepted_and_that_is_said(
