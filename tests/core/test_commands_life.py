@@ -149,13 +149,13 @@ async def asked(host: Host, ws_id: str, cid: str) -> tuple[list[ev.ApprovalAsked
 
 def prepared(folder: Path | None = None, **more: Any) -> Prepared:
     return Prepared(
-        "bash", {}, "effect", "bash: make x", commands=("make x",), directory=folder, **more
+        "bash", {}, "effect", "bash: ls x", commands=("ls x",), directory=folder, **more
     )
 
 
 def test_a_rule_that_permits_commands_is_about_the_workspace_itself() -> None:
-    allow = Rules(allow=(parse("bash(make *)", {"bash": BASH}, None),))
-    deny = Rules(deny=(parse("bash(make *)", {"bash": BASH}, None),))
+    allow = Rules(allow=(parse("bash(ls *)", {"bash": BASH}, None),))
+    deny = Rules(deny=(parse("bash(ls *)", {"bash": BASH}, None),))
     sub = prepared(Path("/ws/sub"))
 
     assert decide(prepared(), BASH, Grants(), Level.L3, allow).verdict == "allow"
@@ -180,8 +180,8 @@ def test_to_look_after_what_runs_is_not_asked_but_may_be_forbidden() -> None:
         (Grants(tools={"bash"}), (), "ask"),
         (Grants(always={ev.Grant("bash")}), (), "ask"),
         (Grants(), ("bash",), "ask"),
-        (Grants(), ("bash(make *)",), "allow"),
-        (Grants(always={ev.Grant("bash", command="make x")}), (), "allow"),
+        (Grants(), ("bash(ls *)",), "allow"),
+        (Grants(always={ev.Grant("bash", command="ls x")}), (), "allow"),
     ],
 )
 def test_where_hooks_can_be_planted_only_what_names_the_command_permits_it(

@@ -73,7 +73,8 @@ class Characters:
         self.all[at : at + len(some)] = self._made(new)
 
     def write(self, text: str) -> None:
-        self.all = self._made(text)
+        if text != self.text():  # the same bytes again change nothing
+            self.all = self._made(text)
 
     def text(self) -> str:
         return "".join(char for _, char in self.all)
