@@ -61,8 +61,11 @@ async def test_each_attack_works_where_only_the_first_word_is_looked_at(
         workspace = tmp_path / name.replace(" ", "-")
         shutil.copytree(tmp_path / "template", workspace)
         assert first_token(attack.command) in programs, attack.command
-        result = await sandbox.run(Command(attack.command, workspace, 20.0), lambda _: None)
-        if not (workspace / "pwned").exists():
+        for _ in range(5):  # what runs beside the command may be stopped with it before it acts
+            result = await sandbox.run(Command(attack.command, workspace, 20.0), lambda _: None)
+            if (workspace / "pwned").exists():
+                break
+        else:
             failed.append((attack.command, result.output[:200]))
     assert attacks
     assert failed == []

@@ -42,7 +42,7 @@ QUERIES = {
 }
 
 #: What a caller who may gets. Whatever is not here: 200.
-CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422}
+CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422, "export": 422}
 
 FOREIGN = {
     "another site": {"origin": "http://evil.example"},

@@ -47,6 +47,8 @@ def leave(connection: Connection, node_id: str) -> None:
         f"DELETE FROM node WHERE node_id = ? OR greatest(seen, {_UP}) < {_NOW} - {_FORGOTTEN}",
         (node_id,),
     )
+    # The server lets go of it with the session too, but only a moment after that was closed.
+    connection.execute("SELECT pg_advisory_unlock(?)", (key(node_id),))
 
 
 def lives(connection: Connection, node_id: str, grace: float) -> bool:
