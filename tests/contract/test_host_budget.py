@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from modelserver import Reply, text
-from support.nodes import local_node
-from support.servers import FULL, serving
+from support.hosts import either
 from support.watching import ending, send
-from turnstone.api.http_host import HttpHost
 from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest, UnknownWorkstream
 from turnstone.core.host import CreateWorkstream, Host
@@ -25,16 +23,8 @@ def paid(body: dict[str, Any]) -> Reply:
 
 @pytest.fixture(params=["local", "http"])
 async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
-    async with local_node(tmp_path, paid) as node:
-        if request.param == "local":
-            yield node.host
-            return
-        async with serving(node.host) as served:
-            client = HttpHost(served.url, FULL)
-            try:
-                yield client
-            finally:
-                await client.aclose()
+    async with either(request.param, tmp_path, paid) as host:
+        yield host
 
 
 async def test_a_budget_counts_from_when_it_was_set_and_is_lifted_by_an_empty_one(

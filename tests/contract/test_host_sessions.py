@@ -11,10 +11,9 @@ import pytest
 
 from modelserver import Reply, call, calls, text
 from modelserver.plans import echo, last_user_text, tool_results
+from support.hosts import either
 from support.nodes import local_node
-from support.servers import FULL, serving
 from support.watching import ending, send, until
-from turnstone.api.http_host import HttpHost
 from turnstone.core import events as ev
 from turnstone.core.errors import (
     InvalidRequest,
@@ -48,16 +47,8 @@ def remembering(body: dict[str, Any]) -> Reply:
 
 @pytest.fixture(params=["local", "http"])
 async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
-    async with local_node(tmp_path, remembering) as node:
-        if request.param == "local":
-            yield node.host
-            return
-        async with serving(node.host) as served:
-            client = HttpHost(served.url, FULL)
-            try:
-                yield client
-            finally:
-                await client.aclose()
+    async with either(request.param, tmp_path, remembering) as host:
+        yield host
 
 
 async def said(host: Host, ws_id: str, message: str, cid: str) -> str:

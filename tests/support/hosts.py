@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modelserver import Plan, Reply
 from modelserver.plans import echo
+from support.nodes import local_node
+from support.servers import FULL, serving
+from turnstone.api.http_host import HttpHost
 from turnstone.core import events as ev
 from turnstone.core.host import Host, SendMessage
 
@@ -25,6 +29,21 @@ class Told:
 
     def __call__(self, body: dict[str, Any]) -> Reply:
         return self.plan(body)
+
+
+@asynccontextmanager
+async def either(way: str, folder: Path, plan: Plan, **engine: Any) -> AsyncIterator[Host]:
+    """A started node: itself for the way `local`, and through its HTTP server for any other."""
+    async with local_node(folder, plan, **engine) as node:
+        if way == "local":
+            yield node.host
+            return
+        async with serving(node.host) as served:
+            client = HttpHost(served.url, FULL)
+            try:
+                yield client
+            finally:
+                await client.aclose()
 
 
 async def read(
