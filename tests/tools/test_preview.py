@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -17,17 +17,24 @@ TEXT = st.lists(st.sampled_from("abcdef"), max_size=40).map(
 
 
 @given(TEXT, TEXT)
-def test_a_diff_is_the_one_that_everybody_knows(old: str, new: str) -> None:
-    """The whole is compared here; the preview leaves out what is the same at both ends."""
-    found = difference(old.encode(), new.encode(), "f").split("\n")
-
-    assert [line[1:] for line in found[2:] if line[:1] == "-"] == removed(old, new, "- ")
-    assert [line[1:] for line in found[2:] if line[:1] == "+"] == removed(old, new, "+ ")
+def test_a_diff_leads_from_what_is_there_to_what_will_be(old: str, new: str) -> None:
+    assert applied(difference(old.encode(), new.encode(), "f"), old) == new
 
 
-def removed(old: str, new: str, mark: str) -> list[str]:
-    whole = difflib.unified_diff(old.splitlines(), new.splitlines(), n=3, lineterm="")
-    return [line[1:] for line in [*whole][2:] if line[:1] == mark[0]]
+def applied(diff: str, old: str) -> str:
+    """What `patch` would make of it; each line that it names must stand where it says."""
+    before, after, at = old.split("\n")[:-1], list[str](), 0
+    for line in diff.split("\n")[2:]:
+        if place := re.match(r"@@ -(\d+)(,0)?", line):
+            start = int(place[1]) - (place[2] is None)
+            after, at = after + before[at:start], start
+            continue
+        if line[0] in " -":
+            assert before[at] == line[1:]
+            at += 1
+        if line[0] in " +":
+            after.append(line[1:])
+    return "".join(f"{line}\n" for line in after + before[at:])
 
 
 def test_places_are_those_of_the_file() -> None:
