@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from oturn.transport.openai import OpenAITransport
-from turnstone.core.ask import AskModel
 from turnstone.core.config import Settings
 from turnstone.core.endpoint import Endpoint, connect, look_around, practice
 from turnstone.core.engine import Engine, Fence, no_fence
@@ -188,9 +187,7 @@ def web_access(settings: Settings, endpoint: Endpoint) -> WebAccess:
         reach = read_reach(settings.web.allow_private, settings.web.ports)
     except ValueError as error:
         raise ConfigurationError(f"[web] {error}") from None
-    # The practice model reads no pages: it would answer with its help.
-    ask = None if endpoint.practice else AskModel(endpoint.transport, endpoint.model)
-    return WebAccess(reach, ask, _search_service(settings, endpoint))
+    return WebAccess(reach, _search_service(settings, endpoint))
 
 
 def _search_service(settings: Settings, endpoint: Endpoint) -> SearchService | None:

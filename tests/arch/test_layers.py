@@ -117,6 +117,8 @@ STATEFUL = [
     "turnstone.core.session",
     "turnstone.core.sessions",
     "turnstone.core.store",
+    "turnstone.core.extraction",
+    "turnstone.core.paid",
     "turnstone.core.summarising",
     "turnstone.core.titles",
     "turnstone.core.workstream",

@@ -105,6 +105,24 @@ async def test_a_name_that_means_nothing_or_several_is_refused(host: Host) -> No
         await host.resume(ws.id)
 
 
+async def test_a_closed_session_gets_a_name_and_stays_closed(host: Host) -> None:
+    one, two = [await host.create(CreateWorkstream()) for _ in range(2)]
+    await ending(host, one.id, await send(host, one.id, "hello"))
+    await host.close(one.id)
+    renamed = await host.rename(one.id, "Night work", "night")
+    assert (renamed.name, renamed.alias) == ("Night work", "night")
+    assert [info.id for info in await host.list()] == [two.id]
+    with pytest.raises(NameTaken):
+        await host.rename(two.id, alias="night")
+    await host.rename(two.id, alias="day")
+    with pytest.raises(NameTaken):
+        await host.rename(one.id, alias="day")
+    [session] = [one_ for one_ in await host.sessions() if one_.ws_id == one.id]
+    assert (session.alias, session.name, session.closed) == ("night", "Night work", True)
+    assert (await host.resume("night")).id == one.id
+    assert (await host.rename(one.id, alias="")).alias == ""
+
+
 async def test_an_alias_is_of_one_session(host: Host) -> None:
     one, two = await talked(host, "a", "c1"), await talked(host, "b", "c2")
     await host.rename(one.id, alias="mine")

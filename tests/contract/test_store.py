@@ -13,10 +13,12 @@ import psycopg
 import pytest
 
 from support.postgres import PostgresServer
-from turnstone.core.errors import Erased, NotOwner, StoreError, UnknownWorkstream
+from turnstone.core.errors import Erased, NameTaken, NotOwner, StoreError, UnknownWorkstream
 from turnstone.core.events import (
+    ConversationSet,
     Event,
     EventId,
+    HistoryMessage,
     MessageAccepted,
     StepFinished,
     StepStarted,
@@ -24,6 +26,7 @@ from turnstone.core.events import (
     TurnEnded,
     WsClosed,
     WsCreated,
+    WsRename,
     encode,
 )
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
@@ -35,6 +38,16 @@ OLD_SUMMARY = msgspec.json.encode({"name": '"state":"idle"', "state": "attention
 
 #: The version from which on states are counted.
 STATES = 4
+
+#: The last version whose rows did not name what they are below of.
+PARENTLESS = 7
+
+#: What rows of it held: ids, summaries and states.
+OLD_FAMILY = [
+    ("aaaa0001", {"name": '"parent":"aaaa0003"', "agents": 1}, ""),
+    ("aaaa0002", {"state": "idle", "parent": "aaaa0001", "agent": "task"}, "sub-agent"),
+    ("aaaa0003", {}, ""),
+]
 
 #: Opens the same store once more, as another process would.
 Opener = Callable[[], Awaitable[Store]]
@@ -85,6 +98,29 @@ async def test_records_come_back_as_they_were_written_with_rising_ids(store: Sto
     assert [e.id for e in back] == ["1-0", "2-0", "3-0", "4-0"]
     assert {e.ws_id for e in back} == {"aaaa0001"}
     assert await store.records("aaaa0001", after=3) == back[3:]
+
+
+async def test_a_workstream_and_its_first_records_are_one_write(store: Store) -> None:
+    named = WsRename(name="one", alias="mine")
+    said = ConversationSet(why="imported", history=[HistoryMessage(role="user", content="pears")])
+
+    first = await store.create(row(), WsCreated(timestamp=4.0), [said, named, WsClosed()])
+
+    assert [r.type for r in await store.records("aaaa0001")] == [
+        "ws_created",
+        "conversation_set",
+        "ws_rename",
+        "ws_closed",
+    ]
+    found = await store.row("aaaa0001")
+    assert found is not None
+    assert (first.id, found.last_seq, found.closed, found.updated) == ("1-0", 4, True, 4.0)
+    assert [hit.ws_id for hit in await store.search("pears", 5)] == ["aaaa0001"]
+    with pytest.raises(NameTaken):
+        await store.create(row("aaaa0002"), WsCreated(), [said, named])
+    assert await store.row("aaaa0002") is None
+    assert await store.records("aaaa0002") == []
+    assert len(await store.search("pears", 5)) == 1
 
 
 async def test_a_correlation_id_is_accepted_once_and_answers_with_the_first(store: Store) -> None:
@@ -141,6 +177,32 @@ async def test_rows_count_open_turns_and_leave_closed_workstreams_out(store: Sto
     closed = await store.row("aaaa0002")
     assert closed is not None
     assert closed.closed
+
+
+async def test_the_sub_agents_of_one_are_told_by_creation_and_no_others(store: Store) -> None:
+    def agent(ws_id: str, parent: str, created: float, owner: str = "node") -> WorkstreamRow:
+        found = row(ws_id, owner, created)
+        return msgspec.structs.replace(found, summary={"parent": parent})
+
+    await store.create(row(), WsCreated())
+    for made in (
+        agent("aaaa0004", "aaaa0001", 4.0),
+        agent("aaaa0003", "aaaa0001", 3.0, owner="other"),
+        agent("aaaa0005", "aaaa0003", 5.0),
+        row("aaaa0006", created=6.0),
+    ):
+        await store.create(made, WsCreated())
+    await store.append("aaaa0004", 1, [WsClosed()])
+
+    below = await store.below("aaaa0001")
+    assert [(r.ws_id, r.owner, r.closed) for r in below] == [
+        ("aaaa0003", "other", False),
+        ("aaaa0004", "node", True),
+    ]
+    assert [r.ws_id for r in await store.below("aaaa0003")] == ["aaaa0005"]
+    assert await store.below("") == []
+    await store.erase("aaaa0004", 1)
+    assert [r.ws_id for r in await store.below("aaaa0001")] == ["aaaa0003"]
 
 
 async def test_of_two_that_take_over_what_they_have_looked_at_one_is_refused(store: Store) -> None:
@@ -246,6 +308,29 @@ async def test_an_erased_workstream_leaves_nothing_but_a_hash_of_its_messages(
     with pytest.raises(Erased, match="c1"):
         await store.append("aaaa0002", 1, [accepted("c1")])
     assert not (await store.append("aaaa0002", 1, [accepted("c2")])).duplicate
+
+
+async def test_what_is_below_is_erased_with_it_or_nothing_is(store: Store) -> None:
+    ids = ["aaaa0001", "aaaa0002", "aaaa0003"]
+    for number, ws_id in enumerate(ids):
+        await store.create(row(ws_id, created=float(number)), WsCreated())
+        await store.append(ws_id, 1, [accepted(ws_id), TurnEnded(correlation_id=ws_id)])
+    before = [await store.records(ws_id) for ws_id in ids]
+
+    with pytest.raises(NotOwner):
+        await store.erase("aaaa0001", 1, [("aaaa0002", 1), ("aaaa0003", 2)])
+    with pytest.raises(NotOwner):
+        await store.erase("aaaa0001", 2, [("aaaa0002", 1), ("aaaa0003", 1)])
+    with pytest.raises(UnknownWorkstream):
+        await store.erase("aaaa0001", 1, [("aaaa0002", 1), ("aaaa0004", 1)])
+    assert [await store.records(ws_id) for ws_id in ids] == before
+    await store.erase("aaaa0001", 1, [("aaaa0002", 1), ("aaaa0003", 1)])
+
+    assert [await store.row(ws_id) for ws_id in ids] == [None] * 3
+    await store.create(row("aaaa0005"), WsCreated())
+    for ws_id in ids:
+        with pytest.raises(Erased, match=ws_id):
+            await store.append("aaaa0005", 1, [accepted(ws_id)])
 
 
 async def test_a_refused_append_leaves_nothing_behind(store: Store) -> None:
@@ -463,6 +548,63 @@ async def test_the_states_of_an_older_store_on_postgres_are_counted_too(
     store = await PostgresStore.open(url)
     assert await store.states("node") == {"attention": 1, "": 1}
     await store.aclose()
+
+
+async def test_the_sub_agents_of_an_older_store_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for migration in MIGRATIONS[:PARENTLESS]:
+            for statement in statements(migration, SQLITE):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {PARENTLESS}")
+        for ws_id, summary, state in OLD_FAMILY:
+            values = (ws_id, "s" * 12, 1.0, "n", 1, 0, 0, 0, msgspec.json.encode(summary), state)
+            connection.execute(
+                f"INSERT INTO workstream ({_FIRST}, state) VALUES (?,?,?,?,?,?,?,?,?,?)", values
+            )
+
+    store = await SqliteStore.open(path)
+    assert [r.ws_id for r in await store.below("aaaa0001")] == ["aaaa0002"]
+    assert await store.below("aaaa0003") == []
+    await store.aclose()
+    await (await SqliteStore.open(path)).aclose()  # which checks it
+
+
+async def test_the_sub_agents_of_an_older_store_on_postgres_are_found(
+    postgres: PostgresServer,
+) -> None:
+    from turnstone.core.store.postgres import PostgresStore
+
+    url = postgres.database()
+    with psycopg.connect(url) as connection:
+        for migration in MIGRATIONS[:PARENTLESS]:
+            for statement in statements(migration, POSTGRES):
+                connection.execute(statement.encode())
+        connection.execute("CREATE TABLE turnstone_schema (version BIGINT NOT NULL)")
+        connection.execute("INSERT INTO turnstone_schema VALUES (%s)", (PARENTLESS,))
+        for ws_id, summary, state in OLD_FAMILY:
+            values = (ws_id, "s" * 12, 1.0, "n", 1, 0, 0, 0, msgspec.json.encode(summary), state)
+            connection.execute(
+                f"INSERT INTO workstream ({_FIRST}, state) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+                values,
+            )
+
+    store = await PostgresStore.open(url)
+    assert [r.ws_id for r in await store.below("aaaa0001")] == ["aaaa0002"]
+    assert await store.below("aaaa0003") == []
+    await store.aclose()
+
+
+async def test_a_row_below_another_than_its_summary_says_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "turnstone.db"
+    store = await SqliteStore.open(path)
+    await store.create(row(), WsCreated())
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE workstream SET parent = 'aaaa0002'")
+
+    with pytest.raises(StoreError, match="the row of workstream aaaa0001: its parent is wrong"):
+        await SqliteStore.open(path)
 
 
 async def test_a_state_that_is_not_its_summarys_is_damage(tmp_path: Path) -> None:

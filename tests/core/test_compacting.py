@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from support.nodes import local_node
 from support.teams import Touch, team
 from support.watching import ending, send, until
 from turnstone.core import events as ev
+from turnstone.core import tokens
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
 from turnstone.tools.task import Task
@@ -164,6 +166,7 @@ async def test_what_is_refused_as_too_long_is_made_shorter_until_it_fits_and_tha
         talk.window = 4_000
         ended = await turn(node.host, ws.id, "go on", "last")
         refusals = talk.too_long
+    async with local_node(tmp_path, talk, tools=tools(), **settings) as node:  # the next process
         later = [await turn(node.host, ws.id, "more " * 200, f"d{n}") for n in range(20)]
         done = await compactions(node.host, ws.id)
 
@@ -173,6 +176,34 @@ async def test_what_is_refused_as_too_long_is_made_shorter_until_it_fits_and_tha
     assert [one.why for one in done].count("refused") > 1
     assert {one.why for one in done[-2:]} == {"full"}
     assert talk.too_long == refusals
+
+
+async def test_the_next_process_knows_how_far_the_estimates_are_off(tmp_path: Path) -> None:
+    """A model counts twice as much as we estimate: what seems to fit the window does not."""
+    seen: list[int] = []
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if is_summary(body):
+            return text("They said words.")
+        estimate = tokens.of_messages(body["messages"]) + tokens.of_tools(body["tools"])
+        seen.append(round(2 * estimate))
+        used = {"prompt_tokens": seen[-1], "completion_tokens": 1, "total_tokens": seen[-1] + 1}
+        return replace(text("ok"), usage=used)
+
+    window = 8_192
+    async with local_node(tmp_path, plan, tools=tools(), context_window=window) as node:
+        ws = await node.host.create(CreateWorkstream())
+        number = 0
+        while number < 5 or seen[-1] < 0.6 * window:
+            await turn(node.host, ws.id, "word " * 100, f"c{number}")
+            number += 1
+        assert await compactions(node.host, ws.id) == []
+    async with local_node(tmp_path, plan, tools=tools(), context_window=window) as node:
+        await turn(node.host, ws.id, "word " * 1_500, "next")
+        [done] = await compactions(node.host, ws.id)
+
+    assert done.why == "full"
+    assert max(seen[:-1]) / 2 + 2_000 < 0.8 * window  # by the estimate alone there was room
 
 
 @pytest.mark.parametrize("answer", [text(""), error(403, "no account for you")])

@@ -177,6 +177,22 @@ def test_a_huge_result_at_the_end_is_shortened_and_not_archived() -> None:
     assert made.history[-1].content == "0123456789\n" * 9_000
 
 
+def test_calls_that_are_long_themselves_are_archived_with_their_results() -> None:
+    made = conversation([("person", "go"), ("calls", [("bash", "ok", "done")] * 900)])
+    assert compact(made, 2_000.0, "go")
+    assert tokens.of_messages(made.messages) < 2_000
+    assert faults(made.messages) == []
+
+
+def test_what_stands_for_an_earlier_stretch_is_summed_up_where_its_account_is_not_known() -> None:
+    made = conversation([("person", "go"), ("answer", "x" * 700)] * 20)
+    assert compact(made, 1_000.0)
+    told = stretch(made.messages, made.history, len(made.messages), known=False)
+    known = stretch(made.messages, made.history, len(made.messages), known=True)
+    assert told[0].startswith("FROM EARLIER: ")
+    assert told[1:] == known
+
+
 def test_what_a_person_writes_is_never_taken_for_a_name_in_a_template() -> None:
     carried = Carried(goal="{goal} {nothing} %s {", requests=("{0}",))
     shown = stand_in(carried, "{account}", prompt("compacted"), {"recall": "", "unsummarised": ""})

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -129,6 +128,8 @@ def test_a_conversation_goes_on_in_another_store_as_it_stood(records: list[Event
             return transcript
 
     there = asyncio.run(taken_over())
+    [titled] = [record.title for record in records if isinstance(record, Titled)]
+    assert session.title == titled
     assert there.conversation.messages == session.messages
     assert there.conversation.history == session.history
     assert (there.summary.name, there.summary.alias) == ("other", "mine")
@@ -394,21 +395,38 @@ async def test_a_name_that_is_taken_is_told_and_the_session_comes_without_it(
     assert row.summary["alias"] == ""
 
 
-async def test_an_import_that_was_cut_off_is_done_again(
+async def test_an_imported_session_has_its_own_dates(
     store: Store, old: Callable[..., Path]
 ) -> None:
-    path = old(("5e55", "user", "go"))
+    sql = "INSERT INTO sessions VALUES ('{}', NULL, 'A title', '2025-01-02 03:04:05', '{}')"
+    dates = {"5e55": "2025-04-03 04:05:06", "5e56": "2026-06-07 08:09:10"}
+    path = old(
+        *((session_id, "user", "go") for session_id in dates),
+        statements="; ".join(sql.format(*session) for session in dates.items()),
+    )
+
     await taken(store, path)
-    [whole] = await store.resolve("5e55")
-    await store.erase(whole.ws_id, whole.epoch)
-    half = msgspec.structs.replace(whole, last_seq=0, closed=False)
-    await store.create(half, WsCreated(session_id="5e55", timestamp=1.0))
 
-    done = await taken(store, path)
+    listed = await store.sessions(10)
+    assert [(info.session_id, info.updated) for info in listed] == [*reversed(dates.items())]
+    assert {info.created for info in listed} == {"2025-01-02 03:04:05"}
+    assert {info.closed for info in listed} == {True}
 
-    assert (done.sessions, done.known) == (1, 0)
-    assert await store.resolve("5e55") == [msgspec.structs.replace(whole, epoch=1)]
-    assert len(await store.search("go", 5)) == 1
+
+async def test_what_is_older_than_sessions_are_kept_is_not_imported_to_be_erased_at_once(
+    store: Store, old: Callable[..., Path]
+) -> None:
+    path = old(
+        ("5e55", "user", "go"),
+        statements="INSERT INTO sessions VALUES ('5e55', NULL, NULL, '', '2001-02-03 04:05:06')",
+    )
+    clock = SetClock()
+
+    found = read_02(path)
+    done = await importing.take_over_02(store, found, "node", clock, str(path), 3600.0)
+
+    assert await store.older(clock.now() - 3600.0) == []
+    assert "5e55 is older than sessions are kept here" in done.notes[0]
 
 
 async def test_an_older_database_without_call_ids_is_read(store: Store, tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from turnstone.core.events import (
     Reasoning,
     StepFinished,
     StepStarted,
+    ToolFinished,
     ToolOutput,
 )
-from turnstone.core.livelog import MAX_BYTES, Lagged, LiveLog
+from turnstone.core.livelog import MAX_BYTES, MAX_STREAMED, Lagged, LiveLog
 
 
 def stamp(event: Event, event_id: EventId) -> Event:
@@ -144,6 +145,25 @@ async def test_what_a_step_has_streamed_is_known_until_the_step_ends() -> None:
     assert [getattr(e, "text", "") for e in log.streamed()] == ["think", "abcd"]
     log.record(record(2, StepFinished(text="abcd")))
     assert log.streamed() == []
+
+
+async def test_of_a_long_stream_the_end_is_known_and_that_there_was_more() -> None:
+    log = a_log()
+    log.record(record(1))
+    size = MAX_STREAMED // 4
+    for number in range(10):
+        log.publish(Content(text=str(number) * size))
+        log.publish(ToolOutput(call_id="a", text=str(number) * size))
+        assert log.cut == (number > 3)
+
+    shown = "".join(str(number) * size for number in (6, 7, 8, 9))
+    for [event] in (log.streamed(), log.printed("a")):
+        assert getattr(event, "text", "") == shown
+    log.record(record(2, StepFinished(text="all of it")))
+    still = log.cut  # the call prints on
+    log.record(record(3, ToolFinished(call_id="a")))
+    assert [still, log.cut] == [True, False]
+    assert log.streamed() == log.printed("a") == []
 
 
 @given(st.lists(st.sampled_from(["record", "live", "piece"]), min_size=1, max_size=60), st.data())

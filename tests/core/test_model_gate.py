@@ -19,6 +19,7 @@ from oturn.transport.base import Failed, Finished, ModelRequest, StreamItem, Tex
 from support.nodes import local_node, start_host
 from support.watching import ending, send, until
 from turnstone.core import events as ev
+from turnstone.core.clock import SystemClock
 from turnstone.core.endpoint import transport_to
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.model_gate import Gate
@@ -263,8 +264,12 @@ async def test_a_turn_that_waits_for_its_provider_can_be_cancelled(tmp_path: Pat
     assert len(node.model.requests) == 1
 
 
-async def test_what_failed_in_passing_is_sent_again_but_not_before_the_endpoint_may_be_asked(
-    tmp_path: Path,
+REFUSES_A_FIELD = "Unsupported parameter: 'temperature' is not supported with this model."
+
+
+@pytest.mark.parametrize("first_answer", [(500, "oops"), (400, REFUSES_A_FIELD)])
+async def test_what_is_sent_again_is_not_sent_before_the_endpoint_may_be_asked(
+    tmp_path: Path, first_answer: tuple[int, str]
 ) -> None:
     gate, asked = threading.Event(), threading.Event()
     came: dict[str, list[float]] = {"fails": [], "is refused": []}
@@ -277,11 +282,11 @@ async def test_what_failed_in_passing_is_sent_again_but_not_before_the_endpoint_
             return text("done")
         if name == "fails":
             asked.set()
-            return hold(error(500, "oops"), gate)
+            return hold(error(*first_answer), gate)
         opens.append(now + 2.0)
         return error(429, "slow down", {"retry-after": "2"})
 
-    async with local_node(tmp_path, plan) as node:
+    async with local_node(tmp_path, plan, params={"temperature": 0.5}) as node:
         one = await node.host.create(CreateWorkstream())
         other = await node.host.create(CreateWorkstream())
         first = await send(node.host, one.id, "fails")
@@ -355,3 +360,62 @@ async def test_a_connection_that_breaks_before_the_first_word_is_made_again(tmp_
         ended = await ending(node.host, ws.id, await send(node.host, ws.id, "hello"))
     assert (ended.outcome, ended.text) == ("done", "Hello")
     assert replies == []
+
+
+async def test_what_an_endpoint_refuses_for_a_field_is_sent_without_it_and_so_is_what_follows(
+    tmp_path: Path,
+) -> None:
+    def plan(body: dict[str, Any]) -> Reply:
+        if "temperature" in body or "top_p" in body:
+            field = "temperature" if "temperature" in body else "top_p"
+            return error(400, REFUSES_A_FIELD.replace("temperature", field))
+        return text("done")
+
+    params = {"temperature": 0.5, "top_p": 0.5}
+    async with local_node(tmp_path, plan, params=params) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for asked in (3, 4):
+            assert (
+                await ending(node.host, ws.id, await send(node.host, ws.id, "x"))
+            ).text == "done"
+            assert len(node.model.requests) == asked
+        [endpoint] = (await node.host.health()).endpoints
+    assert (endpoint.in_flight, endpoint.last_error) == (0, "")
+
+
+async def test_an_endpoint_that_refuses_a_field_whatever_is_sent_is_asked_a_few_times(
+    tmp_path: Path,
+) -> None:
+    params = {"temperature": 0.5}
+    refused = error(400, REFUSES_A_FIELD)
+    async with local_node(tmp_path, lambda _: refused, params=params) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for asked in (2, 4):
+            ended = await ending(node.host, ws.id, await send(node.host, ws.id, "x"))
+            assert "'temperature' is not supported" in ended.reason
+            assert len(node.model.requests) == asked
+
+
+class Jumping(SystemClock):
+    """Goes on by itself, and by as much as it is told besides."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+async def test_a_request_that_is_refused_again_and_again_has_patience_once() -> None:
+    clock = Jumping()
+
+    class Slow(Endpoint):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[StreamItem]:
+            self.asked.append(request.model)
+            clock.ahead += 110.0
+            yield Failed(ModelError("rate_limited", "slow down", 429, 0.01))
+
+    asking = Asking(Gate("http://x", clock=clock), Slow())
+    [item] = await asking.ask("a")
+    assert isinstance(item, Failed)
+    assert item.error.message == "slow down It was asked again and again for 300 s."
+    assert asking.endpoint.asked == ["a1"] * 3

@@ -12,11 +12,14 @@ from support.tools import call, prepare
 from turnstone.core.errors import InvalidRequest, ToolRefused
 from turnstone.core.events import (
     Compacted,
+    Event,
     MessageAccepted,
     StepFinished,
     StepStarted,
+    Tainted,
     ToolCallRecord,
     ToolFinished,
+    TurnEnded,
     WsCreated,
 )
 from turnstone.core.journal import Journal
@@ -148,3 +151,44 @@ async def test_a_message_is_read_by_its_name_only(context: ToolContext) -> None:
     with pytest.raises(InvalidRequest, match="named like"):
         await context.memory.read("nothing")
     assert await context.memory.read("aaaa0001:99") is None
+
+
+async def said(journal: Journal, cid: str, text: str, *more: Event) -> None:
+    """A turn that is over."""
+    await journal.append(
+        MessageAccepted(message=text, correlation_id=cid),
+        StepStarted(step=1, correlation_id=cid),
+        *more,
+        StepFinished(step=1, text="I heard.", correlation_id=cid),
+        TurnEnded(text="I heard.", correlation_id=cid),
+    )
+
+
+async def test_what_was_said_in_an_earlier_turn_is_recalled_also_where_it_is_still_sent(
+    journal: Journal, context: ToolContext
+) -> None:
+    await said(journal, "c1", "the needle is blue")
+    await journal.append(
+        MessageAccepted(message="which colour?", correlation_id="c2"),
+        StepStarted(step=1, correlation_id="c2"),
+    )
+    assert "the needle is blue" in (await call(Recall(), context, query="needle")).output
+
+
+async def test_a_conversation_is_marked_by_what_others_have_read_and_not_again_by_its_own(
+    store: SqliteStore, journal: Journal, context: ToolContext
+) -> None:
+    other = await journal_of(store, "bbbb0001")
+    for one, text in ((journal, "own needle"), (other, "other pin")):
+        await said(one, f"c{text}", text, Tainted(source="web_fetch: a page"))
+    memory = context.memory
+    assert memory is not None
+    own, others = await memory.recall("needle", 5), await memory.recall("pin", 5)
+    opened = [await memory.read(hit.found.message) for hit in (*own.hits, *others.hits)]
+
+    assert all(hit.outside for hit in (*own.hits, *others.hits))
+    assert (own.tainted, others.tainted) == ((), ("recall of workstream bbbb0001",))
+    assert [one.tainted for one in opened if one is not None] == [
+        (),
+        ("recall of workstream bbbb0001",),
+    ]

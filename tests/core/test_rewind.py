@@ -303,6 +303,36 @@ async def test_a_fork_goes_on_with_what_is_left_of_the_budget(tmp_path: Path, at
         assert forked.money == pytest.approx(left.money)
 
 
+async def test_a_command_that_comes_again_has_the_fork_that_it_made(tmp_path: Path) -> None:
+    async def forked(host: LocalHost, ws_id: str, command_id: str) -> str:
+        reply = await host.command(ws_id, "/fork two", command_id=command_id)
+        assert reply.error == ""
+        return reply.ws_id
+
+    async with local_node(tmp_path, echo) as node:
+        ws_id = await said_three(node.host)
+        first = await forked(node.host, ws_id, "k1")
+        again = await asyncio.gather(*(forked(node.host, ws_id, "k1") for _ in range(3)))
+        other = await forked(node.host, ws_id, "k2")
+        elsewhere = (await node.host.command(other, "/fork", command_id="k1")).ws_id
+    async with local_node(tmp_path, echo) as node:
+        later = await forked(node.host, ws_id, "k1")
+        listed = {info.id for info in await node.host.list()}
+
+    assert {*again, later} == {first}
+    assert len({ws_id, first, other, elsewhere}) == 4
+    assert listed == {ws_id, first, other, elsewhere}
+
+
+async def test_the_fork_of_a_command_that_is_closed_is_not_made_again(tmp_path: Path) -> None:
+    async with local_node(tmp_path, echo) as node:
+        ws_id = await said_three(node.host)
+        first = (await node.host.command(ws_id, "/fork", command_id="k1")).ws_id
+        await node.host.close(first)
+        assert (await node.host.command(ws_id, "/fork", command_id="k1")).ws_id == first
+        assert [info.id for info in await node.host.list()] == [ws_id]
+
+
 async def test_a_closed_conversation_can_be_gone_on_from(tmp_path: Path) -> None:
     async with local_node(tmp_path, echo) as node:
         ws_id = await said_three(node.host)
@@ -329,3 +359,34 @@ def test_what_was_read_from_outside_goes_along_from_where_it_was_read() -> None:
     _, late = rewinding.fork_of(records, "", "s", "w", "x")
     assert not [event for event in early if isinstance(event, ev.Tainted)]
     assert [e.source for e in late if isinstance(e, ev.Tainted)] == ["web_fetch example.org"]
+
+
+async def test_a_message_that_steered_a_turn_is_a_point_of_its_own(tmp_path: Path) -> None:
+    _, records = await long_session(tmp_path)
+    found = rewinding.before(records, "steered")
+    became = rewinding.conversation_at(found, "rewound")
+
+    assert "steered" in [message.correlation_id for message in rewinding.heard(records)]
+    assert rewinding.message_at(records, "steered") == "also this"
+    assert found.turn is not None  # it came in the middle of a turn
+    assert "also this" not in [message.content for message in became.history]
+    assert became.history[-1].role == "tool"
+    assert faults(became.messages) == []
+
+
+async def test_a_message_that_was_cancelled_while_it_waited_is_no_point(tmp_path: Path) -> None:
+    gate = threading.Event()
+    async with local_node(tmp_path, lambda _: hold(text("done"), gate)) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for cid in ("one", "two"):
+            await send(node.host, ws.id, cid, cid)
+        for cid in ("two", "one"):
+            assert await node.host.cancel(ws.id, cid)
+        outcomes = [(await ending(node.host, ws.id, cid)).outcome for cid in ("one", "two")]
+        gate.set()
+        records = await node.host._store.records(ws.id)
+
+    assert outcomes == ["cancelled", "cancelled"]
+    assert [message.correlation_id for message in rewinding.heard(records)] == ["one"]
+    with pytest.raises(InvalidRequest, match="two has not entered"):
+        rewinding.before(records, "two")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelserver import Reply, call, calls, raw_call, text
+from modelserver import Reply, call, calls, hold, raw_call, text
 from modelserver.plans import tool_results
 from support.held_tools import HeldTool
 from support.nodes import local_node
-from support.watching import ending, send, snapshot, until
+from support.watching import PATIENCE, ending, send, snapshot, until
 from turnstone.core import events as ev
 from turnstone.core.events import EffectClass
 from turnstone.core.host import CreateWorkstream
+from turnstone.core.livelog import MAX_STREAMED
+from turnstone.core.local_host import LocalHost
 from turnstone.core.results import MAX_SHOWN
 
 
@@ -141,3 +145,36 @@ async def test_a_tool_that_breaks_may_have_done_its_work(
     assert [m.status for m in history.messages if m.role == "tool"] == [status]
     assert ("Outcome unknown" in ended.text) == (status == "unknown")  # what the model reads
     assert "a fault in the tool" in ended.text
+
+
+async def test_who_comes_late_to_a_very_long_answer_gets_its_end_and_is_told_that_there_is_more(
+    tmp_path: Path,
+) -> None:
+    gate = threading.Event()
+    whole = "".join(f"{number:9} " for number in range(MAX_STREAMED // 8))
+    answer = text(whole + "end", chunk=50_000)
+    last = len(whole) // 50_000 + 1  # the chunk behind the text
+
+    async def long_enough(host: LocalHost, ws_id: str) -> str:
+        while True:
+            late = await snapshot(host, ws_id)
+            shown = "".join(e.text for e in late if isinstance(e, ev.Content))
+            if shown.endswith("end"):
+                assert [e.type for e in late[:3]] == ["truncated", "connected", "history"]
+                return shown
+
+    try:
+        async with local_node(tmp_path, lambda body: hold(answer, gate, last + 1)) as node:
+            ws = await node.host.create(CreateWorkstream())
+            await send(node.host, ws.id, "go", "c1")
+            async with asyncio.timeout(PATIENCE):
+                shown = await long_enough(node.host, ws.id)
+            gate.set()
+            assert (await ending(node.host, ws.id, "c1")).text == whole + "end"
+            after = await snapshot(node.host, ws.id)
+    finally:
+        gate.set()
+
+    assert (whole + "end").endswith(shown)
+    assert MAX_STREAMED / 2 < len(shown) <= MAX_STREAMED
+    assert after[0].type == "connected"

@@ -201,13 +201,13 @@ def test_a_compaction_replaces_what_is_sent_and_nothing_that_is_shown() -> None:
     assert [m["content"] for m in transcript.messages] == ["what stands for it", "", "0123…"]
     assert [m.content for m in transcript.history] == ["go", "", long]
     assert transcript.conversation.account == "an account"
-    assert transcript.window == 8_192
+    assert transcript.learnt.window == 8_192
     assert transcript.summary.last_tokens == 700
     transcript.apply(Compacted(window=4_096))
     assert transcript.conversation.account == "an account"
-    assert transcript.window == 4_096
+    assert transcript.learnt.window == 4_096
     transcript.apply(SettingsChanged(model="another"))
-    assert transcript.window == 0
+    assert transcript.learnt.window == 0
 
 
 def test_what_is_recorded_between_the_records_of_a_turn_takes_no_time_from_it() -> None:

@@ -76,8 +76,7 @@ def test_settings_that_cannot_be_are_refused_at_the_start(
         web_access(settings(tmp_path, f"[web]\n{text}"), endpoint)
 
 
-def test_the_practice_model_neither_searches_nor_reads_pages(tmp_path: Path) -> None:
-    assert web_access(settings(tmp_path), practice()).ask is None
+def test_the_practice_model_searches_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no provider"):
         web_access(settings(tmp_path, '[web]\nsearch = "provider"'), practice())
 
@@ -100,7 +99,7 @@ async def test_what_a_person_has_opened_is_fetched_and_its_neighbour_is_not(
             await tool.prepare({"url": url, "question": "What?"}, context)
 
     assert result.status == "ok"
-    assert "inner" in result.output  # the model says again what it was asked
+    assert "inner" in result.output
 
 
 async def test_the_tools_of_a_node_that_says_nothing_reach_public_addresses_only(

@@ -49,6 +49,7 @@ class ModelError:
     retry_after: float | None = None  # seconds
     context_window: int | None = None  # tokens, where a `too_long` request was told it
     lost: bool = field(default=False, compare=False)  # a connection that may be whole next time
+    rephrased: bool = field(default=False, compare=False)  # sent again, it is in another dialect
 
     def __str__(self) -> str:
         return self.message

@@ -111,7 +111,8 @@ def die_after(reply: Reply, n_chunks: int) -> Reply:
 
 
 def hold(reply: Reply, gate: threading.Event, before: int = 1) -> Reply:
-    """The same reply, which waits for `gate` before it sends chunk number `before` (from 0)."""
+    """The same reply, which waits for `gate` before it sends chunk number `before` (from 0);
+    a refusal, before it sends anything."""
     return replace(reply, gate=gate, gate_before=before)
 
 

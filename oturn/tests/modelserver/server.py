@@ -166,6 +166,10 @@ class ModelServer:
         self.headers.append(dict(request.headers))
         reply = self._planned(body)
         if reply.status != 200:
+            while reply.gate is not None and not reply.gate.is_set():
+                if await request.is_disconnected():
+                    break
+                await asyncio.sleep(GATE_POLL)
             detail = {"message": reply.message, "type": "scripted", "code": reply.status}
             return JSONResponse({"error": detail}, reply.status, dict(reply.headers))
         number = len(self.requests)

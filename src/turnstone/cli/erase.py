@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
 from turnstone.core.config import Settings
-from turnstone.core.erasure import at_work, below, erasable
+from turnstone.core.erasure import at_work, erasable
 from turnstone.core.errors import (
     ConfigurationError,
     NodeUnavailable,
@@ -91,8 +91,9 @@ async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
         row = await erasable(store, ws_id, lock.node_id, lock.lives)
         if row.open_turns and not force:
             raise at_work(ws_id)
-        for one in [*await _all_below(store, ws_id), row]:
-            await store.erase(one.ws_id, one.epoch)
+        below = await _all_below(store, ws_id)
+        await store.erase(ws_id, row.epoch, [(one.ws_id, one.epoch) for one in below])
+        for one in (*below, row):
             await remove_outputs(outputs_beside(settings.store.path), one.ws_id)
         return await store.scrub()
 
@@ -113,7 +114,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Store, NodeLock]]:
 async def _all_below(store: Store, ws_id: str) -> list[WorkstreamRow]:
     """Its sub-agents and theirs, the lowest first."""
     found: list[WorkstreamRow] = []
-    for row in await below(store, ws_id):
+    for row in await store.below(ws_id):
         found += [*await _all_below(store, row.ws_id), row]
     return found
 

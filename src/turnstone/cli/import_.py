@@ -33,10 +33,11 @@ async def take_in(settings: Settings, path: Path) -> str:
     """Import a file; what to tell the person. Raises InvalidRequest, StoreError."""
     file = path / _NAME_02 if path.is_dir() else path
     data = _bytes_of(file)
+    kept = settings.session.retention_days * 86_400.0
     async with _store(settings) as (store, owner):
         if data.startswith(_SQLITE):
             clock = SystemClock()
-            done = await importing.take_over_02(store, read_02(file), owner, clock, str(file))
+            done = await importing.take_over_02(store, read_02(file), owner, clock, str(file), kept)
         else:
             try:
                 text = data.decode()
@@ -46,7 +47,7 @@ async def take_in(settings: Settings, path: Path) -> str:
                 raise InvalidRequest(f"{file} is neither text nor a database of 0.2.") from error
             done = Imported()
             session = read(text, str(file))
-            await importing.take_over(store, session, owner, SystemClock(), str(file), done)
+            await importing.take_over(store, session, owner, SystemClock(), str(file), done, kept)
     return told(done, str(file))
 
 

@@ -66,7 +66,10 @@ async def rewind(order: Order) -> Said:
 
 
 async def fork(order: Order) -> Said:
-    info = await order.desk.host.fork(order.ws_id, order.argument)
+    desk = order.desk
+    info = await forking.fork(
+        desk.manager, desk.store, desk.engine, order.ws_id, order.argument, order.command_id
+    )
     alias = order.workstream.info().alias
     stays = f" The alias {alias} stays with this one." if alias else ""
     return Said(f"It goes on in workstream {info.id} ({info.name}).{stays}", info.id)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from turnstone.core import events as ev
 from turnstone.core import prompts, tokens
 from turnstone.core.carried import stand_in
@@ -21,8 +23,8 @@ from turnstone.core.compaction import ACCOUNT, Plan, due_at, plan, stretch
 from turnstone.core.engine import Engine
 from turnstone.core.errors import StoreError
 from turnstone.core.journal import Journal
+from turnstone.core.paid import Paid
 from turnstone.core.prompting import Prompting
-from turnstone.core.purse import Purse
 from turnstone.core.summarising import Account, Summarising
 from turnstone.core.transcript import Transcript
 
@@ -77,9 +79,14 @@ class Measure:
         return self.prompt + self.tools
 
     @property
+    def uncorrected(self) -> float:
+        """Tokens of the whole request."""
+        return self.fixed + self.messages
+
+    @property
     def tokens(self) -> float:
         """Of the whole request, corrected."""
-        return self.ratio * (self.fixed + self.messages)
+        return self.ratio * self.uncorrected
 
 
 class Compacting:
@@ -90,18 +97,17 @@ class Compacting:
         journal: Journal,
         engine: Engine,
         prompting: Prompting,
-        purse: Purse,
+        paid: Paid,
         measure: Callable[[], Measure],
     ) -> None:
         self._journal = journal
         self._engine = engine
         self._prompting = prompting
-        self._summarising = Summarising(journal, engine, purse)
+        self._summarising = Summarising(journal, engine, paid)
         self._measure = measure
         self._wanted: asyncio.Future[Compaction] | None = None
         self._working: asyncio.Task[Compaction | None] | None = None
         self._told_full = False
-        self._refused: dict[str, int] = {}  # tokens of the shortest that was, by model
 
     @property
     def wanted(self) -> bool:
@@ -175,15 +181,9 @@ class Compacting:
         """Compact what a provider has refused as too long; whether asking again is worth it.
 
         `stated`: the window that it told. Where it told none, the size that it has refused is
-        taken for the window from then on, by this process. Raises StoreError.
+        taken for the window from then on. Raises StoreError.
         """
-        refused, model = round(self._measure().tokens), self._model
-        if stated:
-            self._refused.pop(model, None)
-        shorter = await self._compact("refused", correlation_id, stated or 0)
-        if shorter is not None and not stated:
-            self._refused[model] = min(refused, self._refused.get(model, refused))
-        return shorter is not None
+        return await self._compact("refused", correlation_id, stated or 0) is not None
 
     @property
     def _model(self) -> str:
@@ -191,7 +191,8 @@ class Compacting:
 
     def _measured(self) -> Measure:
         """The measure, its window no larger than what was refused as too long."""
-        measure, refused = self._measure(), self._refused.get(self._model, 0)
+        measure = self._measure()
+        refused = self._journal.transcript.learnt.refused.get(self._model, 0)
         smaller = 0 < refused < (measure.window or refused + 1)
         return replace(measure, window=refused) if smaller else measure
 
@@ -202,7 +203,8 @@ class Compacting:
         """None: there was nothing to gain, and nothing was recorded."""
         transcript = self._journal.transcript
         conversation = transcript.conversation
-        measure = _told(self._measured(), stated)
+        measure = _told(self._measure(), stated) if stated else self._measured()
+        refused = round(measure.tokens) if why == "refused" and not stated else 0
         room = self._room(measure, why)
         planned = plan(
             conversation.messages,
@@ -222,6 +224,7 @@ class Compacting:
         account = await self._account(planned, room, measure)
         prompt = await self._prompting.fresh()
         compacted = self._record(planned, account, measure, why, correlation_id, prompt)
+        compacted = msgspec.structs.replace(compacted, asked=self._model, refused=refused)
 
         def made() -> list[ev.Event]:
             now = transcript.conversations, conversation.compactions

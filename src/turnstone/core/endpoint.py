@@ -50,7 +50,7 @@ class Endpoint:
 def transport_to(base_url: str, api_key: str = "") -> OpenAITransport:
     """The way to an endpoint, to be asked through a `Gate`, which alone sends a request again:
     it knows when the endpoint may be asked. Raises ConfigError."""
-    return OpenAITransport(base_url, api_key or None, retry=ONE_REQUEST)
+    return OpenAITransport(base_url, api_key or None, retry=ONE_REQUEST, rephrase=False)
 
 
 async def connect(base_url: str, api_key: str = "", model: str = "") -> Endpoint:

@@ -3,7 +3,6 @@ it. Deletes nothing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from turnstone.core.errors import NotOwner, UnknownWorkstream, WorkstreamBusy
@@ -26,16 +25,6 @@ async def erasable(
             hint="Erase it there, or stop that process first.",
         )
     return row
-
-
-async def below(store: Store, ws_id: str) -> list[WorkstreamRow]:
-    """The sub-agents of a workstream, closed ones too: they go where it goes."""
-    row = await store.row(ws_id)
-    if row is None or not row.summary.get("agents"):
-        return []
-    rows = [*await store.rows(), *await store.older(math.inf)]
-    found = {row.ws_id: row for row in rows if row.summary.get("parent") == ws_id}
-    return list(found.values())
 
 
 def parents_first(rows: Iterable[WorkstreamRow]) -> list[WorkstreamRow]:

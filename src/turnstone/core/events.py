@@ -69,6 +69,7 @@ from turnstone.core.turn_events import (
     MessageAccepted,
     PlanAnswered,
     PlanAsked,
+    RequestCounted,
     StepFailed,
     StepFinished,
     StepStarted,
@@ -131,6 +132,7 @@ __all__ = [
     "PlanAsked",
     "PromptSet",
     "Reasoning",
+    "RequestCounted",
     "SettingsChanged",
     "Shortened",
     "State",
@@ -182,6 +184,7 @@ AnyEvent: TypeAlias = (
     | PlanAnswered
     | BudgetReserved
     | BudgetSettled
+    | RequestCounted
     | ConversationSet
     | Compacted
     | PromptSet
@@ -228,6 +231,7 @@ JOURNALED: tuple[type[Event], ...] = (
     PlanAnswered,
     BudgetReserved,
     BudgetSettled,
+    RequestCounted,
     ConversationSet,
     Compacted,
     PromptSet,

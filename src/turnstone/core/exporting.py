@@ -38,7 +38,7 @@ _END = "turnstone_end"
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says of a session. `created` in Unix seconds; 0: it does not say.
+    """What a file says of a session. `created` and `updated` in Unix seconds; 0: it does not say.
 
     `turnstone_session` is 0 for a file of oturn: those have no end mark.
     """
@@ -49,6 +49,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     alias: str = ""
     title: str = ""
     created: float = 0.0
+    updated: float = 0.0
     workspace: str = ""
     messages: list[dict[str, Any]] = []  # as the model is sent them
     history: list[HistoryMessage] = []  # as a reader is shown them
@@ -67,6 +68,7 @@ def exported(records: Iterable[Event]) -> Exported:
         alias=summary.alias,
         title=transcript.title,
         created=created.timestamp,
+        updated=summary.updated,
         workspace=created.workspace,
         messages=messages,
         history=history,

@@ -399,10 +399,11 @@ class Host(Protocol):
         a word: the newest. Raises InvalidRequest for a limit outside of 1 to 100."""
 
     async def rename(self, ws_id: str, name: str = "", alias: str | None = None) -> WorkstreamInfo:
-        """Give an open workstream a name; and an alias, unique in the store, by which it is
+        """Give a workstream, open or closed, a name; and an alias, unique in the store, by which it is
         found (empty: none from now on). What is not given stays as it is.
 
-        Raises UnknownWorkstream, InvalidRequest; NameTaken where another session has it.
+        Raises UnknownWorkstream, InvalidRequest; NameTaken where another session has it; NotOwner
+        where another node, which runs, has closed it.
         """
 
     async def resume(self, name: str) -> WorkstreamInfo:

@@ -48,17 +48,28 @@ class Imported:
 
 
 async def take_over(
-    store: Store, session: Exported, owner: str, clock: Clock, source: str, done: Imported
+    store: Store,
+    session: Exported,
+    owner: str,
+    clock: Clock,
+    source: str,
+    done: Imported,
+    retention: float = 0.0,
 ) -> None:
-    """One session, whose conversation goes on where the file ends."""
-    for row in await store.resolve(session.session_id, match="session"):
-        if row.ws_id != _named(session.session_id) or row.last_seq > 1:
-            done.known += 1
-            return
-        await store.erase(row.ws_id, row.epoch)  # its import was cut off behind the first record
+    """One session, whose conversation goes on where the file ends. `retention`: seconds after
+    which the store's nodes erase what is idle; 0: never."""
+    if await store.resolve(session.session_id, match="session"):
+        done.known += 1
+        return
     ws_id = await _free(store, session.session_id)
     now = round(clock.now(), 6)
-    created = session.created or now
+    created = min(session.created or session.updated or now, now)
+    changed = min(session.updated or now, now)
+    if retention and changed < now - retention:
+        changed = now  # else it would be erased at once
+        done.notes.append(
+            f"session {session.session_id} is older than sessions are kept here: it is dated now."
+        )
     first = WsCreated(
         name=session.name or session.alias or session.title or f"ws-{ws_id[:4]}",
         session_id=session.session_id,
@@ -70,11 +81,11 @@ async def take_over(
         messages=session.messages,
         history=session.history,
         source=source,
-        timestamp=now,
+        timestamp=changed,
     )
-    title = [Titled(title=session.title, timestamp=now)] if session.title else []
-    closed = WsClosed(reason="imported", timestamp=now)
-    name = WsRename(name=first.name, alias=session.alias, timestamp=now)
+    title = [Titled(title=session.title, timestamp=changed)] if session.title else []
+    closed = WsClosed(reason="imported", timestamp=changed)
+    name = WsRename(name=first.name, alias=session.alias, timestamp=changed)
     try:
         await _write(store, ws_id, owner, first, [became, *title, name, closed])
     except NameTaken as error:
@@ -90,13 +101,19 @@ async def take_over(
 
 
 async def take_over_02(
-    store: Store, found: Found02, owner: str, clock: Clock, source: str
+    store: Store,
+    found: Found02,
+    owner: str,
+    clock: Clock,
+    source: str,
+    retention: float = 0.0,
 ) -> Imported:
     """All of a database of 0.2."""
     done = Imported(skipped=list(found.skipped))
     for session in found.sessions.values():
         if session.rows:
-            await take_over(store, converted(session, done.skipped), owner, clock, source, done)
+            whole = converted(session, done.skipped)
+            await take_over(store, whole, owner, clock, source, done, retention)
     for memory in found.memories:
         try:
             key, value = key_of(memory.key), checked_value(memory.value)
@@ -162,6 +179,7 @@ def converted(session: Session02, skipped: list[str]) -> Exported:
         alias=session.alias,
         title=session.title,
         created=session.created,
+        updated=session.updated,
         messages=said.messages,
         history=said.history,
     )
@@ -196,9 +214,11 @@ def _named(session_id: str, number: int = 0) -> str:
 async def _write(
     store: Store, ws_id: str, owner: str, first: WsCreated, records: Sequence[Event]
 ) -> None:
-    """Nothing of it stays if one of the records is refused."""
+    """All of it in one write."""
     first, records = sound(first), [sound(record) for record in records]
     summary = Summary().after(first)
+    for record in records:
+        summary = summary.after(record)
     row = WorkstreamRow(
         ws_id=ws_id,
         session_id=first.session_id,
@@ -207,11 +227,4 @@ async def _write(
         epoch=1,
         summary=msgspec.to_builtins(summary),
     )
-    await store.create(row, first)
-    for record in records:
-        summary = summary.after(record)
-    try:
-        await store.append(ws_id, 1, records, msgspec.to_builtins(summary))
-    except BaseException:
-        await store.erase(ws_id, 1)
-        raise
+    await store.create(row, first, records)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -41,6 +41,10 @@ MAX_BYTES = 8_000_000
 #: The largest number behind a record that a reader is believed to have seen: all that read ids
 #: can count on from there.
 MOST = 2**53
+
+#: Characters of a stream in progress (an answer, what a call prints) that readers who come late
+#: are shown: the last ones.
+MAX_STREAMED = 1_000_000
 
 #: Seconds for which pieces of text are gathered: shorter than the eye notices.
 GATHER = 0.025
@@ -81,8 +85,8 @@ class LiveLog:
         self._news = asyncio.Event()
         self._pending: list[AnyPiece] = []
         self._flusher: asyncio.TimerHandle | None = None
-        self._streamed: list[Content | Reasoning] = []
-        self._printed: dict[str, list[ToolOutput]] = {}  # by the calls that run
+        self._streamed = _InProgress()
+        self._printed: dict[str, _InProgress] = {}  # by the calls that run
         self._bytes = 0  # in the ring
         self._told = False  # something live has come behind the last record
 
@@ -116,12 +120,17 @@ class LiveLog:
     def streamed(self) -> list[Event]:
         """What the step in progress has streamed already, as one event of each kind."""
         self.flush()
-        return list(_joined(self._streamed))
+        return list(_joined(self._streamed.pieces))
 
     def printed(self, call_id: str) -> list[Event]:
         """What a call that runs has printed already, as one event; none if it has not."""
         self.flush()
-        return list(_joined(self._printed.get(call_id, [])))
+        return list(_joined(self._printed.get(call_id, _InProgress()).pieces))
+
+    @property
+    def cut(self) -> bool:
+        """Whether more was streamed than readers who come now are shown."""
+        return self._streamed.cut or any(printed.cut for printed in self._printed.values())
 
     def meet(self, after: EventId) -> bool:
         """Whether a reader that comes with `after` can go on from here without a snapshot.
@@ -160,16 +169,16 @@ class LiveLog:
     def _add(self, event: Event, event_id: EventId) -> None:
         match event:
             case Content() | Reasoning():
-                self._streamed.append(event)
+                self._streamed.add(event)
             case ToolOutput():
-                self._printed.setdefault(event.call_id, []).append(event)
+                self._printed.setdefault(event.call_id, _InProgress()).add(event)
             case ToolFinished():
                 self._printed.pop(event.call_id, None)
             case TurnEnded() if event.ends_turn:
-                self._streamed.clear()
+                self._streamed = _InProgress()
                 self._printed.clear()
             case _ if isinstance(event, _ENDS_STREAM):
-                self._streamed.clear()
+                self._streamed = _InProgress()
         self._ring.append(event)
         self._sizes.append(len(encode(event)))
         self._bytes += self._sizes[-1]
@@ -183,7 +192,24 @@ class LiveLog:
         self._news = asyncio.Event()
 
 
-def _joined(pieces: Sequence[AnyPiece]) -> list[AnyPiece]:
+class _InProgress:
+    """The pieces of a stream that goes on, the last MAX_STREAMED characters of them. `cut`: there
+    were more."""
+
+    def __init__(self) -> None:
+        self.pieces: deque[AnyPiece] = deque()
+        self.cut = False
+        self._size = 0
+
+    def add(self, piece: AnyPiece) -> None:
+        self.pieces.append(piece)
+        self._size += len(piece.text)
+        while self._size > MAX_STREAMED and len(self.pieces) > 1:
+            self._size -= len(self.pieces.popleft().text)
+            self.cut = True
+
+
+def _joined(pieces: Iterable[AnyPiece]) -> list[AnyPiece]:
     """Neighbours that carry text of one stream, as one event each."""
     joined: list[AnyPiece] = []
     texts: list[list[str]] = []

@@ -14,7 +14,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -27,7 +27,7 @@ from turnstone.core.awake import Awake
 from turnstone.core.background import Jobs
 from turnstone.core.budget import problem
 from turnstone.core.engine import Engine
-from turnstone.core.erasure import at_work, below, erasable, parents_first
+from turnstone.core.erasure import at_work, erasable, parents_first
 from turnstone.core.errors import (
     InvalidRequest,
     NotOwner,
@@ -155,17 +155,27 @@ class WorkstreamManager:
 
     async def create_with(
         self, created: ev.WsCreated, records: Sequence[ev.Event]
-    ) -> WorkstreamInfo:
-        """A new workstream whose journal goes on with these records."""
-        created = msgspec.structs.replace(created, timestamp=round(self._engine.clock.now(), 6))
+    ) -> WorkstreamInfo | None:
+        """A new workstream whose journal goes on with these records, all in one write; None:
+        there is one of its id."""
+        now = round(self._engine.clock.now(), 6)
+        created = msgspec.structs.replace(created, timestamp=now)
+        behind = [ev.sound(msgspec.structs.replace(record, timestamp=now)) for record in records]
         async with self._making, self._lock(created.ws_id):
+            if await self._store.row(created.ws_id) is not None:
+                return None
             self._need_room()
-            workstream = self._built(*await self._stored(created))
-            await workstream.change(*records)
-            self._awake.enter(created.ws_id, workstream)
-        info = workstream.info()
+            row, _ = await self._stored(created, behind)
+            self._enter(row, await folded(self._store, created.ws_id))
+        async with self.use(created.ws_id) as workstream:
+            info = workstream.info()
         self._on_change(created, info)
         return info
+
+    async def shown(self, ws_id: str) -> WorkstreamInfo | None:
+        """What lists show of a workstream, whoever has it, closed or not; None: there is none."""
+        row = await self._store.row(ws_id)
+        return self._info(row) if row is not None else None
 
     def _new(self, request: CreateWorkstream, ws_id: str) -> ev.WsCreated:
         return ev.WsCreated(
@@ -205,18 +215,24 @@ class WorkstreamManager:
     def _lock(self, ws_id: str) -> asyncio.Lock:
         return self._locks.setdefault(ws_id, asyncio.Lock())
 
-    async def _stored(self, created: ev.WsCreated) -> tuple[WorkstreamRow, Transcript]:
+    async def _stored(
+        self, created: ev.WsCreated, behind: Sequence[ev.Event] = ()
+    ) -> tuple[WorkstreamRow, Transcript]:
+        """Keep a new one. The transcript is that of its first record alone."""
+        summary = Summary().after(created)
+        for record in behind:
+            summary = summary.after(record)
         row = WorkstreamRow(
             ws_id=created.ws_id,
             session_id=created.session_id,
             created=created.timestamp,
             owner=self._node_id,
             epoch=1,
-            summary=msgspec.to_builtins(Summary().after(created)),
+            summary=msgspec.to_builtins(summary),
         )
         transcript = Transcript()
-        transcript.apply(await self._store.create(row, created))
-        return msgspec.structs.replace(row, last_seq=1), transcript
+        transcript.apply(await self._store.create(row, created, behind))
+        return msgspec.structs.replace(row, last_seq=1 + len(behind)), transcript
 
     @asynccontextmanager
     async def use(self, ws_id: str) -> AsyncIterator[Workstream]:
@@ -306,9 +322,14 @@ class WorkstreamManager:
             raise InvalidRequest(f"limit: {limit} is not 1 or more.")
         place = (await self._known(after)).place if after else None
         found: list[WorkstreamInfo] = []
+        if parent:
+            rows = await self._store.below(parent)
+            mine = (row for row in rows if row.owner == self._node_id and not row.closed)
+            found = [self._info(row) for row in mine if place is None or row.place > place]
+            return found if limit is None else found[:limit]
         while limit is None or len(found) < limit:
             rows = await self._store.rows(self._node_id, after=place, limit=_PAGE)
-            found += [info for info in map(self._info, rows) if info.parent == parent]
+            found += [info for info in map(self._info, rows) if not info.parent]
             if len(rows) < _PAGE:
                 break
             place = rows[-1].place
@@ -344,11 +365,7 @@ class WorkstreamManager:
         Raises NotOwner, TooManyWorkstreams; UnknownWorkstream where it was erased meanwhile.
         """
         ws_id = row.ws_id
-        if row.owner != self._node_id and await self._lives(row.owner):
-            raise NotOwner(
-                f"Workstream {ws_id} belongs to node {row.owner}, which runs.",
-                hint="Go on with it there, or stop that process first.",
-            )
+        await self._check_free(row)
         reopened: ev.Event | None = None
         async with self._lock(ws_id):
             if self._here(ws_id) is None:
@@ -370,6 +387,35 @@ class WorkstreamManager:
             self._on_change(reopened, info)
         return info
 
+    async def rename_closed(self, row: WorkstreamRow, rename: ev.WsRename) -> WorkstreamInfo:
+        """Name a closed workstream, which stays closed, and asleep.
+
+        Raises NotOwner, NameTaken; UnknownWorkstream where it was erased meanwhile.
+        """
+        await self._check_free(row)
+        summary, now = msgspec.convert(row.summary, Summary), round(self._engine.clock.now(), 6)
+        records = [
+            ev.sound(msgspec.structs.replace(record, timestamp=now))
+            for record in (ev.WsReopened(), rename, ev.WsClosed(reason="renamed"))
+        ]
+        for record in records:
+            summary = summary.after(record)
+        after = msgspec.to_builtins(summary)
+        async with self._lock(row.ws_id):
+            row = await self._store.acquire(row.ws_id, self._node_id, row.epoch)
+            appended = await self._store.append(row.ws_id, row.epoch, records, after)
+        info = self._asleep(msgspec.structs.replace(row, summary=after))
+        self._on_change(appended.events[1], info)
+        return info
+
+    async def _check_free(self, row: WorkstreamRow) -> None:
+        """Raises NotOwner where another process has it that runs."""
+        if row.owner != self._node_id and await self._lives(row.owner):
+            raise NotOwner(
+                f"Workstream {row.ws_id} belongs to node {row.owner}, which runs.",
+                hint="Go on with it there, or stop that process first.",
+            )
+
     async def close(self, ws_id: str) -> None:
         async with self.use(ws_id) as workstream:
             await workstream.close(first=partial(self._close_below, ws_id))
@@ -379,14 +425,21 @@ class WorkstreamManager:
     async def _close_below(self, ws_id: str) -> None:
         """Close the sub-agents of a workstream, before it is closed itself: a process that ends
         in between leaves none that nobody would close any more."""
-        for row in await below(self._store, ws_id):
+        for row in await self._store.below(ws_id):
             if not row.closed:
                 with suppress(UnknownWorkstream):  # closed by itself, or erased, meanwhile
                     await self._family.take(row)
                     await self.close(row.ws_id)
 
     async def erase(self, ws_id: str, *, force: bool = False) -> None:
-        """Delete it with all its records (`Host.erase`)."""
+        """Delete it with all its records, and all that is below it (`Host.erase`)."""
+        await self._let_end(ws_id, force=force)
+        async with AsyncExitStack() as held:
+            await self._delete(await self._tree(ws_id, held), "erased")
+        await self.scrub()
+
+    async def _let_end(self, ws_id: str, *, force: bool) -> None:
+        """Close it, and all that is below it, where it is awake: then it may be erased."""
         row = await self._erasable(ws_id)
         if force and row.open_turns:  # who waits for one of its messages is told before
             if row.owner != self._node_id:
@@ -398,14 +451,20 @@ class WorkstreamManager:
                 raise at_work(ws_id)
             await workstream.close("erased", first=partial(self._close_below, ws_id))
             self._awake.forget(ws_id)
-        for child in await below(self._store, ws_id):
-            await self.erase(child.ws_id, force=True)
-        async with self._lock(ws_id):
-            row = await self._erasable(ws_id)
-            if row.open_turns or self._awake.get(ws_id) is not None:
-                raise at_work(ws_id)
-            await self._delete(row, "erased")
-        await self.scrub()
+        for child in await self._store.below(ws_id):
+            await self._let_end(child.ws_id, force=True)
+
+    async def _tree(self, ws_id: str, held: AsyncExitStack) -> Sequence[WorkstreamRow]:
+        """It and all that is below it, the lowest first; `held` keeps them from being woken.
+        The locks are taken from above to below: nobody else takes two."""
+        await held.enter_async_context(self._lock(ws_id))
+        row = await self._erasable(ws_id)
+        if row.open_turns or self._awake.get(ws_id) is not None:
+            raise at_work(ws_id)
+        found = [row]
+        for child in await self._store.below(ws_id):
+            found = [*await self._tree(child.ws_id, held), *found]
+        return found
 
     async def _erasable(self, ws_id: str) -> WorkstreamRow:
         return await erasable(self._store, ws_id, self._node_id, self._lives)
@@ -439,18 +498,21 @@ class WorkstreamManager:
                 # From here on nobody writes to it, whether or not its process lives after all.
                 row = await self._store.acquire(row.ws_id, self._node_id, seen.epoch)
             if row.updated < before and not row.open_turns:
-                await self._delete(row, "expired")
+                await self._delete([row], "expired")
 
-    async def _delete(self, row: WorkstreamRow, reason: str) -> None:
-        """Delete one that is not awake, and tell whoever follows the node."""
+    async def _delete(self, rows: Sequence[WorkstreamRow], reason: str) -> None:
+        """Delete these, none of them awake, in one; the last is above the others. Whoever
+        follows the node is told."""
         self._unscrubbed = True  # also where the answer is lost
-        await self._store.erase(row.ws_id, row.epoch)
-        self._awake.forget(row.ws_id)
-        await remove_outputs(self._engine.outputs, row.ws_id)
-        if not row.closed:
-            now = round(self._engine.clock.now(), 6)
-            closed = ev.WsClosed(ws_id=row.ws_id, reason=reason, timestamp=now)
-            self._on_change(closed, self._asleep(row))
+        *below, top = rows
+        await self._store.erase(top.ws_id, top.epoch, [(row.ws_id, row.epoch) for row in below])
+        for row in rows:
+            self._awake.forget(row.ws_id)
+            await remove_outputs(self._engine.outputs, row.ws_id)
+            if not row.closed:
+                now = round(self._engine.clock.now(), 6)
+                closed = ev.WsClosed(ws_id=row.ws_id, reason=reason, timestamp=now)
+                self._on_change(closed, self._asleep(row))
 
     async def scrub(self) -> None:
         """Wipe from the store's files what was erased; what cannot be now, is next time."""

@@ -6,37 +6,25 @@ the records of it to whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from oturn import signals as s
-from oturn.agent_stream_state import MessageAssembler
 from oturn.effects import CallModel
 from oturn.errors import ModelError
-from oturn.transport.base import (
-    Failed,
-    ModelRequest,
-    ReasoningDelta,
-    StreamItem,
-    TextDelta,
-    ToolCallDelta,
-)
+from oturn.transport.base import ModelRequest, ReasoningDelta, TextDelta
 from turnstone.core import effort, tokens
 from turnstone.core import events as ev
 from turnstone.core.agent_rules import described, offered
-from turnstone.core.budget import Cost, answer_within
 from turnstone.core.compacting import Compacting, Measure
 from turnstone.core.debugging import Debugging
 from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownModel
 from turnstone.core.journal import Journal
-from turnstone.core.model_gate import Sent
 from turnstone.core.models import Model
+from turnstone.core.paid import Paid
 from turnstone.core.prompting import Prompting
-from turnstone.core.purse import Purse, Reservation
 from turnstone.core.tool import ToolContext
-from turnstone.core.turns import usage_of
 
 #: Tokens of an answer that are worth asking for, when a budget allows no more.
 LEAST_ANSWER = 256
@@ -51,17 +39,15 @@ _SLACK = 1.1
 class ModelCalls:
     """One per workstream."""
 
-    def __init__(
-        self, journal: Journal, engine: Engine, context: ToolContext, purse: Purse
-    ) -> None:
+    def __init__(self, journal: Journal, engine: Engine, context: ToolContext, paid: Paid) -> None:
         self._journal = journal
         self._engine = engine
-        self._purse = purse
+        self._paid = paid
         self._debugging = Debugging(journal, engine.masking)
         self._prompting = Prompting(journal, engine, context)
         self._model = engine.models.default  # that is asked, or was last
-        self._ratio = 1.0  # of the provider's counts to our estimates
-        self.compacting = Compacting(journal, engine, self._prompting, purse, self._measure)
+        self.prompt = 0.0  # tokens of what was asked last, estimated and uncorrected
+        self.compacting = Compacting(journal, engine, self._prompting, paid, self._measure)
 
     @property
     def asked(self) -> Model:
@@ -94,104 +80,52 @@ class ModelCalls:
 
     async def _once(self, correlation_id: str) -> s.StepFinished | ModelError:
         """One request, paid for, and what comes of it."""
-        request, estimate = self._request(), self._measure().tokens
-        params, reservation = await self._paid(request, estimate)
-        self._debugging.asked(_with(request, params), correlation_id)
-        answer = MessageAssembler()
-        said = 0.0  # what came of an answer that breaks off, and is to be paid for
-        spent = Cost()
-
-        def sent(under_way: bool) -> None:
-            nonlocal spent
-            spent = self._cost(estimate, 0) if under_way else Cost()
-
-        asking = self._stream(_with(request, params), correlation_id, sent)
-        try:
-            async with aclosing(asking) as items:
-                async for item in items:
-                    self._debugging.came(item, correlation_id)
-                    match item:
-                        case TextDelta():
-                            self._journal.piece(ev.Content(text=item.text), correlation_id)
-                        case ReasoningDelta() if self._shows_reasoning:
-                            self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
-                        case Failed():
-                            spent = spent if said else Cost()
-                            return item.error
-                    answer.feed(item)
-                    said += self._ratio * _of_item(item)
-                    spent = self._cost(estimate, said)
+        request, measure = self._request(), self._measure()
+        self.prompt = measure.uncorrected
+        most = self._most(request, measure)
+        held = await self._paid.affordable(self._model, self.prompt, most, LEAST_ANSWER)
+        params = {**request.params, **({"max_tokens": held} if held else {})}
+        request = replace(request, params=params)
+        self._debugging.asked(request, correlation_id)
+        asking = self._paid.asked(
+            self._model, request, "chat", prompt=self.prompt, most=held, tell=self._paid.tell
+        )
+        async with asking as answer:
+            async for item in answer:
+                self._debugging.came(item, correlation_id)
+                match item:
+                    case TextDelta():
+                        self._journal.piece(ev.Content(text=item.text), correlation_id)
+                    case ReasoningDelta() if self._shows_reasoning:
+                        self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
             if answer.error is not None:
                 return answer.error
-            message = answer.message()
-            spent = self._counted(estimate, message)
-            return s.StepFinished(message)
-        finally:
-            await reservation.settle(spent)
+            answer.recorded = True
+            return s.StepFinished(answer.message)
 
-    def _stream(
-        self, request: ModelRequest, correlation_id: str, sent: Sent
-    ) -> AsyncGenerator[StreamItem]:
-        """The answer; readers are told what the request waits for."""
-
-        def tell(waits: str) -> None:
-            self._journal.publish(ev.Info(message=waits), correlation_id)
-
-        return self._model.stream(request, self._journal.holder, tell, sent)
+    def _most(self, request: ModelRequest, measure: Measure) -> int:
+        """Tokens that the answer may have, held to the window; 0: as the server likes."""
+        most = int(request.params.get("max_tokens") or 0)
+        if not (most and measure.window):
+            return most
+        return min(most, max(LEAST_ANSWER, measure.window - round(_SLACK * measure.tokens)))
 
     def _measure(self) -> Measure:
         """What is known of the next request, and of the model that it goes to."""
         transcript = self._journal.transcript
-        own, told = self._engine.models.window(transcript.summary), transcript.window
+        own, told = self._engine.models.window(transcript.summary), transcript.learnt.window
         return Measure(
             window=min(own or told, told or own),
             answer=int(self._engine.params.get("max_tokens") or 0),
             prompt=tokens.of_text(transcript.prompt),
             tools=tokens.of_tools(self._tools()),
             messages=transcript.conversation.estimate(),
-            ratio=self._ratio,
+            ratio=self._paid.ratio(self._engine.models.name_for(transcript.summary)),
             recall="recall" in offered(transcript, self._engine.tools),
         )
 
     def _failed(self, error: object) -> s.StepFailed:
         return s.StepFailed(self._engine.masking.text(str(error)))
-
-    async def _paid(
-        self, request: ModelRequest, estimate: float
-    ) -> tuple[dict[str, Any], Reservation]:
-        """The request's parameters, its answer held to the window and to what can be paid for;
-        and that set aside."""
-        params = dict(request.params)
-        most, window = int(params.get("max_tokens") or 0), self._measure().window
-        if most and window:
-            most = min(most, max(LEAST_ANSWER, window - round(_SLACK * estimate)))
-            params["max_tokens"] = most
-        held, reservation = await self._set_aside(estimate, most)
-        return {**params, "max_tokens": held} if held else params, reservation
-
-    async def _set_aside(self, estimate: float, most: int) -> tuple[int, Reservation]:
-        """What a request may cost, and the tokens of its answer that this is for (0: any number).
-
-        Requests of others in the tree are waited for where they take up the room: an answer is
-        held to what is left only when nothing is in flight.
-        """
-        await self._purse.room(self._cost(estimate, most or LEAST_ANSWER))
-        left, price = await self._purse.left(), self._model.price
-        held = answer_within(left, estimate, most, LEAST_ANSWER, price)
-        return held, await self._purse.reserve(self._cost(estimate, held))
-
-    def _cost(self, prompt: float, completion: float) -> Cost:
-        money = self._model.price.of(prompt, completion)
-        return Cost(tokens=round(prompt + completion), money=money)
-
-    def _counted(self, estimate: float, message: s.AssistantMessage) -> Cost:
-        """What an answer has cost: as the provider counts, or as it is estimated."""
-        usage = usage_of(message.usage)
-        if usage is None:
-            texts = [message.text, message.reasoning, *(c.arguments for c in message.tool_calls)]
-            return self._cost(estimate, self._ratio * sum(map(tokens.of_text, texts)))
-        self._ratio = tokens.corrected(self._ratio, estimate / self._ratio, usage.prompt_tokens)
-        return self._cost(usage.prompt_tokens, usage.total_tokens - usage.prompt_tokens)
 
     def _request(self) -> ModelRequest:
         transcript, tools = self._journal.transcript, self._tools()
@@ -218,19 +152,3 @@ class ModelCalls:
         transcript = self._journal.transcript
         tools = self._engine.tools
         return [tools[name].spec.function() for name in described(transcript, tools)]
-
-
-def _of_item(item: StreamItem) -> float:
-    """Tokens of a piece of an answer, estimated."""
-    match item:
-        case TextDelta() | ReasoningDelta():
-            return tokens.of_text(item.text)
-        case ToolCallDelta():
-            return tokens.of_text(item.arguments or "")
-    return 0.0
-
-
-def _with(request: ModelRequest, params: dict[str, Any]) -> ModelRequest:
-    return ModelRequest(
-        model=request.model, messages=request.messages, tools=request.tools, params=params
-    )

@@ -2,8 +2,8 @@
 
 Holds requests to the endpoint's limit, fairly between workstreams, and holds all of them back
 when it refuses one for now. What fails in passing (a server error, a lost connection) is sent
-again a few times, through the gate too. Never sends a request again once anything of its answer
-was seen. What is decided stands in `core.model_queue` and `oturn.transport.retry`.
+again a few times, through the gate too; so is what is refused for one of its fields, without it. Never
+sends a request again once anything of its answer was seen. What is decided stands in `core.model_queue` and `oturn.transport.retry`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from turnstone.core.model_queue import BackOff, Line, Ticket, asks_to_wait
 PATIENCE = 300.0
 #: How often what failed in passing is sent, and after which waits.
 _RETRY = RetryPolicy()
+#: How often a request that is refused for one of its fields is sent in another dialect.
+_REPHRASED = 8
 #: A wait that grew by less than so many seconds is not told anew.
 _WORTH_TELLING = 1.0
 
@@ -110,7 +112,7 @@ class Gate:
     ) -> AsyncGenerator[StreamItem]:
         """The answer, under the contract of a transport. To be closed if it is left early."""
         ticket = self._line.join(holder)
-        begun, failures = self._clock.monotonic(), 0
+        begun, failures, rephrased = self._clock.monotonic(), 0, 0
         while True:
             try:
                 await self._let_in(ticket, tell)
@@ -125,6 +127,10 @@ class Gate:
                     async for item in items:
                         if flight.asking and isinstance(item, Failed) and asks_to_wait(item.error):
                             refused = item.error
+                            break
+                        if flight.asking and _rephrased(item) and rephrased < _REPHRASED:
+                            rephrased += 1
+                            flight.again = 0.0
                             break
                         if flight.asking and isinstance(item, Failed):
                             failures += 1
@@ -252,6 +258,11 @@ class Gate:
             self._failed(refused)
             self._back_off.refused(refused, sent=flight.sent, now=now, chance=self._chance())
         self._open()
+
+
+def _rephrased(item: StreamItem) -> bool:
+    """Whether it says that the request, sent again, is in another dialect."""
+    return isinstance(item, Failed) and item.error.rephrased
 
 
 def _given_up(why: ModelError, wait: float) -> ModelError:

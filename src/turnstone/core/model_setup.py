@@ -43,6 +43,7 @@ async def set_up(settings: Settings, endpoint: Endpoint) -> Models:
         gates[endpoint.url],
         context_window=_window(endpoint, declared),
         price=Price(plain.price_input, plain.price_output),
+        practice=endpoint.practice,
         told=in_words(endpoint, declared, "--context-window"),
     )
     others = [

@@ -37,6 +37,7 @@ class Model:
     gate: Gate = field(default_factory=Gate)
     context_window: int = 0  # tokens; 0: unknown
     price: Price = field(default_factory=Price)
+    practice: bool = False  # it stands in for a model, and understands nothing
     told: str = ""  # where it is and what is known of it, for people
 
     def fitted(self, params: Mapping[str, Any]) -> dict[str, Any]:

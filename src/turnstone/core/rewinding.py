@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from turnstone.core.budget import Ledger
 from turnstone.core.conversation import Conversation
 from turnstone.core.errors import InvalidRequest
@@ -140,7 +142,12 @@ def message_at(records: Sequence[Event], point: str) -> str:
 
 
 def fork_of(
-    records: Sequence[Event], at: str, source: str, ws_id: str, session_id: str
+    records: Sequence[Event],
+    at: str,
+    source: str,
+    ws_id: str,
+    session_id: str,
+    command_id: str = "",
 ) -> tuple[WsCreated, list[Event]]:
     """The first record of a workstream that goes on from this point (see `before`), and those
     that follow it.
@@ -167,11 +174,12 @@ def fork_of(
         model=was.model,
         budget=now.ledger.budget,
     )
+    became = conversation_at(found, "forked", source)
     first = _used(now.ledger, now.worked, source)
+    first.append(msgspec.structs.replace(became, correlation_id=command_id))
     first += [Tainted(source=source) for source in found.tainted]
     if found.settings != SettingsChanged():
         first.append(found.settings)
-    first.append(conversation_at(found, "forked", source))
     if found.title:
         first.append(Titled(title=found.title))
     return created, first

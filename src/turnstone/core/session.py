@@ -24,10 +24,12 @@ from turnstone.core.agent_rules import only_waits
 from turnstone.core.calls import UNKNOWN, Calls
 from turnstone.core.compacting import Compacting
 from turnstone.core.engine import Engine
+from turnstone.core.extraction import Extraction
 from turnstone.core.journal import Journal
 from turnstone.core.limits import Stop
 from turnstone.core.model_calls import ModelCalls
 from turnstone.core.models import Model
+from turnstone.core.paid import Paid
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.tool import ToolContext
 from turnstone.core.transcript import OpenTurn
@@ -51,9 +53,11 @@ class Session:
     def __init__(self, journal: Journal, engine: Engine, context: ToolContext) -> None:
         self._journal = journal
         self._engine = engine
-        self._context = context
         self.purse = Purse(journal, engine.ids.request)
-        self._model = ModelCalls(journal, engine, context, self.purse)
+        self.paid = Paid(journal, self.purse)
+        context = replace(context, ask=Extraction(journal, engine, self.paid))
+        self._context = context
+        self._model = ModelCalls(journal, engine, context, self.paid)
         self._driver: TurnDriver | None = None
         self._cid = ""
         self._without_tools = False
@@ -307,7 +311,8 @@ class Session:
                 )
             case s.StepFinished():
                 step = self._journal.transcript.open_turn().steps
-                return _step_finished(signal.message, step, cid, self._model.asked)
+                asked, prompt = self._model.asked, round(self._model.prompt)
+                return _step_finished(signal.message, step, cid, asked, prompt)
             case s.StepFailed():
                 return ev.StepFailed(error=signal.error, correlation_id=cid)
             case s.ApprovalAsked():
@@ -398,7 +403,7 @@ class Session:
 
 
 def _step_finished(
-    message: s.AssistantMessage, step: int, cid: str, model: Model
+    message: s.AssistantMessage, step: int, cid: str, model: Model, prompt: int
 ) -> ev.StepFinished:
     used = usage_of(message.usage) or ev.Usage()
     money = model.price.of(used.prompt_tokens, used.total_tokens - used.prompt_tokens)
@@ -411,5 +416,7 @@ def _step_finished(
         money=round(money, 9),
         model=message.model or model.id,
         finish=message.finish or "",
+        asked=model.name,
+        estimate=prompt,
         correlation_id=cid,
     )

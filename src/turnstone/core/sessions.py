@@ -57,6 +57,12 @@ class Sessions:
                 raise InvalidRequest(
                     f"{field}: it must be one line of up to {_LONGEST} characters."
                 )
+        row = await self._store.row(ws_id)
+        if row is not None and row.closed:
+            before = str(row.summary.get("name", ""))
+            return await self._manager.rename_closed(
+                row, WsRename(name=name or before, alias=wanted)
+            )
         async with self._manager.use(ws_id) as workstream:
             now = workstream.transcript.summary.name
             await workstream.change(WsRename(name=name or now, alias=wanted))

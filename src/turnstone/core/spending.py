@@ -11,7 +11,6 @@ from contextlib import suppress
 from turnstone.core import budget as budgets
 from turnstone.core import events as ev
 from turnstone.core.engine import Engine
-from turnstone.core.erasure import below
 from turnstone.core.errors import InvalidRequest, UnknownModel, UnknownWorkstream
 from turnstone.core.host import BudgetView, UsageView, Used
 from turnstone.core.manager import WorkstreamManager
@@ -22,7 +21,7 @@ from turnstone.core.transcript import Transcript
 from turnstone.core.usage import together
 
 #: What models are asked for at the cost of a workstream.
-_PAID: tuple[ModelRole, ...] = ("chat", "agent", "title", "compaction")
+_PAID: tuple[ModelRole, ...] = ("chat", "agent", "title", "compaction", "extraction")
 
 
 async def set_budget(
@@ -72,7 +71,7 @@ async def usage(manager: WorkstreamManager, store: Store, ws_id: str) -> UsageVi
     all_ = [own]
     waiting = [ws_id]
     while waiting:
-        for row in await below(store, waiting.pop()):
+        for row in await store.below(waiting.pop()):
             waiting.append(row.ws_id)
             all_.append(await _transcript(manager, store, row.ws_id))
     return UsageView(

@@ -8,23 +8,19 @@ about what is archived, and records nothing but what the requests cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from oturn.agent_stream_state import MessageAssembler
 from oturn.transport.base import ModelRequest
 from turnstone.core import effort, prompts, tokens
-from turnstone.core import events as ev
-from turnstone.core.budget import Cost
 from turnstone.core.carried import cut, filled
 from turnstone.core.compaction import next_part
 from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownModel
 from turnstone.core.journal import Journal
 from turnstone.core.models import Model
-from turnstone.core.purse import OverBudget, Purse
-from turnstone.core.turns import usage_of
+from turnstone.core.paid import NotAnswered, Paid
+from turnstone.core.purse import OverBudget
 
 #: Words that a token stands for, in an account.
 _WORDS_PER_TOKEN = 0.6
@@ -41,12 +37,8 @@ _SHARE = 0.9
 _LEAST_PART, _TRIES = 200, 3
 
 
-class _NotAnswered(Exception):
-    """And why. `too_long`: the request does not fit the model's window."""
-
-    def __init__(self, reason: str, *, too_long: bool = False) -> None:
-        super().__init__(reason)
-        self.too_long = too_long
+class _NoAccount(Exception):
+    """And why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +52,10 @@ class Account:
 class Summarising:
     """One per workstream."""
 
-    def __init__(self, journal: Journal, engine: Engine, purse: Purse) -> None:
+    def __init__(self, journal: Journal, engine: Engine, paid: Paid) -> None:
         self._journal = journal
         self._engine = engine
-        self._purse = purse
+        self._paid = paid
 
     async def account(
         self, so_far: str, told: Sequence[str], *, most: float, window: float, ratio: float
@@ -86,9 +78,10 @@ class Summarising:
             part, count = next_part(left, room)
             asked = filled(prompts.text("stretch"), {"account": text, "stretch": part})
             try:
-                answered = await self._ask(instructions, asked, answer, ratio)
-            except (_NotAnswered, OverBudget) as error:
-                if not getattr(error, "too_long", False) or not tries:
+                answered = await self._ask(instructions, asked, answer)
+            except (NotAnswered, OverBudget, UnknownModel, _NoAccount) as error:
+                too_long = isinstance(error, NotAnswered) and error.error.kind == "too_long"
+                if not too_long or not tries:
                     return Account(text, self._engine.masking.text(str(error)))
                 tries, room = tries - 1, max(_LEAST_PART, room / 2)
                 continue
@@ -96,7 +89,7 @@ class Summarising:
             left = left[count:]
         return Account(text)
 
-    async def _ask(self, instructions: str, text: str, most: int, ratio: float) -> str:
+    async def _ask(self, instructions: str, text: str, most: int) -> str:
         model = self._model()
         asked = [
             {"role": "system", "content": instructions},
@@ -108,47 +101,21 @@ class Summarising:
             **effort.params("low" if reasons else ""),
             "max_tokens": most,
         }
-        estimate = ratio * tokens.of_messages(asked)
-        reservation = await self._purse.reserve(_cost(model, estimate, most))
-        answer, spent = MessageAssembler(), Cost()
-        try:
-            request = ModelRequest(model.id, asked, params=model.fitted(params))
-            async with aclosing(model.stream(request, self._journal.holder, self._tell)) as items:
-                async for item in items:
-                    answer.feed(item)
-                    spent = _cost(model, estimate, 0)
-            if answer.error is not None:
-                raise _NotAnswered(str(answer.error), too_long=answer.error.kind == "too_long")
-            message = answer.message()
-            usage = usage_of(message.usage)
-            said = ratio * tokens.of_text(message.text + message.reasoning)
-            spent = _cost(model, estimate, said)
-            if usage is not None:
-                said = usage.total_tokens - usage.prompt_tokens
-                spent = _cost(model, usage.prompt_tokens, said)
-        finally:
-            await reservation.settle(spent)
+        request = ModelRequest(model.id, asked, params=model.fitted(params))
+        message = await self._paid.message(
+            model, request, "compaction", most=most, tell=self._paid.tell
+        )
         if not message.text.strip():
-            raise _NotAnswered("the model's account was empty")
+            raise _NoAccount("the model's account was empty")
         return message.text.strip()
 
     def _model(self) -> Model:
-        """Who is asked: the role `compaction`."""
-        try:
-            return self._engine.models.of(self._journal.transcript.summary, "compaction")
-        except UnknownModel as error:
-            raise _NotAnswered(str(error)) from error
+        """Who is asked: the role `compaction`. Raises UnknownModel."""
+        return self._engine.models.of(self._journal.transcript.summary, "compaction")
 
     def _window(self) -> int:
         """Of the model that is asked, in tokens; 0: unknown."""
         try:
             return self._model().context_window
-        except _NotAnswered:
+        except UnknownModel:
             return 0
-
-    def _tell(self, waits: str) -> None:
-        self._journal.publish(ev.Info(message=waits))
-
-
-def _cost(model: Model, prompt: float, completion: float) -> Cost:
-    return Cost(tokens=round(prompt + completion), money=model.price.of(prompt, completion))

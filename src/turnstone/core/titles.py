@@ -2,27 +2,24 @@
 
 Never in the way of a turn, and never a reason for one to fail: whatever goes wrong is a line in
 the log at level debug. A conversation has one title at most; where asking came to nothing, it is
-tried again after the next two exchanges, and then no more.
+tried again after the next two exchanges, and then no more. Where the budget does not suffice for
+asking, its first words are its title.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
 
-from oturn.agent_stream_state import MessageAssembler
-from oturn.transport.base import Failed, ModelRequest
-from turnstone.core import effort, prompts, tokens
+from oturn.transport.base import ModelRequest
+from turnstone.core import effort, prompts
 from turnstone.core import events as ev
-from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import StoreError, UnknownModel
 from turnstone.core.journal import Journal
-from turnstone.core.models import Model
-from turnstone.core.purse import OverBudget, Purse
+from turnstone.core.paid import NotAnswered, Paid, unheard
+from turnstone.core.purse import OverBudget
 from turnstone.core.transcript import Transcript
-from turnstone.core.turns import usage_of
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +43,10 @@ class _NoTitle(Exception):
 class Titles:
     """One per workstream."""
 
-    def __init__(self, journal: Journal, engine: Engine, purse: Purse) -> None:
+    def __init__(self, journal: Journal, engine: Engine, paid: Paid) -> None:
         self._journal = journal
         self._engine = engine
-        self._purse = purse
+        self._paid = paid
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -74,7 +71,7 @@ class Titles:
         conversation = transcript.conversations
         try:
             async with asyncio.timeout(_PATIENCE):
-                title = await self._answer(_material(transcript))
+                title = await self._found(transcript)
 
             def fresh() -> list[ev.Event]:
                 # Of another conversation than the one that is there by now, it says nothing.
@@ -82,10 +79,19 @@ class Titles:
                 return [ev.Titled(title=title)] if same and not transcript.title else []
 
             await self._journal.append_from(fresh)
-        except (_NoTitle, OverBudget, StoreError, TimeoutError, UnknownModel) as error:
+        except (_NoTitle, NotAnswered, StoreError, TimeoutError, UnknownModel) as error:
             log.debug("workstream %s has no title: %s", self._journal.ws_id, error)
         except Exception:
             log.debug("workstream %s has no title", self._journal.ws_id, exc_info=True)
+
+    async def _found(self, transcript: Transcript) -> str:
+        """The model's; where that cannot be paid for, the first words of the conversation."""
+        material = _material(transcript)
+        words = self._engine.masking.text(first_words(transcript))
+        try:
+            return await self._answer(material)
+        except OverBudget:
+            return words
 
     async def _answer(self, material: str) -> str:
         model = self._engine.models.of(self._journal.transcript.summary, "title")
@@ -100,40 +106,12 @@ class Titles:
             "max_tokens": _MAX_TOKENS,
             "temperature": _TEMPERATURE,
         }
-        estimate = round(tokens.of_messages(asked))
-        cost = _cost(model, estimate, _MAX_TOKENS)
-        reservation = await self._purse.reserve(cost)
-        answer, spent = MessageAssembler(), Cost()
-        try:
-            request = ModelRequest(model.id, asked, params=model.fitted(params))
-            async with aclosing(model.stream(request, self._journal.holder, _nobody)) as items:
-                async for item in items:
-                    if isinstance(item, Failed):
-                        raise _NoTitle(item.error)
-                    answer.feed(item)
-                    spent = _cost(model, estimate, 0)
-            message = answer.message()
-            usage = usage_of(message.usage)
-            if usage is None:
-                said = tokens.of_text(message.text + message.reasoning)
-                spent = _cost(model, estimate, said)
-            else:
-                said = usage.total_tokens - usage.prompt_tokens
-                spent = _cost(model, usage.prompt_tokens, said)
-        finally:
-            await reservation.settle(spent)
+        request = ModelRequest(model.id, asked, params=model.fitted(params))
+        message = await self._paid.message(model, request, "title", most=_MAX_TOKENS, tell=unheard)
         title = title_of(self._engine.masking.text(message.text))
         if not title:
             raise _NoTitle("the model gave none")
         return title
-
-
-def _cost(model: Model, prompt: float, completion: float) -> Cost:
-    return Cost(tokens=round(prompt + completion), money=model.price.of(prompt, completion))
-
-
-def _nobody(waits: str) -> None:
-    """Nobody waits for a title, and is told that it waits."""
 
 
 def wanted(transcript: Transcript, ending: ev.TurnEnded) -> bool:
@@ -153,9 +131,22 @@ def title_of(text: str) -> str:
     return first if len(first) <= LONGEST else f"{first[: LONGEST - 1].rstrip()}…"
 
 
+def first_words(transcript: Transcript) -> str:
+    """The beginning of the first thing that was asked, as a title; cut between words."""
+    words = " ".join(_first(transcript)[:READ].split())
+    if len(words) <= LONGEST:
+        return words
+    whole, _, part = words[:LONGEST].rpartition(" ")
+    return f"{(whole or part[:-1]).rstrip()}…"
+
+
+def _first(transcript: Transcript) -> str:
+    return next((m.content for m in transcript.history if m.content and m.role == "user"), "")
+
+
 def _material(transcript: Transcript) -> str:
     """The first thing that was asked, and the newest answer."""
     said = [m for m in transcript.history if m.content and not m.tool_calls]
-    first = next((m.content for m in said if m.role == "user"), "")
+    first = _first(transcript)
     answer = next((m.content for m in reversed(said) if m.role == "assistant"), "")
     return f"Person:\n{first[:READ]}\n\nAssistant:\n{answer[:READ]}"

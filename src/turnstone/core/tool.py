@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from turnstone.core.ask import Ask
 from turnstone.core.events import EffectClass, ToolStatus
 from turnstone.core.memory import MemoryStore
 from turnstone.core.read_marks import ReadMarks
@@ -175,6 +176,7 @@ class ToolContext:
     directory: Path | None = None  # where commands start; None: in the workspace
     outputs: Path | None = None  # a folder of ours for what a result has no room for
     background: Background | None = None
+    ask: Ask | None = None  # has a model answer a question from a text
 
 
 class Tool(Protocol):

@@ -33,6 +33,7 @@ from turnstone.core.events import (
     PlanAnswered,
     PlanAsked,
     PromptSet,
+    RequestCounted,
     SettingsChanged,
     StepFailed,
     StepFinished,
@@ -51,6 +52,7 @@ from turnstone.core.events import (
     WsRename,
     WsReopened,
 )
+from turnstone.core.learnt import Learnt
 from turnstone.core.limits import WorkTime
 from turnstone.core.summary import Summary
 from turnstone.core.usage import UsedByModel
@@ -115,7 +117,7 @@ class Transcript:
         self.prompt = ""  # the system prompt, as it was last set
         self.title = ""
         self.settings = SettingsChanged()  # all that were changed, as they are now
-        self.window = 0  # tokens that the model takes, where its server has said so by a refusal
+        self.learnt = Learnt()
         self.tainted: list[str] = []  # what was read from outside, the first of each kind
         self.last_usage: Usage | None = None
         self.ledger = Ledger()
@@ -144,6 +146,7 @@ class Transcript:
         self.summary = self.summary.after(event)
         self.ledger.apply(event, self.worked)
         self.used.apply(event)
+        self.learnt.apply(event)
         if self.turn is not None and event.elapsed is not None and isinstance(event, _IN_ITS_TIME):
             self.turn.time = self.turn.time.after(event)
         match event:
@@ -234,13 +237,11 @@ class Transcript:
                 self.last_usage = None
             case Compacted():
                 self.conversation.compact(event)
-                self.window = event.window or self.window
             case PromptSet():
                 self.prompt = event.text
             case SettingsChanged():
                 self.commands.add(event.correlation_id)
                 self.settings = _merged(self.settings, event)
-                self.window = 0 if event.model is not None else self.window
                 if any(getattr(event, name) is not None for name in _OF_THE_PROMPT):
                     self.prompt = ""
             case Titled():
@@ -388,6 +389,7 @@ _IN_ITS_TIME = (
     GrantRevoked,
     MessageAccepted,
     PromptSet,
+    RequestCounted,
     SettingsChanged,
     Tainted,
     Titled,

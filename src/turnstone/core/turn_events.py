@@ -64,6 +64,8 @@ class StepFinished(Event, frozen=True, kw_only=True):
     money: float = 0.0  # what that has cost, where the model has a price
     model: str = ""
     finish: str = ""
+    asked: str = ""  # the model's name in the settings
+    estimate: int = 0  # tokens of the prompt, estimated before it was counted
 
 
 class StepFailed(Event, frozen=True, kw_only=True):
@@ -195,6 +197,21 @@ class BudgetReserved(Event, frozen=True, kw_only=True):
     tool_calls: int = 0
     worked: float | None = None  # seconds of work of the holder in all, where it is another
     ended: bool = False  # that the turn of the holder ends with it
+
+
+class RequestCounted(Event, frozen=True, kw_only=True):
+    """A request to a model was made whose answer is in no step: for a title, an account of what is
+    archived, what a tool looks for in a text; or one of a turn that broke off or was stopped.
+
+    `usage` is estimated where the provider did not count; then `estimate` is 0.
+    """
+
+    role: str = ""  # what was asked for: `title`, `compaction`, `extraction`, `chat`
+    model: str = ""
+    usage: Usage | None = None
+    money: float = 0.0  # what that has cost, where the model has a price
+    asked: str = ""  # the model's name in the settings
+    estimate: int = 0  # tokens of the prompt, estimated before it was counted
 
 
 class BudgetSettled(Event, frozen=True, kw_only=True):

@@ -1,12 +1,12 @@
 """What a workstream has used, by the model that was asked: a fold of its journal. Pure.
 
-Counts the requests whose answers are in the conversation; a title and a compaction are paid for
-out of the budget (`core.budget`), and are not counted here.
+Counts every request that was made: those whose answers are in the conversation, and those beside
+it (titles, accounts of what is archived, what a tool looks for in a text).
 """
 
 from __future__ import annotations
 
-from turnstone.core.events import Event, StepFinished, Usage
+from turnstone.core.events import Event, RequestCounted, StepFinished, Usage
 from turnstone.core.host import Used
 
 
@@ -17,8 +17,8 @@ class UsedByModel:
         self.models: dict[str, Used] = {}
 
     def apply(self, event: Event) -> None:
-        """Take in the next record; only those of answers change anything."""
-        if isinstance(event, StepFinished):
+        """Take in the next record; only those of requests change anything."""
+        if isinstance(event, StepFinished | RequestCounted):
             usage = event.usage or Usage()
             used = Used(
                 requests=1,

@@ -66,7 +66,7 @@ class Workstream:
         self._journal = journal
         self._background = background
         self._session = session
-        self._titles = Titles(journal, engine, session.purse)
+        self._titles = Titles(journal, engine, session.paid)
         self._engine = engine
         self._relay = relay
         self._runner: asyncio.Task[None] | None = None
@@ -408,7 +408,7 @@ class Workstream:
     async def follow(self, after: ev.EventId | None) -> AsyncIterator[ev.Event]:
         """The events (`Host.follow`), with a snapshot first wherever it is needed."""
         live = self._journal.live
-        missed = after is not None and not live.meet(after)
+        missed = live.cut if after is None else not live.meet(after)
         while True:
             if missed:
                 yield self._at(live.last, ev.Truncated())

@@ -73,6 +73,8 @@ class Compacted(Event, frozen=True, kw_only=True):
     tokens_before: int = 0  # of a request, estimated
     tokens_after: int = 0
     window: int = 0  # tokens, where the provider's refusal told it
+    asked: str = ""  # the name in the settings of the model whose window it is about
+    refused: int = 0  # tokens of a request, estimated, that it refused without telling its window
 
 
 class PromptSet(Event, frozen=True, kw_only=True):

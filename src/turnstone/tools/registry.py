@@ -52,7 +52,7 @@ def load_tools(
         Recall(),
         Remember(),
         Search(hidden=own),
-        WebFetch(Fetcher(web.reach), web.ask),
+        WebFetch(Fetcher(web.reach)),
         WebSearch(web.service),
         Task(),
         WriteFile(own),

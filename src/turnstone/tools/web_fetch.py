@@ -45,12 +45,11 @@ class FetchArguments(msgspec.Struct, frozen=True):
 
 
 class WebFetch:
-    """`ask` answers questions about a page; without it the page itself is the result."""
+    """Where nobody answers questions about a page, the page itself is the result."""
 
-    def __init__(self, fetcher: Fetcher, ask: Ask | None = None) -> None:
+    def __init__(self, fetcher: Fetcher) -> None:
         self.spec = load_spec("web_fetch")
         self._fetcher = fetcher
-        self._ask = ask
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
         wanted = parse_arguments("web_fetch", FetchArguments, arguments)
@@ -85,29 +84,30 @@ class WebFetch:
         if not text.strip():
             return ToolResult("ok", f"[{page.url} is empty]")
         shown = cut_middle(text.strip(), min(MAX_PAGE, context.max_output))
-        return ToolResult(
-            "ok", "\n".join([await self._answer(question, page, shown), *_notes(page)])
-        )
+        answer = await _answer(context.ask, question, page, shown)
+        return ToolResult("ok", "\n".join([answer, *_notes(page)]))
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
         return None
 
-    async def _answer(self, question: str, page: Page, text: str) -> str:
-        if self._ask is None:
-            return text
-        system, user = extraction_prompts(question, page.url, text, secrets.token_hex(8))
-        try:
-            async with asyncio.timeout(ASK_TIMEOUT):
-                answer = (await self._ask(system, user, MAX_ANSWER)).strip()
-        except TimeoutError:
-            why = f"the model did not answer in {ASK_TIMEOUT:g} s"
-        except ModelUnavailable as error:
-            why = str(error).rstrip(".")
-        else:
-            if answer:
-                return answer
-            why = "the model answered with nothing"
-        return f"[no answer was drawn from the page: {why}; this is the page]\n{text}"
+
+async def _answer(ask: Ask | None, question: str, page: Page, text: str) -> str:
+    """The answer to the question; where there is none the page, and why."""
+    if ask is None:
+        return text
+    system, user = extraction_prompts(question, page.url, text, secrets.token_hex(8))
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT):
+            answer = (await ask(system, user, MAX_ANSWER)).strip()
+    except TimeoutError:
+        why = f"the model did not answer in {ASK_TIMEOUT:g} s"
+    except ModelUnavailable as error:
+        why = str(error).rstrip(".")
+    else:
+        if answer:
+            return answer
+        why = "the model answered with nothing"
+    return f"[no answer was drawn from the page: {why}; this is the page]\n{text}"
 
 
 def _notes(page: Page) -> list[str]:

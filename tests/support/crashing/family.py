@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oturn.transport.base import ModelRequest
 from oturn.transport.scripted import Reply, ScriptedCall, ScriptedTransport, call, call_tools, say
@@ -117,10 +117,12 @@ class begun:
 
 
 def _live(life: Life, pipe: Connection) -> None:
-    asyncio.run(_lived(life, pipe))
+    asyncio.run(live(life, pipe.send))
 
 
-async def _lived(life: Life, pipe: Connection) -> None:
+async def live(life: Life, tell: Callable[[Any], object]) -> None:
+    """Begin where the life before has left it, and go on to the end. `tell` is given `Told`, and
+    "asked" by one that answers nothing."""
     found: list[str] = []
     (life.folder / "workspace").mkdir(parents=True, exist_ok=True)
     (life.folder / "workspace" / "notes").write_text("remember the milk\n")
@@ -131,9 +133,9 @@ async def _lived(life: Life, pipe: Connection) -> None:
         host = await LocalHost.start(store, _engine(life, found.append), lock)
         await host.create(CreateWorkstream(ws_id=WS, auto_approve_tools=["task", "plan"]))
         await host.send(SendMessage(ws_id=WS, message="Do it.", correlation_id=CID))
-        await _read(host, life, pipe)
+        await _read(host, life, tell)
         await host.aclose()
-    pipe.send(Told(store.writes, found))
+    tell(Told(store.writes, found))
 
 
 def _engine(life: Life, refused: Callable[[str], None]) -> Engine:
@@ -147,7 +149,7 @@ def _engine(life: Life, refused: Callable[[str], None]) -> Engine:
     )
 
 
-async def _read(host: LocalHost, life: Life, pipe: Connection) -> None:
+async def _read(host: LocalHost, life: Life, tell: Callable[[Any], object]) -> None:
     """Follow the turn, and say yes to what is asked; or tell once nothing else goes on."""
     asked, looks = False, False
     events = host.follow(WS)
@@ -161,7 +163,7 @@ async def _read(host: LocalHost, life: Life, pipe: Connection) -> None:
                 if isinstance(event, ev.ToolStarted | ev.ToolFinished):
                     looks = looks if event.call_id != LOOK else isinstance(event, ev.ToolStarted)
                 if asked and not looks:
-                    pipe.send("asked")
+                    tell("asked")
             elif isinstance(event, ev.ApprovalAsked | ev.PlanAsked):
                 await _agree(host, event)
 
@@ -193,10 +195,11 @@ def _model(refused: Callable[[str], None]) -> Callable[[ModelRequest], Reply]:
 
 def violations(folder: Path) -> list[str]:
     """What must hold at the end, of all journals and of the world."""
-    return list(asyncio.run(_violations(folder)))
+    return asyncio.run(faults_in(folder))
 
 
-async def _violations(folder: Path) -> list[str]:
+async def faults_in(folder: Path) -> list[str]:
+    """The same, on an event loop."""
     store = await SqliteStore.open(folder / "turnstone.db")
     try:
         journals = {row.ws_id: list(await store.records(row.ws_id)) for row in await store.rows()}

@@ -36,9 +36,9 @@ class KillingStore(SqlStore):
     deadly: AtWrite | None = None
     writes = 0
 
-    async def create(self, row: WorkstreamRow, first: Event) -> Event:
+    async def create(self, row: WorkstreamRow, first: Event, behind: Sequence[Event] = ()) -> Event:
         self._pass("before")
-        created = await super().create(row, first)
+        created = await super().create(row, first, behind)
         self._pass("after")
         return created
 

@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 class Asker:
     """What all requests of a transport share. Time and chance are given, so that tests need none.
 
-    `dialects`: by model, what its server is known to need. `hide` takes the key out of what
+    `dialects`: by model, what its server is known to need; `trying`: what it seems to need, where
+    whoever asks sends the request again (`rephrase` is off). `hide` takes the key out of what
     others wrote: the server likes to quote it when it refuses it.
     """
 
@@ -45,6 +46,8 @@ class Asker:
     chance: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
     dialects: dict[str, tuple[Dialect, ...]] = field(default_factory=dict)
+    trying: dict[str, tuple[Dialect, ...]] = field(default_factory=dict)
+    rephrase: bool = True
 
 
 class Asking:
@@ -60,8 +63,10 @@ class Asking:
         self._sent = 1
         self._refusal = ""  # the text of the last one
         self._lost = False
+        self._at_once = asker.rephrase or not stream
         try:
-            self._spoken = list(asker.dialects.get(request.model, ()))
+            known = asker.dialects.get(request.model, ())
+            self._spoken = list(known if self._at_once else asker.trying.get(request.model, known))
             self.body: Body = request_body(request, stream=stream)
             for dialect in self._spoken:
                 self.body = dialect.rewritten(self.body)
@@ -74,6 +79,7 @@ class Asking:
         """The server answers: what was changed for it is right for the next requests too."""
         if self._spoken:
             self._asker.dialects[self._model] = tuple(self._spoken)
+        self._asker.trying.pop(self._model, None)
 
     async def refused(self, response: httpx2.Response) -> ModelError:
         """The error that an answer other than 2xx stands for."""
@@ -94,7 +100,18 @@ class Asking:
 
     async def again(self, error: ModelError) -> bool:
         """Whether to send `content` once more; waits before, if that is what helps."""
-        return self._in_another_dialect(error) or await self._later(error)
+        return (self._at_once and self._in_another_dialect(error)) or await self._later(error)
+
+    def told(self, error: ModelError) -> ModelError:
+        """The error as whoever asks is told it, who may send the request again in another dialect
+        where that is not done here."""
+        if self._at_once:
+            return error
+        if self._in_another_dialect(error):
+            self._asker.trying[self._model] = tuple(self._spoken)
+            return replace(error, rephrased=True)
+        self._asker.trying.pop(self._model, None)
+        return error
 
     def _in_another_dialect(self, error: ModelError) -> bool:
         said = self._refusal or error.message

@@ -59,7 +59,9 @@ class OpenAITransport:
     never closed here. `think_tags`: see `oturn.transport.think_tags`. `text_tool_calls`: calls
     that come as text are recognised, see `oturn.text_calls`; None: unless a provider is asked
     that is known to parse them. `retry`: how often a request is sent; `on_retry` hears of each
-    further one. `debug_request` and `debug_sse` print what is sent and what comes to stderr,
+    further one. `rephrase`: what a server refuses for one of its fields is sent again at once
+    without it; where that is off, the error of a stream says that it may be (`rephrased`), and
+    the next request for the model is sent so. `debug_request` and `debug_sse` print what is sent and what comes to stderr,
     without the key. Raises ConfigError for a base URL, key or timeout that cannot be used.
     """
 
@@ -76,6 +78,7 @@ class OpenAITransport:
         text_tool_calls: bool | None = None,
         retry: RetryPolicy | None = None,
         on_retry: Callable[[RetryNotice], None] | None = None,
+        rephrase: bool = True,
         debug_request: bool = False,
         debug_sse: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,7 +102,17 @@ class OpenAITransport:
         self._debug_request = debug_request
         self._told = self._tell_event if debug_sse else None
         policy = retry or RetryPolicy()
-        self._asker = Asker(self.url, timeout, self._hide, policy, on_retry, sleep, chance, clock)
+        self._asker = Asker(
+            self.url,
+            timeout,
+            self._hide,
+            policy,
+            on_retry,
+            sleep,
+            chance,
+            clock,
+            rephrase=rephrase,
+        )
 
     @property
     def url(self) -> str:
@@ -149,8 +162,11 @@ class OpenAITransport:
                 if type(item) is not Failed:
                     begun = True
                     yield item
-                elif begun or not await asking.again(item.error):
+                elif begun:
                     yield item
+                    return
+                elif not await asking.again(item.error):
+                    yield Failed(asking.told(item.error))
                     return
             if begun:
                 return

@@ -58,8 +58,9 @@ class Appended(NamedTuple):
 class Store(Protocol):
     """Methods raise StoreError, with a sentence that says what to do, when the disk will not."""
 
-    async def create(self, row: WorkstreamRow, first: Event) -> Event:
-        """Write a new row and the first record of its journal."""
+    async def create(self, row: WorkstreamRow, first: Event, behind: Sequence[Event] = ()) -> Event:
+        """Write a new row, the first record of its journal and those behind it, in one
+        transaction; returns the first. Raises NameTaken for an alias that is another's."""
 
     async def append(
         self,
@@ -116,6 +117,10 @@ class Store(Protocol):
         """Workstreams of every owner, closed ones too, that have no message open and no record
         since `before` (Unix seconds): the oldest first."""
 
+    async def below(self, ws_id: str) -> list[WorkstreamRow]:
+        """The sub-agents of a workstream, of every owner, closed ones too, by creation; those
+        below them are theirs."""
+
     async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
         """Make `owner` the one writer, under a raised epoch.
 
@@ -123,11 +128,12 @@ class Store(Protocol):
         at (`epoch`; None: whatever it is).
         """
 
-    async def erase(self, ws_id: str, epoch: int) -> None:
-        """Delete a workstream with all its records, whatever its state.
+    async def erase(self, ws_id: str, epoch: int, below: Sequence[tuple[str, int]] = ()) -> None:
+        """Delete a workstream with all its records, whatever its state; and those `below` it
+        (ids with their epochs) in the same transaction.
 
-        Of its correlation ids a hash is kept, so that none is accepted again. Raises
-        UnknownWorkstream, and NotOwner if the row's epoch is another.
+        Of their correlation ids a hash is kept, so that none is accepted again. Raises
+        UnknownWorkstream, and NotOwner if the epoch of a row is another: then all are there.
         """
 
     async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:

@@ -50,6 +50,11 @@ class Row(NamedTuple):
         return SUB_AGENT if told.parent else told.state
 
     @property
+    def parent(self) -> str:
+        """The workstream that it is a sub-agent of; empty: of none."""
+        return msgspec.json.decode(self.summary, type=_Told).parent
+
+    @property
     def session_now(self) -> str:
         """The session that its conversation is in."""
         return msgspec.json.decode(self.summary, type=_Told).session_id or self.session_id

@@ -13,7 +13,7 @@ erasures    how many workstreams were erased: one row, one number
 node        when a node was last heard of (PostgreSQL alone)
 
 `checksum` (NULL in rows that an older version wrote) covers all other columns of its row, but for
-`state`: that is the one in the summary, once more, so that it can be counted.
+`state` and `parent`: those are in the summary, and stand here once more to be counted and found by.
 Here and in `Dialect` is all that SQLite and PostgreSQL are told differently.
 """
 
@@ -214,6 +214,23 @@ MIGRATIONS: tuple[Migration, ...] = (
             WITH (gin_pending_list_limit = 128);
         """,
         search=True,
+    ),
+    Migration(
+        """
+        ALTER TABLE workstream ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+        """,
+        sqlite="""
+        UPDATE workstream SET parent =
+            coalesce(json_extract(CAST(summary AS TEXT), '$.parent'), '')
+        WHERE json_valid(CAST(summary AS TEXT));
+        CREATE INDEX workstream_below ON workstream (parent, created, ws_id) WHERE parent <> '';
+        """,
+        # An id that a summary names is one of ours, and has nothing in it that JSON would escape.
+        postgres="""
+        UPDATE workstream SET parent =
+            coalesce(substring(convert_from(summary, 'UTF8') from '"parent":"([^"]*)"'), '');
+        CREATE INDEX workstream_below ON workstream (parent, created, ws_id) WHERE parent <> '';
+        """,
     ),
 )
 

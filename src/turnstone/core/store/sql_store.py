@@ -66,8 +66,8 @@ class SqlStore(ABC):
         self._failed = False  # the database, and not since found to take writes again
         self._troubles: tuple[type[Exception], ...] = (*self.errors, StoreError, InDoubt)
 
-    async def create(self, row: WorkstreamRow, first: Event) -> Event:
-        return await self._call(self._create, row, first, again=_MADE)
+    async def create(self, row: WorkstreamRow, first: Event, behind: Sequence[Event] = ()) -> Event:
+        return await self._call(self._create, row, [first, *behind], again=_MADE)
 
     async def append(
         self,
@@ -114,11 +114,14 @@ class SqlStore(ABC):
     async def older(self, before: float) -> list[WorkstreamRow]:
         return await self._read(self._tables.older, before)
 
+    async def below(self, ws_id: str) -> list[WorkstreamRow]:
+        return await self._read(self._tables.below, ws_id)
+
     async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
         return await self._call(self._acquire, ws_id, owner, epoch, again=_TAKEN)
 
-    async def erase(self, ws_id: str, epoch: int) -> None:
-        await self._call(self._erase, ws_id, epoch, again=_ERASED)
+    async def erase(self, ws_id: str, epoch: int, below: Sequence[tuple[str, int]] = ()) -> None:
+        await self._call(self._erase, [*below, (ws_id, epoch)], again=_ERASED)
 
     # What is found and what is remembered.
 
@@ -213,16 +216,16 @@ class SqlStore(ABC):
         with self._transaction() as connection:
             self._tables.rewrite(connection)
 
-    def _create(self, row: WorkstreamRow, first: Event) -> Event:
-        event: Event | None = None
+    def _create(self, row: WorkstreamRow, events: Sequence[Event]) -> Event:
+        written: list[Event] = []
         try:
             with self._transaction() as connection:
-                event = self._tables.create(connection, row, first)
+                written = self._tables.create(connection, row, events)
         except InDoubt as error:
-            if event is None or not self._certain(partial(self._tables.there, records=[event])):
+            if not written or not self._certain(partial(self._tables.there, records=written)):
                 raise self._not_written() from error
-        self._committed(row.ws_id, 1, row.epoch)
-        return event
+        self._committed(row.ws_id, len(written), row.epoch)
+        return written[0]
 
     def _append(
         self, ws_id: str, epoch: int, events: Sequence[Event], summary: dict[str, Any] | None
@@ -288,15 +291,18 @@ class SqlStore(ABC):
         self._committed(ws_id, row.last_seq, row.epoch)
         return row.public()
 
-    def _erase(self, ws_id: str, epoch: int) -> None:
+    def _erase(self, places: Sequence[tuple[str, int]]) -> None:
         try:
             with self._transaction() as connection:
-                self._tables.erase(connection, ws_id, epoch)
+                for ws_id, epoch in places:
+                    self._tables.erase(connection, ws_id, epoch)
         except InDoubt as error:
-            if not self._certain(lambda c: self._locked(c, ws_id) is None):
+            last, _ = places[-1]
+            if not self._certain(lambda c: self._locked(c, last) is None):
                 raise self._not_written() from error
-        self._doubts.discard(ws_id)
-        self._committed(ws_id, 0, epoch)
+        for ws_id, epoch in places:
+            self._doubts.discard(ws_id)
+            self._committed(ws_id, 0, epoch)
 
     def _put_memory(self, memory: Memory) -> Memory | None:
         with self._transaction() as connection:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
@@ -186,9 +186,9 @@ class SqliteStore(SqlStore):
         if self._mark is not None:
             self._mark.write(Mark(ws_id, seq, epoch, self._erasures, len(MIGRATIONS)))
 
-    def _erase(self, ws_id: str, epoch: int) -> None:
+    def _erase(self, places: Sequence[tuple[str, int]]) -> None:
         self._unwiped = True
-        super()._erase(ws_id, epoch)
+        super()._erase(places)
 
     def _try_a_write(self) -> None:
         """As much as a large step of a turn: what is left of the log's last page takes little."""

@@ -56,8 +56,10 @@ class Tables:
 
     # Workstreams.
 
-    def create(self, connection: Connection, row: WorkstreamRow, first: Event) -> Event:
-        """A new row and its first record."""
+    def create(
+        self, connection: Connection, row: WorkstreamRow, events: Sequence[Event]
+    ) -> list[Event]:
+        """A new row and its first records. Raises NameTaken."""
         new = Row(
             ws_id=row.ws_id,
             session_id=row.session_id,
@@ -71,12 +73,11 @@ class Tables:
             summary=msgspec.json.encode(row.summary),
         )
         connection.execute(
-            f"INSERT INTO workstream ({_COLUMNS}, checksum, state) "
-            f"VALUES ({', '.join('?' * (len(new) + 2))})",
-            (*new, new.checksum, new.state),
+            f"INSERT INTO workstream ({_COLUMNS}, checksum, state, parent) "
+            f"VALUES ({', '.join('?' * (len(new) + 3))})",
+            (*new, new.checksum, new.state, new.parent),
         )
-        [event] = self.append(connection, new, [first], None)
-        return event
+        return self.append(connection, new, events, None)
 
     def row(self, connection: Connection, ws_id: str, *, locked: bool = False) -> Row | None:
         """The row; `locked`: nobody else changes it before this transaction ends."""
@@ -132,6 +133,13 @@ class Tables:
         sql = f"{_SELECT} WHERE open_turns = 0 AND updated < ? ORDER BY updated, ws_id"
         return readable(connection.execute(sql, (before,)).fetchall(), self._told)
 
+    def below(self, connection: Connection, ws_id: str) -> list[WorkstreamRow]:
+        if not ws_id:
+            return []
+        # The second condition is the index's own: a database uses it only where it stands here.
+        sql = f"{_SELECT} WHERE parent = ? AND parent <> '' ORDER BY created, ws_id"
+        return readable(connection.execute(sql, (ws_id,)).fetchall(), self._told)
+
     def acquire(
         self, connection: Connection, ws_id: str, owner: str, epoch: int | None = None
     ) -> Row:
@@ -149,7 +157,7 @@ class Tables:
         itself: nothing is written for an owner that is none any more."""
         names = [name for name, was, now in zip(Row._fields, old, new, strict=True) if was != now]
         if "summary" in names:
-            names.append("state")
+            names += ["state", "parent"]
         values = [getattr(new, name) for name in names]
         changes = ", ".join(f"{name} = ?" for name in [*names, "checksum"])
         done = connection.execute(
@@ -357,15 +365,15 @@ class Tables:
             self._check_states(connection)
 
     def _check_states(self, connection: Connection) -> None:
-        found = connection.execute(f"SELECT {_COLUMNS}, state FROM workstream")
-        for *values, state in found.fetchall():
+        found = connection.execute(f"SELECT {_COLUMNS}, state, parent FROM workstream")
+        for *values, state, parent in found.fetchall():
             row = Row(*values)
             try:
-                same = row.state == state
+                wrong = "state" if row.state != state else "parent" if row.parent != parent else ""
             except msgspec.DecodeError as error:
                 raise Damage(f"the row of workstream {row.ws_id}: {error}") from error
-            if not same:
-                raise Damage(f"the row of workstream {row.ws_id}: its state is wrong")
+            if wrong:
+                raise Damage(f"the row of workstream {row.ws_id}: its {wrong} is wrong")
 
     def check_all(self, connection: Connection) -> None:
         """The same without the states, and every record of every journal. Raises Damage."""

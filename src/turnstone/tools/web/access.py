@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from turnstone.core.ask import Ask
 from turnstone.tools.web.addresses import PUBLIC, Network, Reach
 from turnstone.tools.web.services import SearchService
 
@@ -23,7 +22,6 @@ _PORT = re.compile(r"[0-9]{1,5}")
 @dataclass(frozen=True, slots=True)
 class WebAccess:
     reach: Reach = PUBLIC
-    ask: Ask | None = None  # answers questions about a page
     service: SearchService | None = None  # searches
 
 
