@@ -6,7 +6,7 @@ the records of it to whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -30,6 +30,7 @@ from turnstone.core.compacting import Compacting, Measure
 from turnstone.core.debugging import Debugging
 from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownModel
+from turnstone.core.images import with_images
 from turnstone.core.journal import Journal
 from turnstone.core.model_gate import Sent
 from turnstone.core.models import Model
@@ -105,7 +106,10 @@ class ModelCalls:
             nonlocal spent
             spent = self._cost(estimate, 0) if under_way else Cost()
 
-        asking = self._stream(_with(request, params), correlation_id, sent)
+        messages = await with_images(
+            request.messages, self._engine.outputs, takes=self._model.vision
+        )
+        asking = self._stream(_with(request, params, messages), correlation_id, sent)
         try:
             async with aclosing(asking) as items:
                 async for item in items:
@@ -230,7 +234,14 @@ def _of_item(item: StreamItem) -> float:
     return 0.0
 
 
-def _with(request: ModelRequest, params: dict[str, Any]) -> ModelRequest:
+def _with(
+    request: ModelRequest,
+    params: dict[str, Any],
+    messages: Sequence[Mapping[str, Any]] | None = None,
+) -> ModelRequest:
     return ModelRequest(
-        model=request.model, messages=request.messages, tools=request.tools, params=params
+        model=request.model,
+        messages=request.messages if messages is None else messages,
+        tools=request.tools,
+        params=params,
     )

@@ -37,6 +37,7 @@ class Model:
     gate: Gate = field(default_factory=Gate)
     context_window: int = 0  # tokens; 0: unknown
     price: Price = field(default_factory=Price)
+    vision: bool = False  # takes images
     told: str = ""  # where it is and what is known of it, for people
 
     def fitted(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,10 +78,17 @@ class Models:
         model: str,
         context_window: int = 0,
         price: Price | None = None,
+        *,
+        vision: bool = False,
     ) -> Models:
         """A node with one model."""
         only = Model(
-            DEFAULT, model, transport, context_window=context_window, price=price or Price()
+            DEFAULT,
+            model,
+            transport,
+            context_window=context_window,
+            price=price or Price(),
+            vision=vision,
         )
         return cls(only)
 
@@ -117,6 +125,11 @@ class Models:
         name that model no more."""
         model = self._models.get(self.name_for(workstream))
         return model.context_window if model is not None else 0
+
+    def takes_images(self, workstream: Summary) -> bool:
+        """Whether the workstream's model takes images."""
+        model = self._models.get(self.name_for(workstream))
+        return model is not None and model.vision
 
     def shown(self, workstream: Summary) -> str:
         """What people are shown as the workstream's model: its id, or a name that is unknown."""

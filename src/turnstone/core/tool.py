@@ -123,6 +123,7 @@ class ToolResult:
     tainted: tuple[str, ...] = ()
     own: bool = False
     directory: str = ""  # where commands start from the next step on; empty: where they did
+    images: tuple[str, ...] = ()  # that the model is shown with it, as `core.images` names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class ToolContext:
     directory: Path | None = None  # where commands start; None: in the workspace
     outputs: Path | None = None  # a folder of ours for what a result has no room for
     background: Background | None = None
+    images: bool = False  # whether the model takes images
 
 
 class Tool(Protocol):
