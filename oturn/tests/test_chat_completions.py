@@ -30,6 +30,17 @@ from oturn.transport.event_stream import MAX_EVENT_BYTES, EventStreamDecoder
 RUBBISH = b'data: {"choices": [{"delta": {"content": "late"}}]}\n\n\xff\xfe{"error": 1}\n\n'
 
 
+def test_parts_of_a_content_are_sent_as_they_are_an_image_too() -> None:
+    parts = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+    ]
+    request = ModelRequest(model="m", messages=[{"role": "user", "content": parts}])
+
+    assert request_body(request)["messages"] == [{"role": "user", "content": parts}]
+    assert json.loads(json.dumps(request_body(request)))["messages"][0]["content"] == parts
+
+
 def items_of(stream: bytes) -> list[StreamItem]:
     """The items of a stream, after checking that no cut changes them."""
     whole = decoded([stream])

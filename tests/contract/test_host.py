@@ -255,7 +255,7 @@ async def test_an_answer_for_other_arguments_is_refused_and_a_permission_listed_
     view = await host.policy(ws.id)
     assert view.ws_id == ws.id
     assert [grant.text for grant in view.grants] == [i.grant for i in asked.items if i.grant]
-    grants = [ev.Grant(grant.tool, grant.path, grant.command) for grant in view.grants]
+    grants = [ev.Grant(g.tool, g.path, g.command, g.confined) for g in view.grants]
     assert [await host.revoke(ws.id, grant) for grant in grants] == [True] * len(grants)
     assert (await host.policy(ws.id)).grants == []
     assert not await host.revoke(ws.id, ev.Grant("bash"))

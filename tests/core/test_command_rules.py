@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_no_attack_gets_past_the_rules_that_permit(attack: Attack) -> None:
     found = decide(call_of(attack.command), BASH, Grants(), Level.L3, allowed)
 
     assert found.verdict == "ask"
-    assert found.always == (Grant("bash", command=attack.command),)
+    assert found.always == (Grant("bash", "", attack.command, "L3 without network"),)
 
 
 def first_token(command: str) -> str:
@@ -242,11 +243,24 @@ def test_words_that_the_shell_keeps_for_itself_are_no_plain_command(script: str)
 
 
 def test_always_permits_these_bytes_and_no_others() -> None:
-    granted = Grants(always={Grant("bash", command="git log; ls")})
+    granted = Grants(always={Grant("bash", "", "git log; ls", "L3 without network")})
 
     assert verdict("git log; ls", rules(), granted) == "allow"
     for other in ("git log; ls ", "git log;  ls", "git log; ls\n", "git log", "git lоg; ls"):
         assert verdict(other, rules(), granted) == "ask"
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_always_holds_only_where_the_command_is_confined_as_it_was(network: bool) -> None:
+    call = replace(call_of("git push"), network=network)
+    granted = Grants(always=set(decide(call, BASH, Grants(), Level.L3, rules()).always))
+    assert len(granted.always) == 1
+
+    assert decide(call, BASH, granted, Level.L3, rules()).verdict == "allow"
+    for level in (Level.L2, Level.L0):
+        assert decide(call, BASH, granted, level, rules()).verdict == "ask"
+    other = replace(call, network=not network)
+    assert decide(other, BASH, granted, Level.L3, rules()).verdict == "ask"
 
 
 # Properties.

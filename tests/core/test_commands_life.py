@@ -116,7 +116,7 @@ async def test_always_for_a_command_holds_for_its_folder_alone(tmp_path: Path) -
         ws = await host.create(CreateWorkstream())
         await send(host, ws.id, json.dumps([command("ls")]), "c1")
         assert (await answer("c1", approved=True, always=True)).items[0].grant == (
-            "bash for exactly 'ls'"
+            "bash for exactly 'ls', confined at L3 without network"
         )
         await ending(host, ws.id, "c1")
         assert "sub" in await say(host, ws.id, "c2", command("ls"))
@@ -128,12 +128,17 @@ async def test_always_for_a_command_holds_for_its_folder_alone(tmp_path: Path) -
         question = await answer("c4", approved=True, always=True)
         await ending(host, ws.id, "c4")
         assert question.items[0].header == "bash in sub: ls"
-        assert question.items[0].grant == f"bash for exactly 'ls' in {node.workspace}/sub"
+        assert (
+            question.items[0].grant
+            == f"bash for exactly 'ls' in {node.workspace}/sub, confined at L3 without network"
+        )
         assert await say(host, ws.id, "c5", command("ls")) == "[no output]"
 
         granted = {(g.path, g.command) for g in (await host.policy(ws.id)).grants}
         assert granted == {("", "ls"), (f"{node.workspace}/sub", "ls")}
-        assert await host.revoke(ws.id, ev.Grant("bash", f"{node.workspace}/sub", "ls"))
+        assert await host.revoke(
+            ws.id, ev.Grant("bash", f"{node.workspace}/sub", "ls", "L3 without network")
+        )
         await send(host, ws.id, json.dumps([command("ls")]), "c6")
         await answer("c6", approved=False)
 
@@ -181,7 +186,11 @@ def test_to_look_after_what_runs_is_not_asked_but_may_be_forbidden() -> None:
         (Grants(always={ev.Grant("bash")}), (), "ask"),
         (Grants(), ("bash",), "ask"),
         (Grants(), ("bash(ls *)",), "allow"),
-        (Grants(always={ev.Grant("bash", command="ls x")}), (), "allow"),
+        (
+            Grants(always={ev.Grant("bash", command="ls x", confined="L2 without network")}),
+            (),
+            "allow",
+        ),
     ],
 )
 def test_where_hooks_can_be_planted_only_what_names_the_command_permits_it(

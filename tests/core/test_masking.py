@@ -41,6 +41,7 @@ SHAPED = [
     "gsk_" + "a1B2" * 12,
     "nvapi-" + "a1B2" * 12,
     "eyJ" + "a1B2" * 4 + ".eyJ" + "c3D4" * 4 + "." + "e5F6" * 4,
+    "eyJ" + "a1B2" * 4 + ".." + "c3D4" * 4 + "." + "e5F6" * 4 + "." + "g7H8" * 4,
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\naC1rZXk=\n-----END OPENSSH PRIVATE KEY-----",
 ]
 
@@ -59,6 +60,101 @@ ORDINARY = [
 def test_a_key_of_a_known_make_is_masked_wherever_it_stands(key: str) -> None:
     for before, after in (("", ""), ("key: ", "\n"), ("'", "'"), ("TOKEN=", " x")):
         assert Masking().text(before + key + after) == before + MASK + after
+
+
+OPAQUE = "a1B2c3D4" * 3
+
+#: Text with a value that is known by the name beside it, which is the one in `«»`.
+NAMED = [
+    f"> Authorization: Bearer «{OPAQUE}»",
+    "< authorization: Basic «dXNlcjpwYXNz»\r",
+    "* [HTTP/2] [1] [authorization: Bearer «s3cr3t-v4lue»]",
+    "Proxy-Authorization: Basic «dXNlcjpwYXNzd29yZA==»",
+    f"curl -H 'X-Api-Key: «{OPAQUE}»' https://example.org/",
+    'headers["Authorization"] = "token «0123456789abcdef»"',
+    f'{{"Authorization": "Bearer «{OPAQUE}»", "Accept": "*/*"}}',
+    f"{{'x-api-key': '«{OPAQUE}»'}}",
+    f"(b'authorization', b'Bearer «{OPAQUE}»')",
+    f'{{\\"Authorization\\": \\"Bearer «{OPAQUE}»\\"}}',
+    f'"name": "Authorization",\n    "value": "Bearer «{OPAQUE}»"',
+    f"map[Authorization:[Bearer «{OPAQUE}»] Accept:[*/*]]",
+    f"GET / HTTP/1.1\\r\\nAuthorization: Bearer «{OPAQUE}»\\r\\n",
+    "Cookie: theme=dark; session=«hunter2hunter2»",
+    "Set-Cookie: sid=«hunter2hunter2»; Path=/a/long/path; HttpOnly",
+    '"cookie": "sid=«hunter2hunter2»; a=b"',
+    "GET /x?page=2&access_token=«hunter2»&size=10 HTTP/1.1",
+    "https://example.org/login?user=me&password=«hunter2»",
+    "https://example.org/blob?sv=1&amp;sig=«a%2Bb%3D12»#part",
+    "host=db.example.org user=me password=«hunter2» dbname=app",
+    "host=db user=me password=«'two words'» dbname=app",
+    "Server=db;User Id=sa;Password=«hunter2!»;Encrypt=yes",
+    f"AccountName=x;AccountKey=«{OPAQUE}==»;EndpointSuffix=y",
+    "postgres://user:«hunter2»@db.example.org:5432/app",
+    "amqps://user:«p:w»@mq.example.org",
+]
+
+#: What has such names and no secret.
+NAMELESS = [
+    "Authorization: required",
+    "authorization: Bearer accessToken",
+    "Authorization: Bearer $TOKEN",
+    "Authorization: Bearer <token>",
+    "Authorization: Bearer YOUR_ACCESS_TOKEN",
+    'headers["Authorization"] = f"Bearer {token}"',
+    'headers = {"Authorization": "Bearer " + token, "X-Api-Key": settings.api_key}',
+    "authorization: string; cookie: Cookie | undefined;",
+    "authorization: https://example.org/oauth2/authorize",
+    "Authorization: HTTP/1.1 401 Unauthorized",
+    "Cookie: a small file, kept by the browser (see RFC 6265 of 2011)",
+    "Cookie: name=${value}; lang=en",
+    "Set-Cookie: lang=en; Path=/; Expires=Wed, 21 Oct 2015 07:28:00 GMT",
+    'url = f"https://example.org/?token={token}&page=2"',
+    "https://example.org/?token=<token>&password=$PASSWORD",
+    "https://example.org/?page_token=abcdef123&next=4",
+    "if (flags&token == 5 && a&password) return x;",
+    "connect(host=host, user=user, password=os.environ['PGPASSWORD'])",
+    "password = getpass('Password: ')",
+    "def login(user: str, password: str = 'password') -> Token: ...",
+    "host = socket.gethostname(); password = input()",
+    "the api-key: see docs/api.md",
+    "key: value, api-key: /etc/keys/key1.pem",
+]
+
+
+@pytest.mark.parametrize("marked", NAMED)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_value_is_masked_by_the_name_beside_it_and_the_rest_stays(marked: str, size: int) -> None:
+    text = "first\n" + marked.replace("«", "").replace("»", "") + "\nlast\n"
+    before, _, rest = marked.partition("«")
+    told = f"first\n{before}{MASK}{rest.partition('»')[2]}\nlast\n"
+    assert Masking().text(text) == told
+    assert Masking().text(told) == told
+    stream = Masking().stream()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join([*map(stream.piece, pieces), stream.rest()]) == told
+
+
+@pytest.mark.parametrize("text", NAMELESS)
+def test_such_a_name_without_a_secret_leaves_the_text_alone(text: str) -> None:
+    assert Masking().text(text) == text
+
+
+_WORDS = st.sampled_from(
+    "the a token password cookie Cookie authorization Authorization api-key secret session header"
+    " user host value is has None null Bearer Basic request response x2 v1.2 2026-01-02 example.org"
+    " getToken apiKey access_token self.password os.environ config.api_key".split()
+)
+_JOINTS = st.sampled_from(
+    [" ", " ", " ", "\n", ", ", ": ", " = ", "(", ")", ".", "; ", " == ", '": "', "' + '", "[", "]"]
+)
+
+
+@given(st.lists(st.tuples(_WORDS, _JOINTS), max_size=40))
+def test_ordinary_prose_and_code_stay_as_they_are(parts: list[tuple[str, str]]) -> None:
+    text = "".join(word + joint for word, joint in parts)
+    assert Masking([CANARY]).text(text) == text
+    stream = Masking([CANARY]).stream()
+    assert "".join([*map(stream.piece, text), stream.rest()]) == text
 
 
 @pytest.mark.parametrize("text", ORDINARY)
@@ -104,7 +200,21 @@ def test_secrets_of_an_environment_go_by_the_names_of_its_variables() -> None:
 
 
 pieces = st.lists(
-    st.sampled_from([*SHAPED, CANARY, "pass word with blanks", "\n", " ", "text", "-", "ü", "="])
+    st.sampled_from(
+        [
+            *SHAPED,
+            *NAMED[:4],
+            *NAMED[13:18],
+            CANARY,
+            "pass word with blanks",
+            "\n",
+            " ",
+            "text",
+            "-",
+            "ü",
+            "=",
+        ]
+    )
 )
 
 
@@ -125,7 +235,7 @@ def test_a_stream_shows_no_secret_however_it_is_cut(parts: list[str], sizes: lis
         assert secret not in shown
     if len(text) < 4096:
         assert shown == Masking(secrets).text(text)
-    if not any(secret in text for secret in [*SHAPED, *secrets]):
+    if not any(secret in text for secret in [*SHAPED, *NAMED, *secrets]):
         assert shown == text
 
 
@@ -324,7 +434,21 @@ def test_a_password_with_an_at_sign_is_masked_as_a_whole() -> None:
     assert "".join([*map(stream.piece, text), stream.rest()]) == told
 
 
-UNBROKEN = ["a", "a.", "eyJ-", "sk-", "+", ":", "://a:b", "-----BEGIN ", "\x1b]"]
+UNBROKEN = [
+    "authorization:",
+    "cookie:a=",
+    "?token=",
+    "host=",
+    "a",
+    "a.",
+    "eyJ-",
+    "sk-",
+    "+",
+    ":",
+    "://a:b",
+    "-----BEGIN ",
+    "\x1b]",
+]
 
 
 def seconds(work: Callable[[str], object], text: str) -> float:

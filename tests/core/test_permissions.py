@@ -403,7 +403,9 @@ async def test_always_for_a_command_permits_these_bytes_in_this_workstream_until
         host = node.host
         ws, other = [await host.create(CreateWorkstream()) for _ in range(2)]
         question = await asked(host, ws.id)
-        assert question.items[0].grant == "bash for exactly 'echo one; echo two'"
+        assert question.items[0].grant == (
+            "bash for exactly 'echo one; echo two', confined at L3 without network"
+        )
         await answered(host, question, approved=True, always=True)
 
         assert "two" in (await unasked(host, ws.id)).output
@@ -422,7 +424,7 @@ async def test_always_for_a_command_permits_these_bytes_in_this_workstream_until
         assert (granted.tool, granted.command) == ("bash", wanted[0])
         assert granted.text == question.items[0].grant
         assert not await host.revoke(ws.id, ev.Grant("bash"))
-        assert await host.revoke(ws.id, ev.Grant("bash", command=wanted[0]))
+        assert await host.revoke(ws.id, ev.Grant("bash", "", wanted[0], granted.confined))
         await answered(host, await asked(host, ws.id), approved=False)
 
 
@@ -445,7 +447,7 @@ async def test_what_always_covers_is_told_in_words_without_hidden_characters(
     assert told in question.items[0].grant
     assert question.items[0].grant.replace("…", "").isascii()
     assert question.items[0].grant.isprintable()
-    assert question.items[0].grants == [ev.Grant("bash", command=command)]
+    assert question.items[0].grants == [ev.Grant("bash", "", command, "L3 without network")]
 
 
 async def test_an_allow_rule_lets_a_command_run_unasked_and_a_forbidding_one_stops_it(

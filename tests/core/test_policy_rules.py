@@ -261,7 +261,9 @@ def test_always_would_permit_what_was_missing_and_nothing_else() -> None:
 
     assert ruling(inside, rules()).always == (Grant("write_file"),)
     assert ruling(outside, rules(allow=("write_file",))).always == (Grant("write_file", "/etc/b"),)
-    assert ruling(call_of("bash"), rules()).always == (Grant("bash", command="ls"),)
+    assert ruling(call_of("bash"), rules()).always == (
+        Grant("bash", "", "ls", "L3 without network"),
+    )
     assert ruling(inside, rules(ask=("write_file",))).always == ()
 
 
@@ -291,7 +293,7 @@ _GRANTS = st.builds(
     st.frozensets(
         st.one_of(
             st.builds(Grant, st.sampled_from(sorted(TOOLS)), st.sampled_from(["", "/b"])),
-            st.just(Grant("bash", command="ls")),
+            st.just(Grant("bash", "", "ls", "L3 without network")),
         )
     ),
 )

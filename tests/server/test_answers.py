@@ -63,7 +63,9 @@ async def test_a_permission_for_a_command_is_listed_and_revoked_over_http(
         [granted] = (await client.get("/api/policy", params={"ws_id": ws.id})).json()["grants"]
         assert granted["command"] == "touch done"
 
-        other = {"ws_id": ws.id, "tool": "bash", "command": "touch  done"}
+        confined = granted["confined"]
+        assert confined.endswith(" without network")
+        other = {"ws_id": ws.id, "tool": "bash", "command": "touch  done", "confined": confined}
         revoked = await client.post("/api/policy/revoke", json=other)
         assert revoked.json()["revoked"] is False
         revoked = await client.post("/api/policy/revoke", json={**other, "command": "touch done"})

@@ -62,7 +62,7 @@ async def start_host(
 
     It keeps its journals in `folder`, or in the PostgreSQL at `url`. One that does not start
     leaves nothing open.
-    `model`, `model_name`, `context_window` and `price` make another one of it.
+    `model`, `model_name`, `context_window`, `price` and `vision` make another one of it.
     """
     workspace = folder / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,7 @@ async def start_host(
             engine.pop("model_name", "scripted-model"),
             engine.pop("context_window", 32_768),
             engine.pop("price", None),
+            vision=engine.pop("vision", False),
         ),
         "tools": load_tools(sandbox),
         "confinement": sandbox.confinement,

@@ -18,7 +18,8 @@ from turnstone.core.tool import ToolContext
 from turnstone.sandbox import Unconfined, find_sandbox
 from turnstone.sandbox.kept import MAX_KEPT
 from turnstone.tools.bash import Bash
-from turnstone.tools.bash_output import MAX_TOTAL, new_output
+from turnstone.tools.bash_output import new_output
+from turnstone.tools.keeping import MAX_TOTAL
 from turnstone.tools.read_file import ReadFile
 from turnstone.tools.search import Search
 

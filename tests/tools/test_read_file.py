@@ -150,8 +150,8 @@ WEBP = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x7f\x02\0\xdf\x01\0"
 )
 async def test_an_image_is_described(data: bytes, kind: str, context: ToolContext) -> None:
     assert await read(context, data) == (
-        f"file is an image ({kind}, {len(data)} bytes). Only this can be told of it, since"
-        " read_file gives text."
+        f"file is an image ({kind}, {len(data)} bytes). Only this can be told of it: the"
+        " model takes no images."
     )
 
 

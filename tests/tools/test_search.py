@@ -7,11 +7,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support import needs
 from support.commands import until_gone, until_there
 from support.tools import call, prepare
-from turnstone.core.sensitive import HOME_SECRETS
+from turnstone.core.sensitive import (
+    HOME_SECRETS,
+    SECRET_ANYWHERE,
+    SECRET_PLACES,
+    is_plain_name,
+    is_secret,
+)
 from turnstone.core.tool import ToolContext
 from turnstone.tools.search import Search
 from turnstone.tools.search_engines import PER_FILE, PythonEngine, Ripgrep
@@ -287,3 +295,16 @@ async def test_settings_of_a_persons_ripgrep_do_not_count(
     lines = await found(Search(Ripgrep(needs.require("rg"))), context, "needle")
 
     assert lines == ["a.txt:2:needle"]
+
+
+_PLACES = st.sampled_from([place.split("/") for place in SECRET_PLACES])
+_PARTS = st.sampled_from(
+    [*SECRET_ANYWHERE, "src", "a.py", "ID_RSA", ".Env", ".aws", "config", "cafe\u0301", "notes"]
+).map(lambda name: [name.replace("*", "x")])
+
+
+@given(st.lists(st.one_of(_PARTS, _PLACES), min_size=1, max_size=3))
+def test_a_plain_name_is_a_secret_only_in_a_folder_that_is_one(parts: list[list[str]]) -> None:
+    *folder, name = (name for part in parts for name in part)
+    if is_plain_name(name):
+        assert is_secret([*folder, name]) == is_secret(folder)

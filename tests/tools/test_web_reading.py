@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from turnstone.tools.foreign import ForeignReader
+from turnstone.tools.foreign_program import Unreadable, text_of
 from turnstone.tools.web.content import Kind
 from turnstone.tools.web.fetching import FetchFailed, Page
-from turnstone.tools.web.page_program import Unreadable, text_of
 from turnstone.tools.web.reading import read_page
 
 URL = "https://e.example/dir/page"
@@ -173,14 +174,14 @@ async def test_html_made_to_hurt_ends_in_text_or_in_words(body: str) -> None:
 
 
 async def test_a_page_that_takes_too_long_is_given_up_and_its_reader_is_gone() -> None:
-    with pytest.raises(FetchFailed, match=r"takes more than 0\.5 s|broke down"):
+    with pytest.raises(FetchFailed, match=r"takes more than 0\.5 s|limits of time"):
         await read_page(SLOW, 0.5)
     assert readers() == []
 
 
 async def test_a_page_that_takes_too_much_memory_is_given_up() -> None:
-    with pytest.raises(FetchFailed, match="memory|broke down"):
-        await read_page(page("<p>word</p>" * 900_000), 20, memory=60_000_000)
+    with pytest.raises(FetchFailed, match="memory"):
+        await read_page(page("<p>word</p>" * 900_000), 20, ForeignReader(memory=60_000_000))
 
 
 #: A charset whose decoder takes a time that grows with the square of the length.
@@ -193,7 +194,7 @@ def readers() -> list[int]:
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
             with contextlib.suppress(OSError):
-                if b"page_program" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"foreign_program" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
     return found
 

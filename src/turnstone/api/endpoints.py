@@ -109,6 +109,7 @@ class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool: str = ""
     path: str = ""
     command: str = ""
+    confined: str = ""
 
 
 class RevokeReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -140,9 +140,7 @@ class HttpHost:
 
     async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
         """`Host.revoke`; the node names who did it, after its token, and not `by`."""
-        body = api.RevokeRequest(
-            ws_id=ws_id, tool=grant.tool, path=grant.path, command=grant.command
-        )
+        body = api.RevokeRequest(ws_id=ws_id, **msgspec.structs.asdict(grant))
         return (await self._call("revoke", api.RevokeReply, body)).revoked
 
     async def set_budget(self, ws_id: str, budget: Budget, by: str = "") -> BudgetView:

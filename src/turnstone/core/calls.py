@@ -58,6 +58,7 @@ class Calls:
         self.items: dict[str, ev.ToolItem] = {}
         self.rulings: dict[str, ev.CallDecision] = {}
         self.moved: dict[str, str] = {}  # by call id, where a call has moved the commands to
+        self.images: dict[str, tuple[str, ...]] = {}  # by call id, those of its result
         self._journal = journal
         self._engine = engine
         self._context = context
@@ -72,6 +73,7 @@ class Calls:
         self.items.clear()
         self.rulings.clear()
         self.moved.clear()
+        self.images.clear()
         self._prepared.clear()
         asked: list[str] = []
         for call in effect.calls:
@@ -192,6 +194,7 @@ class Calls:
             call_id=call.id,
             correlation_id=self._cid,
             directory=Path(folder) if folder else None,
+            images=self._engine.models.takes_images(self._journal.transcript.summary),
         )
 
     def question(self, asked: s.ApprovalAsked) -> ev.ApprovalAsked:
@@ -331,6 +334,7 @@ class Calls:
         self.moved[call.id] = result.directory
         nonce = self._engine.ids.request()
         result = given(result, masking, source=source, nonce=nonce)
+        self.images[call.id] = result.images
         return s.ToolFinished(call.id, result.status, result.output)
 
     async def _run_again(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:

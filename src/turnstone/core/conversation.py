@@ -19,6 +19,9 @@ from turnstone.core.events import (
     ToolFinished,
 )
 
+#: What of a message names the images that go with it (`core.images`); no endpoint is sent it.
+IMAGES = "images"
+
 
 class Conversation:
     """A fold. `messages` and `history` are for reading."""
@@ -62,9 +65,11 @@ class Conversation:
         """The results of all calls of one answer, in the order in which the model called; and
         what the person has said of some of these calls, by their ids."""
         for result in results:
-            self.messages.append(
-                {"role": "tool", "tool_call_id": result.call_id, "content": result.output}
-            )
+            message: dict[str, Any] = {"role": "tool", "tool_call_id": result.call_id}
+            message["content"] = result.output
+            if result.images:
+                message[IMAGES] = list(result.images)
+            self.messages.append(message)
             self.history.append(
                 HistoryMessage(
                     role="tool",

@@ -98,6 +98,7 @@ class Granted(msgspec.Struct, frozen=True, kw_only=True):
     tool: str
     path: str = ""
     command: str = ""
+    confined: str = ""
     text: str = ""
 
 

@@ -20,6 +20,7 @@ from turnstone.core.compacting import Compacting, Measure
 from turnstone.core.debugging import Debugging
 from turnstone.core.engine import Engine
 from turnstone.core.errors import UnknownModel
+from turnstone.core.images import with_images
 from turnstone.core.journal import Journal
 from turnstone.core.models import Model
 from turnstone.core.paid import Paid
@@ -87,6 +88,10 @@ class ModelCalls:
         params = {**request.params, **({"max_tokens": held} if held else {})}
         request = replace(request, params=params)
         self._debugging.asked(request, correlation_id)
+        outputs, takes = self._engine.outputs, self._model.vision
+        request = replace(
+            request, messages=await with_images(request.messages, outputs, takes=takes)
+        )
         asking = self._paid.asked(
             self._model, request, "chat", prompt=self.prompt, most=held, tell=self._paid.tell
         )

@@ -44,6 +44,7 @@ async def set_up(settings: Settings, endpoint: Endpoint) -> Models:
         context_window=_window(endpoint, declared),
         price=Price(plain.price_input, plain.price_output),
         practice=endpoint.practice,
+        vision=plain.vision,
         told=in_words(endpoint, declared, "--context-window"),
     )
     others = [
@@ -54,6 +55,7 @@ async def set_up(settings: Settings, endpoint: Endpoint) -> Models:
             gates[one.url],
             context_window=_window(one, model.context_window),
             price=Price(model.price_input, model.price_output),
+            vision=model.vision,
             told=in_words(one, model.context_window, f"[models.{model.name}] context_window"),
         )
         for one, model in zip(found, named, strict=True)

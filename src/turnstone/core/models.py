@@ -38,6 +38,7 @@ class Model:
     context_window: int = 0  # tokens; 0: unknown
     price: Price = field(default_factory=Price)
     practice: bool = False  # it stands in for a model, and understands nothing
+    vision: bool = False  # takes images
     told: str = ""  # where it is and what is known of it, for people
 
     def fitted(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +79,17 @@ class Models:
         model: str,
         context_window: int = 0,
         price: Price | None = None,
+        *,
+        vision: bool = False,
     ) -> Models:
         """A node with one model."""
         only = Model(
-            DEFAULT, model, transport, context_window=context_window, price=price or Price()
+            DEFAULT,
+            model,
+            transport,
+            context_window=context_window,
+            price=price or Price(),
+            vision=vision,
         )
         return cls(only)
 
@@ -118,6 +126,11 @@ class Models:
         name that model no more."""
         model = self._models.get(self.name_for(workstream))
         return model.context_window if model is not None else 0
+
+    def takes_images(self, workstream: Summary) -> bool:
+        """Whether the workstream's model takes images."""
+        model = self._models.get(self.name_for(workstream))
+        return model is not None and model.vision
 
     def shown(self, workstream: Summary) -> str:
         """What people are shown as the workstream's model: its id, or a name that is unknown."""

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from turnstone.core import events as ev
 from turnstone.core import policy
 from turnstone.core.engine import Engine
@@ -73,7 +75,8 @@ def _in_words(grant: ev.Grant, engine: Engine, workspace: Path) -> str:
         return f"every tool inside {workspace}, where commands are confined"
     if grant.command:
         place = f" in {grant.path}" if grant.path else ""
-        return f"{grant.tool} for exactly {_command_in_words(grant.command)}{place}"
+        confined = f", confined at {grant.confined}" if grant.confined else ""
+        return f"{grant.tool} for exactly {_command_in_words(grant.command)}{place}{confined}"
     if grant.path:
         return f"{grant.tool} of {grant.path}"
     tool = engine.tools.get(grant.tool)
@@ -101,7 +104,7 @@ def question_hash(items: Iterable[ev.ToolItem]) -> str:
 
 def view(ws_id: str, transcript: Transcript, engine: Engine, workspace: Path) -> PolicyView:
     """All that decides what runs unasked in this workstream (`Host.policy`)."""
-    grants = sorted(transcript.granted, key=lambda grant: (grant.tool, grant.path, grant.command))
+    grants = sorted(transcript.granted, key=msgspec.structs.astuple)
     if transcript.auto_approve:
         grants.insert(0, EVERY_TOOL)
     return PolicyView(
@@ -121,6 +124,7 @@ def view(ws_id: str, transcript: Transcript, engine: Engine, workspace: Path) ->
                 tool=grant.tool,
                 path=grant.path,
                 command=grant.command,
+                confined=grant.confined,
                 text=_in_words(grant, engine, workspace),
             )
             for grant in grants

@@ -37,15 +37,15 @@ class Grants:
     tools: Set[str] = frozenset()  # these tools, for the node
     always: Set[Grant] = frozenset()  # for the workstream
 
-    def permits(self, prepared: Prepared, use: PathUse | None) -> bool:
+    def permits(self, prepared: Prepared, use: PathUse | None, level: Level) -> bool:
         """Whether the tool was permitted: in the workspace, on exactly this path, or for
-        exactly these commands."""
+        exactly these commands, confined as they were when that was said."""
         tool = prepared.tool
         if use is not None and not use.inside:
             return Grant(tool, str(use.path)) in self.always
         if not prepared.exposes and (tool in self.tools or Grant(tool) in self.always):
             return True
-        exactly = _grants(prepared, use)
+        exactly = _grants(prepared, use, level)
         return bool(prepared.commands) and all(grant in self.always for grant in exactly)
 
 
@@ -95,7 +95,7 @@ def _permitted(
             missing.append(use)
     if not missing:
         return Ruling("allow", by[0])
-    always = tuple(dict.fromkeys(g for use in missing for g in _grants(prepared, use)))
+    always = tuple(dict.fromkeys(g for use in missing for g in _grants(prepared, use, level)))
     outside = next((use.path for use in missing if use is not None and not use.inside), None)
     if outside is not None:
         why = f"{outside} is outside the workspace, or holds secrets"
@@ -123,20 +123,22 @@ def _allowing(
     inside = use is None or use.inside
     if inside and spec.auto_approve:
         return f"{spec.name} runs unasked inside the workspace"
-    if grants.permits(prepared, use):
+    if grants.permits(prepared, use, level):
         return f"{spec.name} was permitted for this workstream"
     if inside and grants.auto_approve and level >= Level.L2 and not prepared.exposes:
         return f"auto-approve, with commands confined at {level.name}"
     return ""
 
 
-def _grants(prepared: Prepared, use: PathUse | None) -> tuple[Grant, ...]:
-    """What *always* is about: a path outside, the exact commands in their folder, or the tool."""
+def _grants(prepared: Prepared, use: PathUse | None, level: Level) -> tuple[Grant, ...]:
+    """What *always* is about: a path outside, the exact commands in their folder and as they
+    are confined now, or the tool."""
     if use is not None and not use.inside:
         return (Grant(prepared.tool, str(use.path)),)
     if prepared.commands:
         folder = str(prepared.directory or "")
-        return tuple(Grant(prepared.tool, folder, text) for text in prepared.commands)
+        confined = f"{level.name} {'with' if prepared.network else 'without'} network"
+        return tuple(Grant(prepared.tool, folder, text, confined) for text in prepared.commands)
     return (Grant(prepared.tool),)
 
 

@@ -52,7 +52,7 @@ def given(result: ToolResult, masking: Masking, *, source: str, nonce: str) -> T
     output = masking.text(output)
     if source:
         output = fenced(output, masking.text(stripped(source)), nonce)
-    return ToolResult(result.status, output)
+    return ToolResult(result.status, output, images=result.images)
 
 
 def masked(item: ToolItem, masking: Masking, *, exactly: bool) -> ToolItem:

@@ -43,6 +43,8 @@ class Command:
     report: bool = False  # whether to tell the directory in which it ended
     keep: Path | None = None  # a file to make for the whole output, where it is too long
     outputs: Path | None = None  # a folder of ours that the command may read, if it is there
+    programs: tuple[Path, ...] = ()  # and what it may read and run beside the usual
+    stdin: int | None = None  # a descriptor to read from; None: nothing
 
     @property
     def start(self) -> Path:

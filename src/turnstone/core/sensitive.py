@@ -97,6 +97,8 @@ STARTER_NAMES = (
 SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
 SECRET_PLACES = (".git/config", *(place.casefold() for place in HOME_SECRETS if "/" in place))
 
+_LAST_OF_PLACES = frozenset(place.rpartition("/")[2] for place in SECRET_PLACES)
+
 #: What is ours in a folder that holds our state, where the folder as a whole cannot be hidden.
 OWN_NAMES = ("token", "*.db", "*.db-wal", "*.db-shm", "*.db-journal", "*.nodes")
 
@@ -119,6 +121,13 @@ def is_secret(parts: Sequence[str]) -> bool:
     return any(map(_is_secret_name, folded)) or any(
         f"/{place}/" in within for place in SECRET_PLACES
     )
+
+
+@lru_cache(maxsize=10_000)
+def is_plain_name(name: str) -> bool:
+    """Whether a file of this name is no secret in any folder that is none itself."""
+    [folded] = folded_names([name])
+    return not _is_secret_name(folded) and folded not in _LAST_OF_PLACES
 
 
 @lru_cache(maxsize=10_000)

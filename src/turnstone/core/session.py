@@ -330,6 +330,7 @@ class Session:
                     status=signal.status,
                     output=signal.text,
                     cwd=self._calls.moved.get(signal.call_id, ""),
+                    images=list(self._calls.images.get(signal.call_id, ())),
                     correlation_id=cid,
                 )
             case s.Cancelled():

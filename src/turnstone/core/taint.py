@@ -7,7 +7,7 @@ lets it pass; a rule or a grant does not.
 
 A known limit: it is a conversation that is marked, not what it writes. Another one in the same
 workspace that reads a file which a marked one has written is not marked by that. Conversations
-that must not be reached by what others read need workspaces of their own.
+that must not be reached by what others read need workspaces of their own. Why it is so: decision 0038.
 """
 
 from __future__ import annotations

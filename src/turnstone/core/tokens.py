@@ -36,6 +36,9 @@ _KINDS = (
 #: What a message costs beside its text, and a tool beside its schema.
 _MESSAGE, _TOOL = 4, 8
 
+#: What an image costs with most providers, scaled by them to some million pixels.
+_IMAGE = 1_500
+
 #: The correction stays within these: a count that is further off counts something else.
 _LEAST, _MOST = 0.5, 2.5
 
@@ -58,6 +61,7 @@ def of_message(message: Mapping[str, Any]) -> float:
     """The estimate for one message as a model is sent it, uncorrected."""
     content = message.get("content") or ""
     tokens = _MESSAGE + of_text(content if isinstance(content, str) else json.dumps(content))
+    tokens += _IMAGE * len(message.get("images", ()))
     for call in message.get("tool_calls") or ():
         function = call.get("function", {})
         tokens += _TOOL + of_text(function.get("name", "")) + of_text(function.get("arguments", ""))

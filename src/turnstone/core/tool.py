@@ -124,6 +124,7 @@ class ToolResult:
     tainted: tuple[str, ...] = ()
     own: bool = False
     directory: str = ""  # where commands start from the next step on; empty: where they did
+    images: tuple[str, ...] = ()  # that the model is shown with it, as `core.images` names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class ToolContext:
     outputs: Path | None = None  # a folder of ours for what a result has no room for
     background: Background | None = None
     ask: Ask | None = None  # has a model answer a question from a text
+    images: bool = False  # whether the model takes images
 
 
 class Tool(Protocol):

@@ -129,6 +129,7 @@ class ToolFinished(Event, frozen=True, kw_only=True):
     status: ToolStatus = "ok"
     output: str = ""  # what the model reads
     cwd: str = ""  # where commands start from the next step on; empty: where they did
+    images: list[str] = []  # that the model is shown with it, as `core.images` names them
 
 
 class CancelRequested(Event, frozen=True, kw_only=True):

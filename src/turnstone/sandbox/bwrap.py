@@ -205,11 +205,13 @@ def _absent(files: Mapping[Path, Sequence[int]], folders: Sequence[Path]) -> Ite
 
 
 def _readable(command: Command, identity: Identity) -> Iterator[str]:
-    """The folder of whole outputs, back into what was hidden. It is ours alone: for a command
-    that runs as somebody else it cannot be had."""
+    """The folder of whole outputs, back into what was hidden, and the programs of this command.
+    The folder is ours alone: for a command that runs as somebody else it cannot be had."""
     folder = command.outputs
     if folder is not None and folder.is_dir() and not identity.dropped:
         yield from ("--ro-bind", str(folder), str(folder))
+    for path in command.programs:
+        yield from ("--ro-bind-try", str(path), str(path))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Gives up power by power, and becomes the command: what happens inside at level L2.
 
 Started by itself, `python -I -S confine.py ORDER`, never imported by the rest of turnstone, and
-so made of the standard library alone. ORDER is JSON, see `Order`.
+so made of the standard library alone, and of little of it: each import is paid for at each start,
+so that `marshal` stands for `json`. ORDER is an `Order`, marshalled, in hexadecimal.
 
 Three processes: the first is the one that the runner knows and may kill at any time; the second,
 in a session of its own, sees the first one die by a pipe, and kills whatever the command has
@@ -11,27 +12,29 @@ started, wherever it has hidden: the kernel gives it every orphan. The third is 
 from __future__ import annotations
 
 import ctypes
-import json
+import marshal
 import os
 import signal
 import struct
 import sys
 import time
-from typing import TypedDict
 
+TYPE_CHECKING = False  # as `typing` has it, which takes longer to import than all else here
+if TYPE_CHECKING:
+    from typing import TypedDict
 
-class Order(TypedDict):
-    """Paths with the rights on what is below them, as the kernel counts both."""
+    class Order(TypedDict):
+        """Paths with the rights on what is below them, as the kernel counts both."""
 
-    files: int  # rights on files that are held back where no rule gives them
-    network: int
-    scopes: int
-    rules: list[tuple[str, int]]
-    filter: str  # hexadecimal
-    user: tuple[int, int] | None  # to become
-    command: list[str]
-    stopped: str  # what to print if processes were left
-    told: int  # a descriptor that is closed when all are gone
+        files: int  # rights on files that are held back where no rule gives them
+        network: int
+        scopes: int
+        rules: list[tuple[str, int]]
+        filter: str  # hexadecimal
+        user: tuple[int, int] | None  # to become
+        command: list[str]
+        stopped: str  # what to print if processes were left
+        told: int  # a descriptor that is closed when all are gone
 
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -210,4 +213,4 @@ def _exit_code(status: int) -> int:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(marshal.loads(bytes.fromhex(sys.argv[1])))  # noqa: S302 - our own process has made it

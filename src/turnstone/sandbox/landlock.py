@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import json
+import marshal
 import os
 import sys
 import tempfile
@@ -105,7 +105,15 @@ class Landlock:
                         report=reported.descriptor,
                     )
                     result = await run_group(
-                        [*prefix, sys.executable, "-I", "-S", "-B", _program(), json.dumps(order)],
+                        [
+                            *prefix,
+                            sys.executable,
+                            "-I",
+                            "-S",
+                            "-B",
+                            _program(),
+                            marshal.dumps(order).hex(),
+                        ],
                         identity=replace(identity, dropped=False),  # it is dropped inside
                         environment=environment,
                         directory=command.start.resolve(),
@@ -129,6 +137,7 @@ class Landlock:
             "rules": [
                 *((str(path), rights) for path, rights in _rules(view, scratch)),
                 *([(str(command.outputs), _READ | _LIST)] if command.outputs else []),
+                *((str(path), _LOOK) for path in command.programs),
             ],
             "filter": filter_.hex(),
             "user": (identity.uid, identity.gid) if identity.dropped else None,

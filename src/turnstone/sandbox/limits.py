@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from functools import cache
 
 _MIB = 1024 * 1024
 
 
+@cache
 def _three_quarters_of_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
 
@@ -64,6 +66,11 @@ trap '{{ builtin pwd -P >&{report} || :; }} 2>/dev/null' EXIT
 END"""
 
 
+@cache
+def _bash() -> str:
+    return shutil.which("bash") or "/bin/bash"
+
+
 def shell(
     script: str,
     limits: Limits,
@@ -79,7 +86,7 @@ def shell(
     `alone`: it runs in a process namespace of its own, so that what it leaves can be told.
     `report`: the descriptor, not 3 nor 9, to which it tells the directory in which it ends.
     """
-    bash = shutil.which("bash") or "/bin/bash"
+    bash = _bash()
     memory = limits.memory or _three_quarters_of_memory()
     limits_ = {"c": 0, "d": memory // 1024, "f": limits.file // 1024}
     if count_processes:

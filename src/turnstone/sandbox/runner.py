@@ -40,9 +40,9 @@ async def run_group(
     descriptors: Sequence[int] = (),
     tell_stopped: bool = False,
 ) -> CommandResult:
-    """Run `argv` with exactly this environment, nothing on stdin, and only these descriptors.
+    """Run `argv` with exactly this environment, and only these descriptors.
 
-    Of `command` its limits count, and where the whole output is kept. With `tell_stopped`, a
+    Of `command` its limits and stdin count, and where the whole output is kept. With `tell_stopped`, a
     line is added to the output if processes of the group were left. Raises OSError if it
     cannot be started.
     """
@@ -58,7 +58,8 @@ async def run_group(
 
     readable, writable = os.pipe()
     try:
-        process = await _spawn(argv, identity, environment, directory, writable, descriptors)
+        pipes = (command.stdin, writable)
+        process = await _spawn(argv, identity, environment, directory, pipes, descriptors)
     except BaseException:
         os.close(readable)
         raise
@@ -96,12 +97,13 @@ async def _spawn(
     identity: Identity,
     environment: Mapping[str, str],
     directory: Path,
-    stdout: int,
+    pipes: tuple[int | None, int],
     descriptors: Sequence[int],
 ) -> asyncio.subprocess.Process:
+    stdin, stdout = pipes
     return await asyncio.create_subprocess_exec(
         *argv,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
         stdout=stdout,
         stderr=stdout,
         env=dict(environment),

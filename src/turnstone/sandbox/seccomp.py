@@ -25,7 +25,10 @@ _X32 = 0x40000000
 _FAMILIES = (1, 2, 10, 16)
 
 #: Without AF_UNIX, where nothing may be reached: the socket of a service of the host is a file,
-#: which no namespace of the network hides. A pair of sockets (socketpair) is another call, and
+#: which no namespace of the network hides. A filter cannot look at the address that is connected
+#: to, and which files are sockets cannot be known beforehand: /proc/net/unix names those of its own
+#: network namespace alone, so not those of containers in shared folders, nor those that come later.
+#: So sockets of the workspace are refused with the rest. A pair (socketpair) is another call, and
 #: stays. At level L2, where no namespace stands between a command and the rest, there are no
 #: sockets at all, or those of the network; never AF_UNIX: Landlock lets a command connect to the
 #: socket of a service that gives out root (docker.sock).

@@ -279,7 +279,8 @@ async def policy(node: Node, call: Call[None]) -> Response:
 
 
 async def revoke(node: Node, call: Call[api.RevokeRequest]) -> Response:
-    grant = ev.Grant(call.body.tool, call.body.path, call.body.command)
+    wanted = call.body
+    grant = ev.Grant(wanted.tool, wanted.path, wanted.command, wanted.confined)
     revoked = await node.host.revoke(call.body.ws_id, grant, by=call.sender)
     return answer(api.RevokeReply(revoked=revoked))
 

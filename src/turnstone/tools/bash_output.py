@@ -6,30 +6,15 @@ import secrets
 from pathlib import Path
 
 from turnstone.core.sandbox import CommandResult
-
-#: Bytes of all kept outputs of one workstream, before another is added: the oldest go first.
-MAX_TOTAL = 150_000_000
+from turnstone.tools.keeping import make_room
 
 
 def new_output(folder: Path | None) -> Path | None:
     """A file for one whole output, not made yet. Makes room for it."""
     if folder is None:
         return None
-    _make_room(folder)
+    make_room(folder)
     return folder / f"bash-{secrets.token_hex(4)}.txt"
-
-
-def _make_room(folder: Path) -> None:
-    try:
-        files = sorted(((p.stat(), p) for p in folder.iterdir()), key=lambda f: f[0].st_mtime)
-    except OSError:
-        return  # there is none yet
-    total = sum(stat.st_size for stat, _ in files)
-    for stat, path in files:
-        if total <= MAX_TOTAL:
-            break
-        path.unlink(missing_ok=True)
-        total -= stat.st_size
 
 
 def whole_output(path: Path, result: CommandResult) -> str:

@@ -1,29 +1,15 @@
-"""What a file is that holds no lines: its kind, the size of an image, the pages of a PDF.
+"""What a file is that holds no lines: its kind, and the size of an image.
 
-Looks at descriptors that are open already. A PDF is read by a process of its own.
+Looks at descriptors that are open already.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import struct
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
-import msgspec
 
 #: Bytes at the start of an image in which its size is looked for.
 _HEAD = 1024 * 1024
-
-#: Bytes of memory for a process that reads a PDF.
-_MEMORY = 1024 * 1024 * 1024
-
-#: Seconds between two looks whether to stop.
-_LOOK = 0.1
 
 _KINDS = (
     (b"\x89PNG", "PNG image"),
@@ -49,14 +35,6 @@ _JPEG_SIZE = frozenset(
 )
 
 
-class Pages(msgspec.Struct):
-    """What the process that reads a PDF says."""
-
-    pages: int = 0
-    texts: list[str] = []
-    error: str = ""
-
-
 def kind_of(start: bytes) -> str:
     """What the first bytes say the file is; empty for text."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
@@ -68,12 +46,11 @@ def kind_of(start: bytes) -> str:
     return "of unknown kind" if b"\0" in start else ""
 
 
-def image(kind: str, descriptor: int) -> str:
-    """`kind` with the size in pixels, as far as it can be told."""
+def pixels(descriptor: int) -> tuple[int, int] | None:
+    """Width and height of an image, as far as they can be told."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
-        size = _pixels(file.read(_HEAD))
-    return f"{kind}, {size[0]} x {size[1]} pixels" if size else kind
+        return _pixels(file.read(_HEAD))
 
 
 def _pixels(head: bytes) -> tuple[int, int] | None:
@@ -128,47 +105,3 @@ def _webp(head: bytes) -> tuple[int, int] | None:
             return int.from_bytes(sides[0], "little") + 1, int.from_bytes(sides[1], "little") + 1
         case _:
             return None
-
-
-def pages(
-    descriptor: int,
-    first: int,
-    count: int | None,
-    room: int,
-    seconds: float,
-    stop: Callable[[], bool],
-) -> Pages:
-    """The text of `count` pages (None: all) from `first` on, up to `room` characters in all."""
-    order = {"first": first, "count": count, "room": room, "memory": _MEMORY}
-    order["seconds"] = int(seconds) + 1
-    script = Path(__file__).with_name("pdf_program.py")
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    process = subprocess.Popen(
-        [sys.executable, "-I", str(script), json.dumps(order)],
-        stdin=descriptor,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={"LC_ALL": "C.UTF-8"},  # nothing of ours is for foreign files
-        start_new_session=True,
-    )
-    with process:
-        out = b""
-        while not stop():
-            try:
-                out, _ = process.communicate(timeout=_LOOK)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        else:
-            process.kill()
-            return Pages(error="takes longer to read than the time limit")
-    try:
-        return msgspec.json.decode(out, type=Pages)
-    except msgspec.DecodeError:
-        return Pages(error="cannot be read within its limits of time and memory")
-
-
-def readable(text: str) -> str:
-    """Without the lone surrogates that some PDFs put into their text."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -22,9 +22,7 @@ from turnstone.tools.files import (
     MAX_EDITED,
     Changed,
     content,
-    digest,
     digest_of,
-    reason,
     replace,
     root_for,
 )
@@ -33,6 +31,7 @@ from turnstone.tools.preview import difference, other_names
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import one_line
 from turnstone.tools.threads import in_thread
+from turnstone.tools.writing import attempt, has_become, refusing
 
 _AGAIN = "Read it again, then edit it."
 
@@ -57,10 +56,8 @@ class EditFile:
         name = shown(use.path, context)
         preview, expects = "", context.decided
         if not expects:
-            try:
+            with refusing("edit_file", name):
                 expects, preview = await in_thread(lambda _: _look(use.path, wanted, context))
-            except OSError as error:
-                raise ToolRefused(f"edit_file: {name} {reason(error)}.") from None
         return Prepared(
             tool="edit_file",
             arguments=msgspec.to_builtins(wanted),
@@ -73,26 +70,17 @@ class EditFile:
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
         name = shown(prepared.paths[0].path, context)
-        try:
-            edit = await in_thread(lambda _: _make(prepared, context))
-        except Changed:
-            words = f"{name} has changed since this call was made, so nothing was written."
-            return ToolResult("error", f"{words} {_AGAIN}")
-        except OSError as error:
-            return ToolResult("error", f"{name} {reason(error)}; nothing was written.")
-        note = f" ({edit.note()})" if edit.how != "exact" else ""
-        return ToolResult("ok", f"Replaced 1 occurrence in {name}, at line {edit.line}{note}.")
+
+        def work() -> str:
+            edit = _make(prepared, context)
+            note = f" ({edit.note()})" if edit.how != "exact" else ""
+            return f"Replaced 1 occurrence in {name}, at line {edit.line}{note}."
+
+        return await attempt(name, work)
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
-        path = prepared.paths[0].path
         before, after, *_ = prepared.expects.split()
-        try:
-            now = await in_thread(lambda _: digest(root_for(path, context.workspace), path))
-        except OSError:
-            return None
-        if now == after:
-            return True
-        return False if now == before else None
+        return await has_become(prepared.paths[0].path, after, before, context)
 
 
 def _look(path: Path, wanted: EditFileArguments, context: ToolContext) -> tuple[str, str]:

@@ -10,23 +10,27 @@ import difflib
 import hashlib
 import io
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from turnstone.core.errors import ToolRefused
 from turnstone.core.file_text import marked_encoding
+from turnstone.core.images import MAX_IMAGE, MAX_SIDE
 from turnstone.core.read_marks import TO_THE_END
 from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.decoded import as_utf8, bounded_lines
-from turnstone.tools.described import Pages, image, kind_of, pages, readable
+from turnstone.tools.described import kind_of, pixels
 from turnstone.tools.files import MAX_EDITED, reading, reason, root_for
+from turnstone.tools.foreign import ForeignReader, Found, TookTooLong
+from turnstone.tools.keeping import keep_image, read_at_most
 from turnstone.tools.paths import resolve, shown
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import cut_middle, one_line
@@ -41,6 +45,12 @@ _MAX_LINE = 10_000
 #: Bytes of one read of what is not shown.
 _CHUNK = 256 * 1024
 
+#: Bytes of a PDF.
+_MAX_PDF = 200_000_000
+
+#: The images that models take, and how their files are called.
+_ENDINGS = {"PNG image": "png", "JPEG image": "jpg", "GIF image": "gif", "WebP image": "webp"}
+
 #: Names that a model may have meant.
 _NEAR = 3
 
@@ -52,10 +62,12 @@ class ReadFileArguments(msgspec.Struct, frozen=True):
 
 
 class ReadFile:
-    """`hidden` are resolved folders and files of our own, which it refuses."""
+    """`hidden` are resolved folders and files of our own, which it refuses. `reader` reads PDFs;
+    by default without a sandbox."""
 
-    def __init__(self, hidden: Sequence[Path] = ()) -> None:
+    def __init__(self, hidden: Sequence[Path] = (), reader: ForeignReader | None = None) -> None:
         self._hidden = tuple(hidden)
+        self._reader = reader or ForeignReader()
         self.spec = load_spec("read_file")
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
@@ -76,7 +88,12 @@ class ReadFile:
         path = prepared.paths[0].path
         wanted = msgspec.convert(prepared.arguments, ReadFileArguments)
         try:
-            return await in_thread(lambda stop: _read(path, wanted, context, stop))
+            with tempfile.TemporaryFile() as copy:
+                result = await in_thread(lambda stop: _read(path, wanted, context, copy, stop))
+                if result is None:
+                    name = shown(path, context)
+                    return await _pdf(self._reader, copy, name, wanted, context)
+                return result
         except OSError as error:
             hint = (
                 _near(path, context, self._hidden) if isinstance(error, FileNotFoundError) else ""
@@ -88,15 +105,22 @@ class ReadFile:
 
 
 def _read(
-    path: Path, wanted: ReadFileArguments, context: ToolContext, stop: threading.Event
-) -> ToolResult:
+    path: Path,
+    wanted: ReadFileArguments,
+    context: ToolContext,
+    copy: IO[bytes],
+    stop: threading.Event,
+) -> ToolResult | None:
+    """What is told of the file; None of a PDF, which is put into `copy`."""
     deadline = time.monotonic() + context.timeout
     over = lambda: stop.is_set() or time.monotonic() > deadline  # noqa: E731 - two conditions, one name
     with reading(root_for(path, context.workspace), path) as descriptor:
         start = os.pread(descriptor, _SNIFF, 0)
         kind = "" if marked_encoding(start)[1] else kind_of(start)
+        if kind == "PDF document":
+            return _copied(descriptor, copy, shown(path, context), over)
         if kind:
-            return _described(kind, descriptor, shown(path, context), wanted, context, over)
+            return _described(kind, descriptor, shown(path, context), context)
         hashed = _Hashed(descriptor)
         text, last = _lines(as_utf8(hashed, start), wanted, context, over)
         if digest := hashed.rest(MAX_EDITED, over):
@@ -130,36 +154,74 @@ class _Hashed(io.RawIOBase):
         return ""
 
 
-def _described(
-    kind: str,
-    descriptor: int,
+def _described(kind: str, descriptor: int, name: str, context: ToolContext) -> ToolResult:
+    size = f"{os.fstat(descriptor).st_size:,} bytes"
+    if kind.endswith("image"):
+        return _image(kind, descriptor, name, size, context)
+    words = f"{name} is a binary file ({kind}, {size})"
+    return ToolResult("error", f"{words}; read_file reads text.")
+
+
+def _copied(
+    descriptor: int, copy: IO[bytes], name: str, over: Callable[[], bool]
+) -> ToolResult | None:
+    """None once all is copied: what reads a PDF is not given the file itself, which it could
+    open again by its descriptor, and change."""
+    size = 0
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    while not over() and (data := os.read(descriptor, _CHUNK)):
+        size += len(data)
+        if size > _MAX_PDF:
+            words = f"{name} is a PDF larger than the {_MAX_PDF:,} bytes that are read of one"
+            return ToolResult("error", f"{words}.")
+        copy.write(data)
+    return None
+
+
+async def _pdf(
+    reader: ForeignReader,
+    file: IO[bytes],
     name: str,
     wanted: ReadFileArguments,
     context: ToolContext,
-    over: Callable[[], bool],
 ) -> ToolResult:
-    size = f"{os.fstat(descriptor).st_size:,} bytes"
-    if kind.endswith("image"):
-        words = f"{name} is an image ({image(kind, descriptor)}, {size})"
-        return ToolResult(
-            "ok", f"{words}. Only this can be told of it, since read_file gives text."
-        )
-    if kind != "PDF document":
-        words = f"{name} is a binary file ({kind}, {size})"
-        return ToolResult("error", f"{words}; read_file reads text.")
-    first = wanted.offset or 1
-    found = pages(descriptor, first, wanted.limit, context.max_output, context.timeout, over)
+    file.seek(0, os.SEEK_END)
+    size, first = f"{file.tell():,} bytes", wanted.offset or 1
+    task = {"task": "pdf", "first": first, "count": wanted.limit, "room": context.max_output}
+    try:
+        found = await reader.read(task, file, context.timeout)
+    except TookTooLong:
+        found = Found(error="takes longer to read than the time limit")
     if found.error:
         return ToolResult("error", f"{name} is a PDF ({size}) that {found.error}.")
     return ToolResult("ok", _pages(found, first, wanted.limit, f"{name}: PDF, {size}", context))
 
 
-def _pages(found: Pages, first: int, limit: int | None, title: str, context: ToolContext) -> str:
+def _image(kind: str, descriptor: int, name: str, size: str, context: ToolContext) -> ToolResult:
+    """What an image is; and itself, where the model takes images and this one is of a kind and
+    a size that providers take."""
+    found = pixels(descriptor)
+    told = f"{kind}, {found[0]} x {found[1]} pixels" if found else kind
+    words = f"{name} is an image ({told}, {size})."
+    if not context.images or context.outputs is None:
+        return ToolResult("ok", f"{words} Only this can be told of it: the model takes no images.")
+    ending = _ENDINGS.get(kind)
+    if ending is None or found is None:
+        return ToolResult("ok", f"{words} It is not shown: models take {', '.join(_ENDINGS)}.")
+    data = read_at_most(descriptor, MAX_IMAGE)
+    if len(data) > MAX_IMAGE or min(found) < 1 or max(found) > MAX_SIDE:
+        most = f"{MAX_IMAGE:,} bytes and {MAX_SIDE:,} pixels a side"
+        return ToolResult("ok", f"{words} It is not shown: the limit is {most}.")
+    kept = keep_image(context.outputs, data, ending)
+    return ToolResult("ok", f"{words} It is shown below.", images=(kept,))
+
+
+def _pages(found: Found, first: int, limit: int | None, title: str, context: ToolContext) -> str:
     parts = [f"[{title}, {found.pages} pages; offset and limit count pages]"]
     if first > found.pages:
         parts.append(f"[it ends at page {found.pages}, before page {first}]")
     parts += [
-        f"[page {number}]\n{readable(text) or '[no text on this page; it may be an image]'}"
+        f"[page {number}]\n{text or '[no text on this page; it may be an image]'}"
         for number, text in enumerate(found.texts, first)
     ]
     last = min(found.pages, first + limit - 1) if limit else found.pages

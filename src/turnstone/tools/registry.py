@@ -9,6 +9,7 @@ from turnstone.core.sandbox import Sandbox
 from turnstone.core.tool import Tool
 from turnstone.tools.bash import Bash
 from turnstone.tools.edit_file import EditFile
+from turnstone.tools.foreign import ForeignReader
 from turnstone.tools.forget import Forget
 from turnstone.tools.man import Man
 from turnstone.tools.math import Math
@@ -41,6 +42,7 @@ def load_tools(
     """
     web = web or WebAccess()
     own = tuple(path.resolve() for path in hidden)
+    reader = ForeignReader(sandbox)
     tools: list[Tool] = [
         Bash(sandbox, network=network),
         Man(sandbox),
@@ -48,11 +50,11 @@ def load_tools(
         EditFile(own),
         Forget(),
         Plan(own),
-        ReadFile(own),
+        ReadFile(own, reader),
         Recall(),
         Remember(),
         Search(hidden=own),
-        WebFetch(Fetcher(web.reach)),
+        WebFetch(Fetcher(web.reach), reader),
         WebSearch(web.service),
         Task(),
         WriteFile(own),

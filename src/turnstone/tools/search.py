@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from turnstone.core.errors import ToolRefused
-from turnstone.core.sensitive import is_own
+from turnstone.core.sensitive import folded_names, is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import NotAFile, folder, reason, root_for
@@ -99,6 +99,7 @@ class Search:
                     lambda found: (
                         in_outputs(found, context) or self._may_tell(found, path, context.workspace)
                     ),
+                    lambda found: not self._holds_own(found),
                 )
                 await self._search(findings, order, place, context.timeout)
         except OSError as error:
@@ -117,6 +118,12 @@ class Search:
         if is_sensitive(searched, "read", base):
             base = searched
         return not is_own(found, self._hidden, workspace) and not is_sensitive(found, "read", base)
+
+    def _holds_own(self, folder: Path) -> bool:
+        """Whether something of our own may lie in this folder itself."""
+        parts = folded_names(folder.parts)
+        own = [folded_names(entry.parts) for entry in self._hidden]
+        return any(parts in (entry, entry[:-1]) for entry in own)
 
     async def _search(
         self, findings: Findings, order: Order, place: _Place, timeout: float

@@ -10,15 +10,18 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, islice
 from pathlib import Path
+from typing import NamedTuple
 
+from turnstone.core.file_text import marked_encoding
+from turnstone.core.sensitive import is_plain_name
 from turnstone.core.tool import ToolContext
 from turnstone.tools.decoded import as_utf8, bounded_lines
 from turnstone.tools.files import folder, opened, reading, root_for
-from turnstone.tools.paths import shown
+from turnstone.tools.paths import shown, shown_name
 from turnstone.tools.search_engines import PER_FILE, Order
 
 #: Matches told: more than a model can use, less than hurts.
@@ -33,15 +36,39 @@ MAX_NAMES = 50
 #: Bytes of a line that are compared: at least those that are told.
 _COMPARED = 4 * MAX_LINE
 
+#: Bytes of a file that is read as a whole for its lines.
+_SMALL = 256 * 1024
+
 #: What ripgrep prints of a binary file in which something matches, with no NUL after the path.
 _REMARK = re.compile(rb": binary file matches \(found .* byte around offset \d+\)$")
 
 _NUMBERED = re.compile(rb"(\d+)([:-])(.*)", re.DOTALL)
 
 
+class Folder(NamedTuple):
+    """A folder in which something was found: looked at once, however many files are in it."""
+
+    path: Path
+    prefix: str  # of what is shown of a file in it
+    told: bool  # whether any file in it may be told
+    plain: bool  # whether it goes by the file's name alone which may
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    folder: Folder
+    name: str
+    shown: str
+    told: bool
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path / self.name
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    path: Path
+    file: _File
     number: int  # of the line, or how many match
     text: str = ""
     mark: str = ":"  # `-` for a line around a match
@@ -51,19 +78,32 @@ class Findings:
     """Fed with what the programs print; then checked; then told."""
 
     def __init__(
-        self, order: Order, base: Path, context: ToolContext, may_tell: Callable[[Path], bool]
+        self,
+        order: Order,
+        base: Path,
+        context: ToolContext,
+        may_tell: Callable[[Path], bool],
+        is_plain: Callable[[Path], bool] = lambda _: False,
     ) -> None:
+        """`may_tell`: whether a file, or anything in a folder, may be told of. `is_plain`: of such
+        a folder, whether that goes by the names in it alone (`sensitive.is_plain_name`)."""
         self.notes: list[str] = []
         self._order = order
         self._base = base
         self._context = context
         self._may_tell = may_tell
+        self._is_plain = is_plain
+        self._folders: dict[bytes, Folder] = {}
+        query = order.query.casefold()
+        self._query = query
+        self._ascii_query = query.encode() if query.isascii() else b""
         self._room = context.max_output
         self._begun = b""
         self._lines: list[_Line] = []
-        self._names: list[Path] = []
+        self._names: list[_File] = []
         self._matches = 0
-        self._path, self._told, self._of_path = b"", True, 0
+        self._path, self._of_path = b"", 0
+        self._file = _File(Folder(base, "", told=True, plain=False), "", "", told=True)
 
     def add_line(self, line: bytes) -> bool:
         """Whether more is wanted."""
@@ -74,18 +114,19 @@ class Findings:
             return True
         path, self._begun = self._begun + path, b""
         rest = rest.removesuffix(b"\r")
-        found = self._found(path)
+        if path != self._path:
+            self._path, self._file, self._of_path = path, self._found(path), 0
         if self._order.count:
-            entry = _Line(found, int(rest))
+            entry = _Line(self._file, int(rest))
         elif numbered := _NUMBERED.match(rest):
-            entry = _Line(found, int(numbered[1]), _told(numbered[3]), numbered[2].decode())
+            entry = _Line(self._file, int(numbered[1]), _told(numbered[3]), numbered[2].decode())
         else:
             return True
-        if not self._counted(path, entry):
+        if not self._counted(entry):
             return True
         self._lines.append(entry)
         self._matches += entry.mark == ":"
-        self._room -= len(shown(found, self._context)) + len(entry.text) + 8
+        self._room -= len(self._file.shown) + len(entry.text) + 8
         if self._matches < MAX_MATCHES and self._room > 0:
             return True
         what = "files" if self._order.count else "matches"
@@ -94,9 +135,12 @@ class Findings:
 
     def add_name(self, path: bytes) -> bool:
         """Whether more is wanted."""
+        # Of ten thousand names nearly none is meant; what is no ASCII may be folded to it.
+        if self._ascii_query and path.isascii() and self._ascii_query not in path.lower():
+            return True
         name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-        if self._order.query.casefold() in name.casefold() and self._may_tell(self._found(path)):
-            self._names.append(self._found(path))
+        if self._query in name.casefold() and (found := self._found(path)).told:
+            self._names.append(found)
         return len(self._names) <= MAX_NAMES
 
     @property
@@ -107,14 +151,14 @@ class Findings:
         """Leave out what is not so. Blocks; until `over`."""
         kept: list[_Line] = []
         # Files of one folder follow each other: the way to it is gone once.
-        for parent, some in groupby(self._lines, key=lambda line: line.path.parent):
+        for parent, some in groupby(self._lines, key=lambda line: line.file.folder.path):
             kept += [] if over() else self._checked(parent, list(some), over)
         if len(kept) < len(self._lines):
             count = len(self._lines) - len(kept)
             self.notes.append(f"{count:,} lines left out: their files changed meanwhile")
         self._lines = kept
-        names = [path for path in self._names if self._is_file(path)]
-        room = accumulate(len(shown(path, self._context)) + 1 for path in names)
+        names = [file for file in self._names if self._is_file(file.path)]
+        room = accumulate(len(file.shown) + 1 for file in names)
         self._names = [n for n, used in zip(names, room, strict=True) if used <= self._room]
         self._names = self._names[:MAX_NAMES]
         if len(self._names) < len(names):
@@ -124,8 +168,8 @@ class Findings:
         parts: list[str] = []
         before: _Line | None = None
         for line in self._lines:
-            name = shown(line.path, self._context)
-            apart = before and (before.path, before.number + 1) != (line.path, line.number)
+            name = line.file.shown
+            apart = before and (before.file, before.number + 1) != (line.file, line.number)
             if apart and self._order.context:
                 parts.append("--")
             before = line
@@ -137,29 +181,42 @@ class Findings:
         parts = parts or ["[no line matches]"]
         if self._names:
             parts += ["", f"Files whose name contains {self._order.query!r}:"]
-            parts += [shown(path, self._context) for path in self._names]
+            parts += [file.shown for file in self._names]
         return "\n".join([*parts, *(f"[{note}]" for note in self.notes)])
 
-    def _found(self, path: bytes) -> Path:
-        return self._base / os.fsdecode(path)
+    def _found(self, path: bytes) -> _File:
+        parent, _, last = path.rpartition(b"/")
+        folder = self._folders.get(parent)
+        if folder is None:
+            folder = self._folders[parent] = self._folder(self._base / os.fsdecode(parent))
+        name = os.fsdecode(last)
+        told = folder.told and (
+            (folder.plain and is_plain_name(name)) or self._may_tell(folder.path / name)
+        )
+        return _File(folder, name, folder.prefix + shown_name(name), told)
 
-    def _counted(self, path: bytes, entry: _Line) -> bool:
+    def _folder(self, path: Path) -> Folder:
+        name = shown(path, self._context)
+        prefix = "" if name == "." else name if name == "/" else f"{name}/"
+        told = self._may_tell(path)
+        return Folder(path, prefix, told, told and self._is_plain(path))
+
+    def _counted(self, entry: _Line) -> bool:
         """Whether this file may be told of."""
-        if path != self._path:
-            self._path, self._told, self._of_path = path, self._may_tell(entry.path), 0
         self._of_path += entry.mark == ":"
-        if self._told and self._of_path == PER_FILE and entry.mark == ":":
-            name = shown(entry.path, self._context)
+        told = entry.file.told
+        if told and self._of_path == PER_FILE and entry.mark == ":":
+            name = entry.file.shown
             self.notes.append(f"{name}: the first {PER_FILE} matches; there may be more")
-        return self._told
+        return told
 
     def _checked(self, parent: Path, lines: list[_Line], over: Callable[[], bool]) -> list[_Line]:
         """Those of the lines of a folder's files that are there."""
         kept: list[_Line] = []
         try:
             with folder(root_for(parent, self._context.workspace), parent) as descriptor:
-                for path, of_file in groupby(lines, key=lambda line: line.path):
-                    kept += [] if over() else self._in_file(descriptor, path.name, [*of_file])
+                for file, of_file in groupby(lines, key=lambda line: line.file):
+                    kept += [] if over() else self._in_file(descriptor, file.name, [*of_file])
         except OSError:
             pass
         return kept
@@ -169,9 +226,11 @@ class Findings:
             with opened(parent, name) as descriptor:
                 if self._order.count:
                     return lines
-                start = os.pread(descriptor, 4, 0)
+                start = os.pread(descriptor, _SMALL + 1, 0)
+                if len(start) <= _SMALL and not marked_encoding(start)[1].startswith("utf-16"):
+                    return _there(start.split(b"\n", lines[-1].number), lines)
                 with as_utf8(io.FileIO(descriptor, closefd=False), start) as file:
-                    return _there(file, lines)
+                    return _there((raw for raw, _ in _bounded(file)), lines)
         except OSError:
             return []
 
@@ -185,16 +244,19 @@ class Findings:
             return False
 
 
-def _there(file: io.BufferedReader, lines: list[_Line]) -> list[_Line]:
+def _bounded(file: io.BufferedReader) -> Iterator[tuple[bytes, int]]:
+    return bounded_lines(file, _COMPARED, lambda: False)
+
+
+def _there(there: Iterable[bytes], lines: list[_Line]) -> list[_Line]:
+    """Those of the lines of a file that are among the lines it has."""
     wanted = {line.number: line for line in lines}
-    last, found = max(wanted), []
-    for number, (raw, _) in enumerate(bounded_lines(file, _COMPARED, lambda: False), 1):
+    found = []
+    for number, raw in enumerate(islice(there, max(wanted)), 1):
         if number in wanted:
-            raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw  # noqa: PLW2901
-            if _told(raw.rstrip(b"\r\n")) == wanted[number].text:
+            line = raw[:_COMPARED].removeprefix(b"\xef\xbb\xbf") if number == 1 else raw[:_COMPARED]
+            if _told(line.rstrip(b"\r\n")) == wanted[number].text:
                 found.append(wanted[number])
-        if number >= last:
-            break
     return found
 
 

@@ -19,6 +19,7 @@ from turnstone.core.errors import BlockedDestination, ModelUnavailable, ToolRefu
 from turnstone.core.prompts import extraction_prompts
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
+from turnstone.tools.foreign import ForeignReader
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import cut_middle, one_line, visible
 from turnstone.tools.web.connecting import NoAddress, Unreachable
@@ -45,11 +46,13 @@ class FetchArguments(msgspec.Struct, frozen=True):
 
 
 class WebFetch:
-    """Where nobody answers questions about a page, the page itself is the result."""
+    """Where nobody answers questions about a page, the page itself is the result. `reader` turns
+    pages into text; by default without a sandbox."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, reader: ForeignReader | None = None) -> None:
         self.spec = load_spec("web_fetch")
         self._fetcher = fetcher
+        self._reader = reader or ForeignReader()
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
         wanted = parse_arguments("web_fetch", FetchArguments, arguments)
@@ -70,7 +73,7 @@ class WebFetch:
         try:
             async with asyncio.timeout(context.timeout):
                 page = await self._fetcher.get(url, hosts=prepared.hosts)
-            text = await read_page(page, min(READ_TIMEOUT, context.timeout))
+            text = await read_page(page, min(READ_TIMEOUT, context.timeout), self._reader)
         except BlockedDestination as blocked:
             return ToolResult("error", f"Not fetched. {blocked}")
         except NoAddress as error:

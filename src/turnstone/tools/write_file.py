@@ -19,11 +19,9 @@ from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import (
     ABSENT,
-    Changed,
     digest,
     digest_of,
     reading,
-    reason,
     replace,
     root_for,
 )
@@ -32,6 +30,7 @@ from turnstone.tools.preview import added, difference, other_names
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import one_line
 from turnstone.tools.threads import in_thread
+from turnstone.tools.writing import attempt, has_become, refusing
 
 #: Bytes of the old and the new content up to which a diff is computed: beyond it takes
 #: seconds, and nobody reads it.
@@ -60,10 +59,8 @@ class WriteFile:
         name = shown(use.path, context)
         if wanted.path.endswith("/"):
             raise ToolRefused(f"write_file: {name} is a directory.", hint="Name a file in it.")
-        try:
+        with refusing("write_file", name):
             expects, preview = await in_thread(lambda _: _look(use.path, content, context))
-        except OSError as error:
-            raise ToolRefused(f"write_file: {name} {reason(error)}.") from None
         return Prepared(
             tool="write_file",
             arguments=msgspec.to_builtins(wanted),
@@ -79,28 +76,18 @@ class WriteFile:
         path = prepared.paths[0].path
         content = str(prepared.arguments["content"])
         root, name = root_for(path, context.workspace), shown(path, context)
-        try:
-            await in_thread(
-                lambda _: replace(root, path, _encoded(content), expects=prepared.expects)
-            )
-        except Changed:
-            words = f"{name} has changed since this call was made, so nothing was written."
-            return ToolResult("error", f"{words} Read it again.")
-        except OSError as error:
-            return ToolResult("error", f"{name} {reason(error)}; nothing was written.")
-        context.reads.seen(path, digest_of(_encoded(content)))
-        return ToolResult("ok", f"Wrote {len(content):,} characters to {name}.")
+
+        def work() -> str:
+            data = _encoded(content)
+            replace(root, path, data, expects=prepared.expects)
+            context.reads.seen(path, digest_of(data))
+            return f"Wrote {len(content):,} characters to {name}."
+
+        return await attempt(name, work)
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
-        path = prepared.paths[0].path
         wanted = digest_of(_encoded(str(prepared.arguments["content"])))
-        try:
-            now = await in_thread(lambda _: digest(root_for(path, context.workspace), path))
-        except OSError:
-            return None
-        if now == wanted:
-            return True
-        return False if now == prepared.expects else None
+        return await has_become(prepared.paths[0].path, wanted, prepared.expects, context)
 
 
 def _known(path: Path, digest: str, context: ToolContext) -> bool:

@@ -40,6 +40,7 @@ _MAX_CONCURRENT: Final = (
 )
 _PRICE_INPUT: Final = "What a million tokens of what is sent costs, in the currency of budgets."
 _PRICE_OUTPUT: Final = "What a million tokens of what is answered costs, in the same currency."
+_VISION: Final = "Whether it takes images; `read_file` then shows it those that it reads."
 
 _API: Final = (
     Setting(
@@ -156,6 +157,14 @@ _MODEL_ROWS: Final = (
         programs=_ENGINE,
         meaning=_PRICE_OUTPUT,
     ),
+    Setting(
+        section="model",
+        key="vision",
+        kind="boolean",
+        default=False,
+        programs=_ENGINE,
+        meaning=_VISION,
+    ),
 )
 
 _ROLES: Final = (
@@ -265,6 +274,14 @@ MODEL_KEYS: Final = (
         minimum=0,
         programs=_ENGINE,
         meaning=_PRICE_OUTPUT,
+    ),
+    Setting(
+        section=MODELS,
+        key="vision",
+        kind="boolean",
+        default=False,
+        programs=_ENGINE,
+        meaning=_VISION,
     ),
 )
 

@@ -75,6 +75,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     context_window: int  # tokens; see Settings.given
     price_input: float  # of a million tokens
     price_output: float
+    vision: bool  # takes images
 
 
 class RoleSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,7 @@ class NamedModel(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent: int  # requests at a time; 0: any number
     price_input: float  # of a million tokens
     price_output: float
+    vision: bool  # takes images
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):

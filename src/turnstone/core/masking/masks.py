@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from turnstone.core.masking import shapes
+from turnstone.core.masking.fields import fields, open_field
 from turnstone.core.masking.shapes import HELD
 from turnstone.core.masking.values import SHORTEST, spelled
 from turnstone.core.untrusted import hidden, open_escape
@@ -15,7 +16,7 @@ from turnstone.core.untrusted import hidden, open_escape
 MASK = "[secret masked]"
 
 #: Characters of a stream that were shown and are still looked at, for what begins in them.
-_BEFORE = 160
+_BEFORE = 200
 
 #: What tools and previews write where they have cut something out.
 _CUT = re.compile(
@@ -23,6 +24,12 @@ _CUT = re.compile(
     r"| \[[\d,]+ bytes of this line left out\]"
     r"| …$",
     re.MULTILINE,
+)
+
+#: What tells where something begins that is not ended yet.
+_OPENED = (
+    *(shapes.open_shape, shapes.open_block, shapes.open_address, shapes.open_body),
+    open_field,
 )
 
 Span = tuple[int, int]
@@ -69,7 +76,7 @@ class Masking:
                 spans.append(view.span(*found.span()))
                 if found["kind"] and not found["closed"]:
                     unended = found["kind"]
-            for parts in (shapes.passwords(view.text), shapes.bodies(view.text)):
+            for parts in (shapes.passwords(view.text), shapes.bodies(view.text), fields(view.text)):
                 spans += (view.span(*part) for part in parts)
         return _merged(spans), unended
 
@@ -77,8 +84,7 @@ class Masking:
         """From where on the end of the text may be the beginning of a secret."""
         start = open_escape(text)
         for view in _views(text[:start]):
-            opened = (shapes.open_shape, shapes.open_block, shapes.open_address, shapes.open_body)
-            at = min(self._open_value(view.text), *(begins(view.text) for begins in opened))
+            at = min(self._open_value(view.text), *(begins(view.text) for begins in _OPENED))
             start = min(start, view.place(at))
         for first, end in reversed(_merged([*spans, *hidden(text)])):
             if first < start < end:

@@ -40,11 +40,15 @@ _PLAIN = (
     r"pypi-[A-Za-z0-9_-]{50,}",
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
 )
-_JWT = r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+#: Signed, three parts, or encrypted, five.
+_JWT = (
+    r"eyJ[A-Za-z0-9_-]{10,}\.(?:eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+    r"|[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{10,})"
+)
 
 #: A word begins after anything that belongs to none, and after an escape: `\n`, `%3D`, `\u003d`.
 _ESCAPED = r"(?<=\\[a-z])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
-_BEFORE = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
+WORD_BEGINS = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
 #: The same for what looks for a dot: it is not looked for again within the same characters.
 _BEFORE_JWT = rf"(?:(?<![A-Za-z0-9_-])|{_ESCAPED})"
 
@@ -62,7 +66,7 @@ _KEY_END = rf"(?:{_BASE64}{{64}}{_NEXT_LINE})?{_BASE64}{{1,76}}={{0,2}}{_NEXT_LI
 KEYS = "|".join(
     (
         *_DISTINCT,
-        f"{_BEFORE}(?:{'|'.join(_PLAIN)})",
+        f"{WORD_BEGINS}(?:{'|'.join(_PLAIN)})",
         f"{_BEFORE_JWT}{_JWT}",
         _KEY_BLOCK,
         rf"(?<![A-Za-z0-9+/=]){_KEY_END}",
@@ -95,11 +99,11 @@ _BEGINNINGS = (
 _PLAIN_BEGINNINGS = ("sk-", "pypi-", "SG.", "eyJ")
 _BEGUN = re.compile(
     f"{'|'.join(map(re.escape, _BEGINNINGS))}"
-    f"|{_BEFORE}(?:{'|'.join(map(re.escape, _PLAIN_BEGINNINGS))})"
+    f"|{WORD_BEGINS}(?:{'|'.join(map(re.escape, _PLAIN_BEGINNINGS))})"
 )
 _ALL_BEGINNINGS = _BEGINNINGS + _PLAIN_BEGINNINGS
 _LONGEST_BEGINNING = max(map(len, _ALL_BEGINNINGS))
-_BOUNDARY = re.compile(_BEFORE)
+_BOUNDARY = re.compile(WORD_BEGINS)
 _WORD = string.ascii_letters + string.digits + "_.-+/="
 _OPEN_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*-{0,5}\Z")
 

@@ -1,7 +1,8 @@
-"""Turns a page into text. A program of its own: what reads foreign HTML and PDF may hang or grow.
+"""A program of its own: the text of a page or a PDF on stdin. What reads those may hang or grow.
 
-Started by `reading`: the page on stdin, an order in JSON as the only argument, the text on
-stdout. Ends with 0, or with 2 and a sentence on stdout. Opens no file and no connection.
+Started by `foreign`, in the command sandbox where there is one: an order in JSON as the only
+argument; one JSON object on stdout, with the text of a page as `text`, that of a PDF as `texts`
+(some of its `pages`), or with why there is none as `error`. Opens no file and no connection.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import resource
 import sys
 from html import unescape
-from typing import Any
+from typing import Any, BinaryIO
 
 _HEAD = 2_048
 _META_CHARSET = re.compile(
@@ -47,13 +48,14 @@ def limit(memory: int, seconds: int) -> None:
 
 
 def text_of(body: bytes, order: dict[str, Any]) -> str:
+    """A page as text. Raises Unreadable."""
     kind = order["kind"]
     if kind == "unknown":
         kind = sniffed(body)
     if kind == "pdf":
         if not order["whole"]:
             raise Unreadable("is a PDF larger than what is read of one page")
-        return pdf_text(body, order["max_text"])
+        return whole_pdf(body, order["max_text"])
     text = decoded(body, order["charset"])
     return markdown(text, order["url"]) if kind == "html" else text
 
@@ -102,43 +104,71 @@ def markdown(html: str, url: str) -> str:
     return f"Title: {name}\n\n{body}" if name and body.strip() else body
 
 
-def pdf_text(body: bytes, most: int) -> str:
+def whole_pdf(body: bytes, most: int) -> str:
+    try:
+        count, texts = pdf_pages(io.BytesIO(body), 1, None, most)
+    except Unreadable as problem:
+        raise Unreadable(f"is a PDF that {problem}") from problem
+    if not any(texts):
+        raise Unreadable("is a PDF without text; it may be a scan")
+    parts = [f"[page {number}]\n{text}" for number, text in enumerate(texts, 1)]
+    if len(texts) < count:
+        parts.append(f"[the text ends here, at page {len(texts)} of {count}]")
+    return "\n\n".join(parts)
+
+
+def pdf_pages(file: BinaryIO, first: int, count: int | None, room: int) -> tuple[int, list[str]]:
+    """How many pages there are, and the text of `count` of them (None: all) from `first` on, up
+    to `room` characters in all. Raises Unreadable, what is said of "a PDF that"."""
     import pypdf
 
     try:
-        reader = pypdf.PdfReader(io.BytesIO(body))
+        reader = pypdf.PdfReader(file)
         if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("is a PDF that only a password opens")
-        parts: list[str] = []
-        room = most
-        for number, page in enumerate(reader.pages, 1):
-            text = page.extract_text()
-            parts.append(f"[page {number}]\n{text.strip()}")
+            raise Unreadable("only a password opens")
+        pages = len(reader.pages)
+        texts: list[str] = []
+        for number in range(first, min(pages, first + count - 1 if count else pages) + 1):
+            text = reader.pages[number - 1].extract_text().strip()
+            texts.append(text[:room])
             room -= len(text)
-            if room < 0:
-                parts.append(f"[the text ends here, at page {number} of {len(reader.pages)}]")
+            if room <= 0:
                 break
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # broken in one of the many ways in which a PDF can be
-        raise Unreadable(f"is a PDF that cannot be read ({type(error).__name__})") from error
-    if room == most:
-        raise Unreadable("is a PDF without text; it may be a scan")
-    return "\n\n".join(parts)
+        raise Unreadable(f"cannot be read ({type(error).__name__})") from error
+    return pages, texts
+
+
+def found_in(order: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if order["task"] == "pdf":
+            pages, texts = pdf_pages(
+                sys.stdin.buffer, order["first"], order["count"], order["room"]
+            )
+            return {"pages": pages, "texts": [*map(_without_halves, texts)]}
+        text = text_of(sys.stdin.buffer.read(), order)
+        return {"text": _without_halves(text[: order["max_text"]])}
+    except Unreadable as problem:
+        return {"error": str(problem)}
+    except MemoryError:
+        return {"error": "takes more memory to read than it may have"}
+
+
+def _without_halves(text: str) -> str:
+    """Without the lone surrogates that some PDFs put into their text."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def main() -> int:
     order = json.loads(sys.argv[1])
+    sys.path += order["packages"]
     limit(order["memory"], order["seconds"])
-    try:
-        text, code = text_of(sys.stdin.buffer.read(), order)[: order["max_text"]], 0
-    except Unreadable as problem:
-        text, code = str(problem), 2
-    except MemoryError:
-        text, code = "takes more memory to read than it may have", 2
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    answer = json.dumps(found_in(order), ensure_ascii=False)
+    sys.stdout.buffer.write(answer.encode())
     sys.stdout.buffer.flush()
-    return code
+    return 0
 
 
 if __name__ == "__main__":
