@@ -17,11 +17,14 @@ from turnstone.core.engine import no_fence
 from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
+from turnstone.core.metrics import Metrics, NodeFigures
 from turnstone.core.permissions import notice_of_node
 from turnstone.mq.check import check_node_name
+from turnstone.mq.inspect_redis import RedisInspector
 from turnstone.mq.keys import Keys
 from turnstone.mq.lock import hold
-from turnstone.mq.worker_start import WorkerFence, start_worker
+from turnstone.mq.metrics import QueueFigures
+from turnstone.mq.worker_start import WorkerFence, redis_address, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import CONFIGURED, LOCAL, Auth, Token
 from turnstone.server.run import listen, serve_on, url_of
@@ -45,13 +48,22 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
         taken_up = host.at_work
         try:
             await _first_workstream(host)
-            app = NodeApp(host, auth, allowed_hosts=settings.server.allowed_hosts)
+            metrics, figures = Metrics(), NodeFigures()
+            host.on_record = figures.saw
+            metrics.add(figures.samples)
+            app = NodeApp(
+                host,
+                auth,
+                allowed_hosts=settings.server.allowed_hosts,
+                metrics=metrics,
+                public=("metrics",) if settings.metrics.public else (),
+            )
 
             def ready(url: str) -> None:
                 for line in _greeting(app, host, settings, url, taken_up):
                     say(line)
 
-            async with _working(host, settings, url_of(listener), fence):
+            async with _working(host, settings, url_of(listener), fence, metrics):
                 await serve_on(listener, app, address, ready=ready)
             if host.at_work:
                 say(f"Stopping: {host.at_work} workstream(s) are at work; the next start goes on.")
@@ -67,7 +79,7 @@ def takes_queue(settings: Settings) -> bool:
 
 @contextlib.asynccontextmanager
 async def _working(
-    host: LocalHost, settings: Settings, url: str, fence: WorkerFence | None
+    host: LocalHost, settings: Settings, url: str, fence: WorkerFence | None, metrics: Metrics
 ) -> AsyncIterator[None]:
     """Work for the queue while the server serves; does nothing without a fence."""
     if fence is None:
@@ -79,15 +91,33 @@ async def _working(
         f"Another process works from the queue for the store {store}.", hint="Stop that one."
     )
     with hold(store.with_name(f"{store.name}.queue.lock"), busy) as held:
-        worker = await start_worker(host, settings, node_id=host.node_id, server_url=url, held=held)
+        worker = await start_worker(
+            host,
+            settings,
+            node_id=host.node_id,
+            server_url=url,
+            held=held,
+            estate=host.heir,
+            facts={
+                "models": sorted({model.id for model in host.engine.models}),
+                "sandbox": host.engine.confinement.level.name,
+                **({"store_id": host.heir.store_id} if host.heir is not None else {}),
+            },
+        )
         fence.bind(worker)
+        inspector = RedisInspector(redis_address(settings), settings.redis.prefix)
+        metrics.add(QueueFigures(worker.figures, inspector).samples)
+        host.timekeeper.share(worker.timers)
         try:
             async with asyncio.TaskGroup() as group:  # a worker that breaks ends the server too
                 group.create_task(worker.run(), name="queue worker")
                 yield
+                host.timekeeper.share(None)
                 await worker.aclose()
         except BaseExceptionGroup as broken:
             raise broken.exceptions[0] from None
+        finally:
+            await inspector.aclose()
 
 
 async def _first_workstream(host: Host) -> None:
@@ -130,8 +160,8 @@ def _greeting(
     if notice := notice_of_node(engine):
         yield f"  permissions {notice}"
     if takes_queue(settings):
-        redis, inbound = settings.redis, Keys(settings.redis.prefix).inbound_of(host.node_id)
-        yield f"  queue       Redis at {redis.host}:{redis.port}"
+        inbound = Keys(settings.redis.prefix).inbound_of(host.node_id)
+        yield f"  queue       Redis at {redis_address(settings)}"
         yield f"  node        {host.node_id}, whose own list is {inbound}"
     if taken_up:
         yield f"  taken up    {taken_up} workstream(s) that were cut off at work"

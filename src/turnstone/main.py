@@ -21,6 +21,7 @@ import click
 import msgspec
 
 from turnstone import __version__
+from turnstone.cli.queue import queue_commands
 from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import StoreError, TurnstoneError
@@ -299,3 +300,6 @@ def _run(program: Coroutine[Any, Any, int]) -> int:
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+turnstone.add_command(queue_commands(_settings, _run))

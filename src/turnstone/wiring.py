@@ -83,7 +83,7 @@ async def open_store(settings: Settings, lock: NodeLock) -> Store:
     except BaseException:
         await store.aclose()
         raise
-    lock.elsewhere = store.lives
+    lock.elsewhere, lock.holds, lock.store_id = store.lives, store.holds, store.store_id
     return store
 
 

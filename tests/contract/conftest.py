@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.hosts import Told, either
+from support.queues import RedisQueue
+from support.redis_groups import redis_cluster
+from support.redis_rights import restrict
 from turnstone.core.host import Host
 
 
@@ -20,3 +23,15 @@ def model() -> Told:
 async def host(request: pytest.FixtureRequest, tmp_path: Path, model: Told) -> AsyncIterator[Host]:
     async with either(request.param, tmp_path, model, max_workstreams=3) as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def restricted_cluster() -> Iterator[Callable[[], RedisQueue]]:
+    """Queues on a cluster of three masters. Their nodes are a user with the rights of the page,
+    and are told of a master that does not keep the queue."""
+    prefix = "{turnstone}"
+    with redis_cluster() as cluster:
+        for server in cluster.servers:
+            with server.client() as client:
+                address = restrict(client, cluster.servers[0].address, prefix)
+        yield lambda: RedisQueue(cluster.keeper, prefix, address)

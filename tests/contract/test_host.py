@@ -394,6 +394,9 @@ async def test_the_ending_of_a_message_can_be_asked_for_later(host: Host, model:
     assert (ended.outcome, ended.text) == ("done", "at last")
     assert await host.ending(ws.id, "c1") == ended
     assert await host.ending(ws.id, "never sent") is None
+    steps = [(step.type, getattr(step, "text", "")) for step in await host.steps(ws.id, "c1")]
+    assert steps == [("step_finished", ended.text)]
+    assert await host.steps(ws.id, "never sent") == []
     with pytest.raises(UnknownWorkstream):
         await host.ending("ffffffff", "c1")
 

@@ -34,13 +34,17 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-@pytest.fixture(params=["redis", "memory"])
+@pytest.fixture(params=["redis", "memory", "cluster"])
 async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     opened: Queue
     if request.param == "memory":
         opened = MemoryQueue()
     else:
-        opened = RedisQueue(request.getfixturevalue("server"))
+        opened = (
+            RedisQueue(request.getfixturevalue("server"))
+            if request.param == "redis"
+            else request.getfixturevalue("restricted_cluster")()
+        )
         await opened.redis.flushall()
     yield opened
     await opened.aclose()

@@ -31,13 +31,17 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-@pytest.fixture(params=["redis", "memory"])
+@pytest.fixture(params=["redis", "memory", "cluster"])
 async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     opened: Queue
     if request.param == "memory":
         opened = MemoryQueue()
     else:
-        opened = RedisQueue(request.getfixturevalue("server"))
+        opened = (
+            RedisQueue(request.getfixturevalue("server"))
+            if request.param == "redis"
+            else request.getfixturevalue("restricted_cluster")()
+        )
         await opened.redis.flushall()
     yield opened
     await opened.aclose()
@@ -374,3 +378,16 @@ async def test_a_copy_of_what_a_lost_node_had_not_accepted_is_answered(queue: Qu
     again = await queue.node("lost")
     (claimed,) = await take_directed(again)
     assert (await again.admit(claimed)).admission == "dead"
+
+
+async def test_whoever_asks_is_told_whether_a_message_is_one_of_the_queue_and_where(
+    queue: Queue,
+) -> None:
+    node = await queue.node("n1")
+    await queue.push(send("c1"))
+    [claimed] = await take_shared(node)
+    assert await node.noted("c1") == ("", "")
+    epoch = await take_on(node, claimed)
+    assert await node.noted("c1") == ("accepted", "n1")
+    await node.done("c1", epoch, "", b"{}")
+    assert await node.noted("c1") == ("done", "n1")

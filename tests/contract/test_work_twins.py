@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,8 +28,8 @@ NODES = ("a", "b", "c")
 NAMES = ("c0", "c1", "c2")
 OPTIONS: dict[str, dict[str, Any]] = {
     "a": {"grace": LONG, "lost_after": LONG, "unknown_after": LONG},
-    "b": {"grace": 0.0, "lost_after": LONG, "unknown_after": LONG},
-    "c": {"grace": 0.0, "lost_after": 0.0, "unknown_after": 0.0},
+    "b": {"grace": 0.0, "lost_after": LONG, "unknown_after": LONG, "labels": ("gpu=a", "arm")},
+    "c": {"grace": 0.0, "lost_after": 0.0, "unknown_after": 0.0, "labels": ("gpu=b",)},
 }
 
 MESSAGES = st.one_of(
@@ -37,6 +38,12 @@ MESSAGES = st.one_of(
         st.sampled_from(NAMES),
         st.sampled_from(("", "", "w0", "w1")),
         st.sampled_from(("", "", "", "a", "b", "nobody")),
+    ),
+    st.builds(
+        lambda cid, ws, labels: send(cid, ws_id=ws, requires=labels),
+        st.sampled_from((*NAMES, "")),
+        st.sampled_from(("", "w0", "w1")),
+        st.sampled_from((["gpu"], ["gpu=a"], ["gpu=b", "arm"], ["tpu"], [], {"1": "gpu"}, [None])),
     ),
     st.builds(lambda ws: send(ws_id=ws), st.sampled_from(("", "w0"))),
     st.sampled_from(
@@ -69,7 +76,9 @@ STEPS = st.one_of(
     steps("gone", "gone", "end", "beat", "reap", "restart", "unfinished", "sweep"),
     steps("own", "disown", "owner", value=SMALL),
     steps("pull_shared", "pull_directed", "claim", value=SMALL),
-    steps("unstage"),
+    steps("glance", "orphans", "take_over", "take_over", value=SMALL),
+    steps("holder", "again", "another", "spoil", value=ABOUT),
+    steps("unstage", "answer_waiting", "roused"),
 )
 
 
@@ -93,6 +102,7 @@ class Bench:
         self.starts += 1
         boot = f"{self.starts:04}"
         self.nodes[node_id] = await self.queue.node(node_id, boot=boot, **OPTIONS[node_id])
+        await self.nodes[node_id].beat({"boot": boot})
 
     async def step(self, name: str, node_id: str, value: Any) -> Any:
         """What the step says; an exception is an answer too."""
@@ -111,7 +121,9 @@ class Bench:
                 return await getattr(work, name)(0)
             case "claim":
                 return await work.claim(value)
-            case "sweep" | "reap" | "unfinished" | "unstage":
+            case "roused":
+                return await work.roused(0.001)
+            case "sweep" | "reap" | "unfinished" | "unstage" | "answer_waiting":
                 return await getattr(work, name)()
             case "gone":
                 await self.queue.end_lease(work)
@@ -131,7 +143,27 @@ class Bench:
             case "end":
                 return await self.queue.end_lease(work)
             case "beat":
-                return await work.beat({})
+                return await work.beat({"boot": work.boot})
+            case "glance":
+                return await work.glance()
+            case "orphans":
+                return (await work.orphans())[1]
+            case "take_over":
+                former = NODES[NODES.index(node_id) - 1 - value // 2]
+                made = NAMES[:1] if value == 3 else ()
+                return await work.take_over(f"w{value % 2}", former, value + 1, made)
+            case "holder":
+                return await work.holder(value[0])
+            case "spoil":
+                return await self.queue.spoil(value[0]) if value[1] == 3 else None
+            case "again" | "another":
+                held = [one for one in await work.sweep() if not one.problem]
+                if not held:
+                    return None
+                said = held[value[1] % len(held)]
+                if name == "another":
+                    said = replace(said, raw=send(said.correlation_id, "another"))
+                return await work.admit(said, bind=value[1] == 1, attempt="same")
             case "restart":
                 return await self.open(node_id)
         ws_id = f"w{value % 2}"
@@ -173,6 +205,7 @@ class Bench:
     async def everything(self) -> dict[str, Any]:
         keys = self.queue.keys
         names = [keys.inbound, keys.stage]
+        names += [keys.wait(wanted) for wanted in ("gpu", "gpu=a", "gpu=b,arm", "tpu")]
         for node in (*NODES, "ghost"):
             names += [keys.inbound_of(node), keys.directed_stage(node)]
             for n in range(1, self.starts + 1):

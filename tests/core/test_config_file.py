@@ -169,7 +169,7 @@ def test_a_byte_order_mark_is_no_mistake(load: Load) -> None:
         ("[api]\n\nbase_ulr = 1\n", 3, '[api] has no key "base_ulr", which stands in {}; did you'),
         ("[api]\n\nbase_ulr = 1\n", 3, 'did you mean "base_url"?'),
         ("[api]\nheartbeat_ttl = 1\n", 2, "which stands in {}; it belongs in [bridge]."),
-        ("[redis]\nzzz = 1\n", 2, "in {}; there are host, port, user, password, prefix, db, tls."),
+        ("[redis]\nzzz = 1\n", 2, "in {}; there are host, port, user, password, prefix, db, tls,"),
         ("base_url = 1\n", 1, 'key "base_url" in {} stands in no section; put it below [api]'),
         ("zzz = 1\n", 1, "stands in no section; put it below the section it belongs to"),
         ("api = 1\n", 1, "api in {} must be a section; write [api] on a line of its own"),

@@ -30,8 +30,10 @@ def names_of_the_methods() -> set[str]:
                 "node_id": "<node>",
                 "ws_id": "<ws>",
                 "request_id": "<request>",
+                "timer_id": "<timer>",
                 "correlation_id": "<cid>",
                 "incarnation": "<node>|<boot>",
+                "requirement": "<requirement>",
             }[argument]
             found.add(str(getattr(keys, name)(short)))
     return found

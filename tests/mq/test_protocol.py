@@ -95,6 +95,16 @@ OUTBOUND: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+#: What 0.2 did not have.
+TIMERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "list_timers": ("ListTimersMessage", {}),
+    "cancel_timer": ("CancelTimerMessage", {"timer_id": ""}),
+    "pause_timer": ("PauseTimerMessage", {"timer_id": "", "paused": True}),
+}
+INBOUND |= TIMERS
+OUTBOUND["timer_list"] = ("TimerListEvent", {"timers": []})
+
+
 @pytest.mark.parametrize("kind", INBOUND)
 def test_a_message_has_the_fields_and_defaults_of_the_wire_in_their_order(kind: str) -> None:
     name, defaults = INBOUND[kind]

@@ -316,11 +316,11 @@ class LapsingWork(MemoryWork):
 
     lapses = 1
 
-    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+    async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
         if self.lapses:
             self.lapses -= 1
             return Admitted("lapsed")
-        return await super().admit(claimed, bind=bind)
+        return await super().admit(claimed, bind=bind, attempt=attempt)
 
 
 async def test_a_lease_that_lapses_for_a_moment_does_not_change_the_order(tmp_path: Path) -> None:

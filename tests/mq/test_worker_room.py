@@ -18,8 +18,10 @@ from support.nodes import Node, local_node
 from support.watching import in_use
 from turnstone.core.host import CreateWorkstream
 from turnstone.mq import protocol as p
+from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
+from turnstone.mq.work import Admitted, Claimed
 from turnstone.mq.worker import Worker
 from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
@@ -255,3 +257,56 @@ async def test_a_workstream_that_was_asked_for_before_a_refusal_shows_no_room() 
 
     assert full == [True, False]
     assert shared(broker) == ["c1"]
+
+
+async def test_a_full_node_answers_what_needs_no_workstream(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    async with full_node(broker, tmp_path, retry=NEVER) as (_, ws_id):
+        broker.send(message("waits", "c0"))
+        await until(lambda: tries_of(broker, "c0") > 0 and shared(broker) == ["c0"])
+        with broker.subscribe("turnstone:events:global") as heard:
+            broker.send(json.dumps({"type": "health", "correlation_id": "h1"}).encode())
+            # Programs of 0.2 send this into the shared list: it is what makes room.
+            close = {"type": "close_workstream", "correlation_id": "x1", "ws_id": ws_id}
+            await until(lambda: result_in(broker, "h1") is not None)
+            assert shared(broker) == ["c0"]
+            broker.send(json.dumps(close).encode())
+            await until(lambda: result_in(broker, "x1") is not None)
+            await until(lambda: result_in(broker, "c0") is not None)
+        told = [json.loads(heard.get_nowait()) for _ in range(heard.qsize())]
+    assert "health_response" in [event["type"] for event in told]
+
+
+class Forgetful(MemoryWork):
+    """The twin, where the answer to the first try of a message is lost."""
+
+    lost = 1
+
+    async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
+        admitted = await super().admit(claimed, bind=bind, attempt=attempt)
+        if self.lost:
+            self.lost -= 1
+            raise QueueUnavailable("The answer was lost.")
+        return admitted
+
+
+async def test_a_full_bridge_that_missed_an_answer_gives_its_message_back_all_the_same(
+    tmp_path: Path,
+) -> None:
+    broker = MemoryBroker()
+    async with local_node(tmp_path, echo, max_workstreams=1) as node:
+        ws = await node.host.create(CreateWorkstream())
+        async with in_use(node.host, ws.id):
+            work = Forgetful(broker, "n1")
+            worker = Worker(node.host, work, in_process=False, beat_every=0.05, retry=NEVER)
+            running = asyncio.create_task(worker.run())
+            async with asyncio.timeout(PATIENCE):
+                await worker.ready.wait()
+            broker.send(message("waits", "c0"))
+            await until(lambda: not work.lost and tries_of(broker, "c0") > 0)
+            await until(lambda: shared(broker) == ["c0"] or result_in(broker, "c0") is not None)
+            await worker.aclose()
+            await running
+
+    assert result_in(broker, "c0") is None
+    assert shared(broker) == ["c0"]

@@ -96,5 +96,5 @@ async def _shared(url: str, lock: NodeLock) -> Store:
 
     store = await PostgresStore.open(url)
     await store.be_present(lock.node_id)
-    lock.elsewhere = store.lives
+    lock.elsewhere, lock.holds, lock.store_id = store.lives, store.holds, store.store_id
     return store

@@ -1,6 +1,6 @@
 """A node with a queue worker as a process of its own, for tests that kill it.
 
-python -m support.queue_node FOLDER MODEL_URL REDIS_PORT NODE_ID LEASE GRACE
+python -m support.queue_node FOLDER MODEL_URL REDIS_PORT NODE_ID LEASE GRACE [POSTGRES_URL]
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ async def queue_node(
     *,
     lease: float = LEASE,
     grace: float = GRACE,
+    url: str = "",
 ) -> AsyncIterator[QueueNode]:
-    """A node that has begun to take work. `lease` and `grace` in seconds, as for `RedisWork`."""
-    arguments = [str(folder), model_url, str(redis_port), node_id, str(lease), str(grace)]
+    """A node that has begun to take work. `lease` and `grace` in seconds, as for `RedisWork`;
+    `url`: of the PostgreSQL that it shares with others."""
+    arguments = [str(folder), model_url, str(redis_port), node_id, str(lease), str(grace), url]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -77,13 +79,21 @@ async def queue_node(
 
 
 async def main(
-    folder: str, model_url: str, redis_port: str, node_id: str, lease: str, grace: str
+    folder: str,
+    model_url: str,
+    redis_port: str,
+    node_id: str,
+    lease: str,
+    grace: str,
+    url: str = "",
 ) -> None:
     fence = WorkerFence()
-    host = await start_host(Path(folder), model_url, fence=fence)
+    host = await start_host(
+        Path(folder), model_url, fence=fence, url=url, node_id=node_id if url else ""
+    )
     address = RedisAddress(host="127.0.0.1", port=int(redis_port))
     work = await RedisWork.open(address, node_id, lease=float(lease), grace=float(grace))
-    worker = Worker(host, work, beat_every=float(lease) / 3)
+    worker = Worker(host, work, beat_every=float(lease) / 3, estate=host.heir)
     fence.bind(worker)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())

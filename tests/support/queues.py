@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import redis.asyncio
 
 from support.redis import RedisServer
+from turnstone.mq.connection import RedisAddress
 from turnstone.mq.entry import read
 from turnstone.mq.keys import Keys
 from turnstone.mq.memory_broker import MemoryBroker, Record
@@ -44,6 +45,9 @@ class Queue(Protocol):
     async def entries(self, name: str) -> list[bytes]: ...
     async def record(self, correlation_id: str) -> dict[str, Any]: ...
     async def lose_record(self, correlation_id: str) -> None: ...
+    async def spoil(self, correlation_id: str) -> None:
+        """Somebody uses the name of a message's record for something of their own."""
+
     async def dead(self) -> list[dict[str, Any]]: ...
     async def end_lease(self, work: Work) -> None:
         """As a jump of the clock would."""
@@ -107,6 +111,10 @@ class MemoryQueue:
         for held in self.broker.inflight.values():
             held.pop(correlation_id, None)
 
+    async def spoil(self, correlation_id: str) -> None:
+        self.broker.records.pop(correlation_id, None)
+        self.broker.foreign.add(self.keys.message(correlation_id))
+
     async def dead(self) -> list[dict[str, Any]]:
         return [
             {
@@ -149,8 +157,14 @@ class _MemoryEar:
 
 
 class RedisQueue:
-    def __init__(self, server: RedisServer, prefix: str = "turnstone") -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        prefix: str = "turnstone",
+        address: RedisAddress | None = None,
+    ) -> None:
         self.server = server
+        self.address = address or server.address  # by which its nodes reach it
         self.keys = Keys(prefix)
         self.redis: Any = redis.asyncio.Redis(unix_socket_path=server.socket)
         self._opened: list[RedisWork] = []
@@ -158,7 +172,7 @@ class RedisQueue:
 
     async def node(self, node_id: str, **options: Any) -> Work:
         values: dict[str, Any] = {"lease": LONG, "prefix": self.keys.prefix} | options
-        address = values.pop("address", self.server.address)
+        address = values.pop("address", self.address)
         work = await RedisWork.open(address, node_id, **values)
         self._opened.append(work)
         await work.beat({"server_url": f"http://{node_id}"})
@@ -189,6 +203,11 @@ class RedisQueue:
         await self.redis.delete(self.keys.message(correlation_id))
         async for name in self.redis.scan_iter(self.keys.inflight("*")):
             await self.redis.hdel(name, correlation_id)
+
+    async def spoil(self, correlation_id: str) -> None:
+        name = self.keys.message(correlation_id)
+        await self.redis.delete(name)
+        await self.redis.rpush(name, "something")
 
     async def dead(self) -> list[dict[str, Any]]:
         letters = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -51,10 +52,19 @@ class RedisServer:
         """Start it (again, on the same port and folder) and wait until it answers."""
         again = self.port
         for _ in range(_ATTEMPTS):
-            self._launch(again or _free_port())
+            self._launch(again or free_port())
             if self._comes_up():
                 return
         raise RuntimeError(f"redis-server does not start: {self._log()}")
+
+    def pause(self) -> None:
+        """It answers nobody, and its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9."""
@@ -104,7 +114,7 @@ def redis_server(*options: str) -> Iterator[RedisServer]:
         server.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Low enough for a cluster's second port, which is 10,000 higher."""
     port = 65_535
     while port > 55_535:

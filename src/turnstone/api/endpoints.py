@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Budget, Left, TurnEnded
+from turnstone.core.events import Budget, Left, StepFinished, ToolFinished, TurnEnded
 from turnstone.core.host import (
     CreateWorkstream,
     Memory,
@@ -26,6 +26,7 @@ from turnstone.core.host import (
     WhenBusy,
     WorkstreamInfo,
 )
+from turnstone.core.timers import NewTimer, Timer
 
 Role: TypeAlias = Literal["public", "read", "approve", "full"]
 
@@ -132,10 +133,12 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class EndingReply(msgspec.Struct, frozen=True, kw_only=True):
     """`ending` is null while the turn goes on, and where the workstream has never accepted
-    such a message: then `known` is false."""
+    such a message: then `known` is false. `steps`: what the turn has said and done, where that
+    was asked for."""
 
     ending: TurnEnded | None = None
     known: bool = True
+    steps: list[StepFinished | ToolFinished] = []
 
 
 class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +250,17 @@ class RememberRequest(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = "user"
 
 
+class TimersReply(msgspec.Struct, frozen=True, kw_only=True):
+    timers: Sequence[Timer]
+
+
+class PauseTimerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`paused` false: it goes on."""
+
+    timer_id: str = ""
+    paused: bool = True
+
+
 class OkReply(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
@@ -345,6 +359,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=NodeHealth,
     ),
     Endpoint(
+        name="metrics",
+        method="GET",
+        path="/metrics",
+        role="read",
+        summary="Figures for Prometheus ([metrics](metrics.md)); public where `[metrics] public` says so.",
+    ),
+    Endpoint(
         name="workstreams",
         method="GET",
         path="/api/workstreams",
@@ -366,7 +387,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/api/ending",
         role="read",
-        summary="How the turn of a message ended: `ws_id=`, `correlation_id=`.",
+        summary="How the turn of a message ended: `ws_id=`, `correlation_id=`; with `steps=true` "
+        "also what it has said and done.",
         reply=EndingReply,
     ),
     Endpoint(
@@ -565,6 +587,40 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="full",
         summary="Deletes what is remembered: `key=`, `scope=`.",
         reply=OkReply,
+    ),
+    Endpoint(
+        name="timers",
+        method="GET",
+        path="/api/timers",
+        role="read",
+        summary="Messages that are to be sent later, by their next time.",
+        reply=TimersReply,
+    ),
+    Endpoint(
+        name="set_timer",
+        method="POST",
+        path="/api/timers",
+        role="full",
+        summary="Sends a message later: at `not_before`, or at each time of the cron line `every`.",
+        request=NewTimer,
+        reply=Timer,
+    ),
+    Endpoint(
+        name="pause_timer",
+        method="POST",
+        path="/api/timers/pause",
+        role="full",
+        summary="Pauses a timer, or lets it go on.",
+        request=PauseTimerRequest,
+        reply=Timer,
+    ),
+    Endpoint(
+        name="cancel_timer",
+        method="DELETE",
+        path="/api/timers",
+        role="full",
+        summary="Ends a timer: `timer_id=`.",
+        reply=Timer,
     ),
     Endpoint(
         name="command",

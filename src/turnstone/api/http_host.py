@@ -17,6 +17,7 @@ import msgspec
 
 from turnstone.api import endpoints as api
 from turnstone.api.follow import follow
+from turnstone.api.http_timers import TimerCalls
 from turnstone.api.problems import not_a_node, read_error
 from turnstone.core.errors import (
     ConfigurationError,
@@ -42,6 +43,7 @@ from turnstone.core.host import (
     SearchHit,
     SendMessage,
     SessionInfo,
+    Told,
     UsageView,
     WorkstreamInfo,
 )
@@ -57,7 +59,7 @@ _ARGUMENT = "the argument token"
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 
-class HttpHost:
+class HttpHost(TimerCalls):
     """Implements `turnstone.core.host.Host` over HTTP. Makes no connection before it is used.
 
     `token_from` says where the token was read, for errors: a file, a variable, an argument.
@@ -183,6 +185,10 @@ class HttpHost:
     async def ending(self, ws_id: str, correlation_id: str) -> TurnEnded | None:
         query = {"ws_id": ws_id, "correlation_id": correlation_id}
         return (await self._call("ending", api.EndingReply, query=query, again=True)).ending
+
+    async def steps(self, ws_id: str, correlation_id: str) -> list[Told]:
+        query = {"ws_id": ws_id, "correlation_id": correlation_id, "steps": "true"}
+        return (await self._call("ending", api.EndingReply, query=query, again=True)).steps
 
     async def knows(self, ws_id: str, correlation_id: str) -> bool:
         query = {"ws_id": ws_id, "correlation_id": correlation_id}

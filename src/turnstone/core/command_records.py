@@ -16,6 +16,7 @@ from turnstone.core.event_base import counted
 from turnstone.core.events import Budget, HistoryMessage, ToolCallRecord
 from turnstone.core.host import ExportFormat, Used
 from turnstone.core.sessions import found_whole
+from turnstone.core.timers import ACTIONS, TimerAction, described
 from turnstone.core.tool import Tool
 
 #: How one entry of `/budget` is written, and what sets all of them to no limit.
@@ -101,6 +102,22 @@ async def usage(order: Order) -> Said:
     return Said("\n".join([*rows, *left]))
 
 
+async def timers(order: Order) -> Said:
+    if not order.argument:
+        rows = [
+            f"{described(one)}: {cut(one.message, 60)}" for one in await order.desk.host.timers()
+        ]
+        return Said("\n".join(rows) or "There are no timers.")
+    wanted, _, timer_id = order.argument.partition(" ")
+    action: TimerAction | None = next((one for one in ACTIONS if one == wanted), None)
+    if action is None or not timer_id.strip():
+        raise InvalidRequest(
+            f"/timers does not understand {order.argument!r}.",
+            hint=f"Alone it lists them; with {', '.join(ACTIONS)} and an id it changes one.",
+        )
+    return Said(described(await order.desk.host.alter_timer(timer_id.strip(), action)))
+
+
 HANDLERS: Mapping[str, Handler] = {
     "/sessions": sessions,
     "/resume": resume,
@@ -110,6 +127,7 @@ HANDLERS: Mapping[str, Handler] = {
     "/export": export,
     "/budget": budget,
     "/usage": usage,
+    "/timers": timers,
 }
 
 

@@ -148,6 +148,13 @@ class UnknownSession(TurnstoneError):
     status = 404
 
 
+class UnknownTimer(TurnstoneError):
+    """There is no timer of this id, or it has been over for long."""
+
+    code = "unknown_timer"
+    status = 404
+
+
 class UnknownMemory(TurnstoneError):
     """Nothing is remembered under this key."""
 

@@ -12,10 +12,24 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from turnstone.core.events import Budget, Event, EventId, Grant, Left, State, TurnEnded
+from turnstone.core.events import (
+    Budget,
+    Event,
+    EventId,
+    Grant,
+    Left,
+    State,
+    StepFinished,
+    ToolFinished,
+    TurnEnded,
+)
+from turnstone.core.timers import NewTimer, Timer, TimerAction
 
 WhenBusy: TypeAlias = Literal["queue", "reject", "steer"]
 ExportFormat: TypeAlias = Literal["json", "markdown"]
+
+#: What the result of a turn is made of.
+Told: TypeAlias = StepFinished | ToolFinished
 
 
 class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,6 +376,12 @@ class Host(Protocol):
         Raises UnknownWorkstream.
         """
 
+    async def steps(self, ws_id: str, correlation_id: str) -> Sequence[Told]:
+        """What the turn of a message has said and done so far, as it is in the journal.
+
+        Raises UnknownWorkstream.
+        """
+
     async def knows(self, ws_id: str, correlation_id: str) -> bool:
         """Whether this workstream has accepted the message, ended or not.
 
@@ -431,6 +451,16 @@ class Host(Protocol):
 
     async def forget(self, key: str, scope: str = "user") -> None:
         """Raises UnknownMemory, InvalidRequest."""
+
+    async def set_timer(self, timer: NewTimer) -> Timer:
+        """Send a message later, once or again and again; twice the same is one. Raises
+        InvalidRequest with the field that is wrong, UnknownWorkstream."""
+
+    async def timers(self) -> Sequence[Timer]:
+        """The timers that live: by their next time, paused ones last."""
+
+    async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
+        """Pause, resume or cancel one. Raises UnknownTimer; InvalidRequest if it is over."""
 
     async def health(self) -> NodeHealth: ...
 

@@ -16,6 +16,7 @@ from turnstone.core.command_order import Desk
 from turnstone.core.commanding import Commander
 from turnstone.core.engine import Engine, no_memories
 from turnstone.core.errors import Erased, StoreError, TurnstoneError, UnknownWorkstream
+from turnstone.core.heir import Heir
 from turnstone.core.host import (
     Accepted,
     Answer,
@@ -31,6 +32,7 @@ from turnstone.core.host import (
     SearchHit,
     SendMessage,
     SessionInfo,
+    Told,
     UsageView,
     WorkstreamInfo,
 )
@@ -40,6 +42,8 @@ from turnstone.core.node import NodeLock
 from turnstone.core.remembering import Counting
 from turnstone.core.sessions import Sessions
 from turnstone.core.store import Store, WorkstreamRow
+from turnstone.core.timekeeping import Timekeeper
+from turnstone.core.timers import NewTimer, Timer, TimerAction
 
 #: Records that every reader of the node's global stream is told of, besides states.
 _GLOBAL = (ev.WsCreated, ev.WsRename, ev.WsReopened, ev.WsClosed)
@@ -59,6 +63,10 @@ _RESTING = ("idle", "")
 log = logging.getLogger(__name__)
 
 
+def _unseen(_event: ev.Event, _info: WorkstreamInfo) -> None:
+    """For a node whose records nobody counts."""
+
+
 class Left(msgspec.Struct, frozen=True):
     """A workstream whose turn waits for a server; the beginning of what was sent to it last."""
 
@@ -75,6 +83,7 @@ class LocalHost:
             engine = replace(engine, memories=Counting(store))
         self.engine = engine
         self.node_id = lock.node_id
+        self.on_record: Callable[[ev.Event, WorkstreamInfo], None] = _unseen
         self._store = store
         self._lock = lock
         self._started = engine.clock.monotonic()
@@ -84,6 +93,17 @@ class LocalHost:
         self._tasks: list[asyncio.Task[None]] = []
         self._commander = Commander(Desk(self, self._manager, store, engine))
         self._sessions = Sessions(self._manager, store, engine)
+        self.heir: Heir | None = None
+        if lock.holds is not None:
+            self.heir = Heir(
+                store,
+                self._manager,
+                lock.node_id,
+                lock.store_id,
+                holds=lock.holds,
+                lives=lock.lives,
+            )
+        self.timekeeper = Timekeeper(store, self, engine.clock, engine.ids, lock.node_id)
         self._left = False
 
     @classmethod
@@ -97,6 +117,8 @@ class LocalHost:
         share = engine.idle_timeout * _SWEEP_SHARE
         for seconds, work in ((min(_SWEEP, share or _SWEEP), host.sweep), (_LOOK, host._take_up)):
             host._tasks.append(asyncio.create_task(host._keep(seconds, work)))
+        if lock.serves:
+            host._tasks.append(asyncio.create_task(host.timekeeper.run()))
         return host
 
     @property
@@ -191,6 +213,15 @@ class LocalHost:
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         return await self._manager.ending(ws_id, correlation_id)
 
+    async def steps(self, ws_id: str, correlation_id: str) -> list[Told]:
+        await self._manager.knows(ws_id, correlation_id)  # that it is here
+        return [
+            record
+            for record in await self._store.records(ws_id)
+            if isinstance(record, ev.StepFinished | ev.ToolFinished)
+            and record.correlation_id == correlation_id
+        ]
+
     async def knows(self, ws_id: str, correlation_id: str) -> bool:
         return await self._manager.knows(ws_id, correlation_id)
 
@@ -234,6 +265,15 @@ class LocalHost:
 
     async def forget(self, key: str, scope: str = "user") -> None:
         await self._sessions.forget(key, scope)
+
+    async def set_timer(self, timer: NewTimer) -> Timer:
+        return await self.timekeeper.set_timer(timer)
+
+    async def timers(self) -> Sequence[Timer]:
+        return await self.timekeeper.timers()
+
+    async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
+        return await self.timekeeper.alter_timer(timer_id, action)
 
     async def health(self) -> NodeHealth:
         states = await self._manager.states()
@@ -309,6 +349,7 @@ class LocalHost:
     def _changed(self, event: ev.Event, info: WorkstreamInfo) -> None:
         """A record was written: tell the global stream what it needs to know of it. Of
         sub-agents, the workstream above them tells."""
+        self.on_record(event, info)
         if info.parent:
             return
         if isinstance(event, _GLOBAL):

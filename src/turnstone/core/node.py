@@ -33,6 +33,9 @@ class NodeLock:
         self.former: tuple[str, ...] = ()  # ids it had before, whose workstreams it has still
         # For a store that other machines use too: whether a process on any of them lives.
         self.elsewhere: Callable[[str], Awaitable[bool]] | None = None
+        # The id of that store, and whether a process of a node holds its lock there just now.
+        self.store_id = ""
+        self.holds: Callable[[str], Awaitable[bool]] | None = None
         self._store = store
         self._descriptor = descriptor
 

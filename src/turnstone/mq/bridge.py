@@ -31,7 +31,7 @@ from turnstone.mq.keys import Keys
 from turnstone.mq.lock import Hold, hold
 from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.worker import SLOTS, Worker
-from turnstone.mq.worker_start import open_alone, redis_address
+from turnstone.mq.worker_start import labels_of, open_alone, redis_address
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class _Plan:
     slots: int = SLOTS
     approval_timeout: float = 300.0
     auto_approve: bool = True
+    labels: tuple[str, ...] = ()
     token: str | None = None
     token_from: str = ""
     state: Path
@@ -105,6 +106,7 @@ async def run_bridge(settings: Settings, say: Say) -> None:
             slots=settings.queue.slots,
             approval_timeout=settings.bridge.approval_timeout,
             auto_approve=settings.queue.auto_approve,
+            labels=labels_of(settings),
             token=settings.auth.token.reveal() or find_token(state),
             token_from=str(settings.source("auth.token"))
             if settings.auth.token
@@ -127,7 +129,9 @@ async def _run(plan: _Plan, say: Say) -> None:
             )
         check_node_name(node_id)
         with _only_one(plan, server_id) as held:
-            work = await open_alone(plan.redis, node_id, plan.prefix, server_id, held)
+            work = await open_alone(
+                plan.redis, node_id, plan.prefix, server_id, held, labels=plan.labels
+            )
             worker = _worker(plan, host, work)
             say(f"Work from Redis at {plan.redis} goes to {plan.server_url}, node {node_id}")
             await _until_told(worker)
@@ -144,6 +148,7 @@ def _worker(plan: _Plan, host: HttpHost, work: RedisWork) -> Worker:
         auto_approve=plan.auto_approve,
         in_process=False,
         metadata={"server_url": plan.server_url},
+        state=plan.state,
     )
 
 

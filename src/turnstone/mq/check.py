@@ -9,10 +9,9 @@ import re
 from typing import Any
 
 import redis.asyncio
-from redis import exceptions
 
 from turnstone.core.errors import ConfigurationError
-from turnstone.mq.connection import RedisAddress, asking
+from turnstone.mq.connection import TAGGED, RedisAddress, asking
 from turnstone.mq.entry import NAME
 from turnstone.mq.keys import Keys
 
@@ -20,9 +19,6 @@ from turnstone.mq.keys import Keys
 OLDEST = (6, 2)
 
 _NUMBER = re.compile(r"\d+")
-
-#: On a cluster, what stands in braces decides the slot of a name.
-_TAGGED = re.compile(r"\{[^}]+\}")
 
 
 def check_node_name(name: str) -> None:
@@ -50,21 +46,28 @@ async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) 
     """Raises ConfigurationError, and what the driver raises where Redis cannot be asked."""
     info: dict[str, Any] = await client.info()
     _check_version(str(info.get("redis_version", "")), address)
-    if info.get("cluster_enabled") and not _TAGGED.search(keys.prefix):
+    if info.get("cluster_enabled") and not TAGGED.search(keys.prefix):
         raise ConfigurationError(
             f"Redis at {address} is a cluster, where all keys of a queue must be in one slot;"
             f" the prefix {keys.prefix!r} spreads them.",
             hint=f'Set {address.named("prefix")} = "{{{keys.prefix}}}" in every program that uses the queue.',
         )
-    if info.get("cluster_enabled"):
-        await _check_slot(client, address, keys)
     await _check_types(client, address, keys)
-    policy = await _policy(client, info)
-    if policy not in {"noeviction", ""}:
-        raise ConfigurationError(
-            f"Redis at {address} may throw queued work away: its maxmemory-policy is {policy}.",
-            hint="Set it with: redis-cli CONFIG SET maxmemory-policy noeviction",
-        )
+    problem = unsafe(info, address)
+    if problem is not None:
+        raise problem
+
+
+def unsafe(info: dict[str, Any], address: RedisAddress) -> ConfigurationError | None:
+    """Why a Redis that says this of itself (INFO, which is permitted where CONFIG is not) would
+    lose work; None if it keeps it."""
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy == "noeviction":
+        return None
+    return ConfigurationError(
+        f"Redis at {address} may throw queued work away: its maxmemory-policy is {policy}.",
+        hint="Set it with: redis-cli CONFIG SET maxmemory-policy noeviction",
+    )
 
 
 def _check_version(version: str, address: RedisAddress) -> None:
@@ -74,16 +77,6 @@ def _check_version(version: str, address: RedisAddress) -> None:
             f"Redis at {address} is version {version or 'unknown'}, which is too old for the queue.",
             hint="Use Redis 6.2 or newer, or Valkey.",
         )
-
-
-async def _check_slot(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
-    try:
-        await client.exists(keys.inbound)
-    except exceptions.MovedError as moved:
-        raise ConfigurationError(
-            f"Redis at {address} is not the node of the cluster that keeps {keys.inbound}.",
-            hint=f"Set {address.named('host and port')} to {moved.host}:{moved.port}.",
-        ) from moved
 
 
 async def _check_types(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
@@ -99,14 +92,3 @@ async def _check_types(client: redis.asyncio.Redis, address: RedisAddress, keys:
                 hint=f"Another program uses it: set a {address.named('prefix')} or db of Turnstone's"
                 " own.",
             )
-
-
-async def _policy(client: redis.asyncio.Redis, info: dict[str, Any]) -> str:
-    """INFO has it, and is allowed where CONFIG is not."""
-    if "maxmemory_policy" in info:
-        return str(info["maxmemory_policy"])
-    try:
-        found = await client.config_get("maxmemory-policy")
-    except exceptions.ResponseError:
-        return ""
-    return str(found.get("maxmemory-policy", ""))

@@ -16,8 +16,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Seque
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from turnstone.core.timers import Missed, Timer
 from turnstone.mq.client_args import TIMEOUT, Mistakes
 from turnstone.mq.client_async import AsyncTurnstoneClient
+from turnstone.mq.client_timers import When
 from turnstone.mq.protocol import OutboundEvent
 from turnstone.mq.results import TurnResult
 
@@ -73,10 +75,31 @@ class TurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
+        not_before: When = None,
+        every: str = "",
+        timezone: str = "UTC",
+        missed: Missed = "once",
+        until: When = None,
     ) -> str:
-        """Send a message and do not wait. Returns its correlation id (see `result`)."""
+        """Send a message and do not wait. Returns its correlation id (see `result`). With
+        `not_before` or `every` it is sent later (`AsyncTurnstoneClient.send`)."""
         return self._wait(
-            self._client.send(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+            self._client.send(
+                message,
+                ws_id,
+                name,
+                auto_approve,
+                auto_approve_tools,
+                target_node,
+                requires=requires,
+                not_before=not_before,
+                every=every,
+                timezone=timezone,
+                missed=missed,
+                until=until,
+            )
         )
 
     def send_and_wait(
@@ -89,6 +112,8 @@ class TurnstoneClient:
         target_node: str = "",
         timeout: float | None = TIMEOUT,
         on_event: OnEvent | None = None,
+        *,
+        requires: Sequence[str] | None = None,
     ) -> TurnResult:
         """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`). What
         its turn asks for is approved, unless `auto_approve=False`."""
@@ -103,6 +128,7 @@ class TurnstoneClient:
                 target_node,
                 timeout,
                 None if on_event is None else happened.put,
+                requires=requires,
             )
         )
         waiting.add_done_callback(lambda _: happened.put(None))
@@ -122,11 +148,19 @@ class TurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
     ) -> Iterator[OutboundEvent]:
         """Send a message and follow its turn, event by event; `turn_complete` is the last."""
         happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
         events = self._client.stream(
-            message, ws_id, name, auto_approve, auto_approve_tools, target_node
+            message,
+            ws_id,
+            name,
+            auto_approve,
+            auto_approve_tools,
+            target_node,
+            requires=requires,
         )
         waiting = self._start(_fill(events, happened))
         waiting.add_done_callback(lambda _: happened.put(None))
@@ -148,10 +182,14 @@ class TurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
     ) -> str:
         """Returns the correlation id; a `ws_created` event with it names the workstream."""
         return self._wait(
-            self._client.create_workstream(name, auto_approve, auto_approve_tools, target_node)
+            self._client.create_workstream(
+                name, auto_approve, auto_approve_tools, target_node, requires=requires
+            )
         )
 
     def close_workstream(self, ws_id: str) -> str:
@@ -172,6 +210,18 @@ class TurnstoneClient:
     def list_nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""
         return self._wait(self._client.list_nodes())
+
+    def timers(self) -> list[Timer]:
+        """Messages that are to be sent later, by their next time, paused ones last."""
+        return self._wait(self._client.timers())
+
+    def cancel_timer(self, timer_id: str) -> None:
+        """End a timer. Raises UnknownTimer; InvalidRequest if it has ended by itself."""
+        self._wait(self._client.cancel_timer(timer_id))
+
+    def pause_timer(self, timer_id: str, paused: bool = True) -> None:
+        """Pause a timer, or let it go on. Raises UnknownTimer, InvalidRequest."""
+        self._wait(self._client.pause_timer(timer_id, paused))
 
     def approve(
         self,

@@ -20,6 +20,7 @@ from turnstone.mq.client_node import NodeLine
 from turnstone.mq.client_queue import QueueLine
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import RedisAddress
+from turnstone.mq.labels import LABELS_WANTED, requirement
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,17 @@ def line_to(
         raise TypeError("A token is for a node, and none is named: give its url too.")
     if broker is None:
         given = {name: value for name, value in redis.items() if name != _UNUSED}
-        return QueueLine(RedisAddress(**given, by_arguments=True), prefix)
+        return QueueLine(_address(given), prefix)
     if redis:
         raise TypeError(f"The broker says where Redis is: leave out {_listed(sorted(redis))}.")
     return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix)
+
+
+def _address(given: dict[str, Any]) -> RedisAddress:
+    sentinels = given.get("sentinels", ())
+    if isinstance(sentinels, str) or not all(isinstance(one, str) for one in sentinels):
+        raise TypeError('sentinels: a list of texts, as ["one:26379", "two:26379"].')
+    return RedisAddress(**given | {"sentinels": tuple(sentinels)}, by_arguments=True)
 
 
 def _to_node(url: str, token: str | None, redis: dict[str, Any]) -> Line:
@@ -86,6 +94,7 @@ def message_of(
     auto_approve: bool,
     auto_approve_tools: Sequence[str] | None,
     target_node: str,
+    requires: Sequence[str] | None = None,
 ) -> p.SendMessage:
     """The message on the wire. Raises TypeError and ValueError for one that cannot be sent."""
     if not isinstance(message, str):
@@ -97,9 +106,20 @@ def message_of(
         auto_approve_tools=list(auto_approve_tools or ()),
         name=name,
         target_node=target_node,
+        requires=labels_of(requires),
     )
     encoded(sent)
     return sent
+
+
+def labels_of(requires: Sequence[str] | None) -> list[str]:
+    """The labels that a node must have, as they are sent. Raises TypeError and ValueError."""
+    if isinstance(requires, str):
+        raise TypeError(f"requires: a list of labels, as [{requires!r}], and not one text")
+    labels = list(requires or ())
+    if labels and not requirement(labels):
+        raise ValueError(f"requires: it is {labels}, and must be {LABELS_WANTED}.")
+    return labels
 
 
 def seconds(timeout: float | None) -> float | None:

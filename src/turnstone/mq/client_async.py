@@ -15,8 +15,10 @@ from contextlib import aclosing
 from typing import Any, Self, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
+from turnstone.core.timers import Missed, Timer
 from turnstone.mq import protocol as p
-from turnstone.mq.client_args import TIMEOUT, Mistakes, line_to, message_of, seconds
+from turnstone.mq.client_args import TIMEOUT, Mistakes, labels_of, line_to, message_of, seconds
+from turnstone.mq.client_timers import When, timed
 from turnstone.mq.client_turn import TurnReader
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.results import StoredResult, TurnResult
@@ -64,9 +66,26 @@ class AsyncTurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
+        not_before: When = None,
+        every: str = "",
+        timezone: str = "UTC",
+        missed: Missed = "once",
+        until: When = None,
     ) -> str:
-        """Send a message and do not wait. Returns its correlation id (see `result`)."""
-        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        """Send a message and do not wait. Returns its correlation id (see `result`).
+
+        With `not_before` (Unix seconds, or a datetime with a time zone) it is sent then; with
+        `every` (a cron line of five fields, in `timezone`) at each of its times, until `until`.
+        `missed` says what becomes of times at which no node was there: `skip`, `once` for all, or
+        `all`. The id is that of the timer then; each run has one of its own (see `timers`).
+        Raises InvalidRequest for times that cannot be.
+        """
+        sent = message_of(
+            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+        )
+        sent = timed(sent, not_before, every, timezone, missed, until)
         await self._line.deliver(sent)
         return sent.correlation_id
 
@@ -80,6 +99,8 @@ class AsyncTurnstoneClient:
         target_node: str = "",
         timeout: float | None = TIMEOUT,
         on_event: OnEvent | None = None,
+        *,
+        requires: Sequence[str] | None = None,
     ) -> TurnResult:
         """Send a message and wait for its answer: `timeout` seconds, or for ever with None.
 
@@ -95,7 +116,9 @@ class AsyncTurnstoneClient:
         (which may take a second more to see). Raises ValueError for a timeout that is over before it begins.
         """
         limit = seconds(timeout)
-        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        sent = message_of(
+            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+        )
         reader = _reader(sent)
         mistakes = Mistakes()
         try:
@@ -116,9 +139,13 @@ class AsyncTurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
     ) -> AsyncGenerator[p.OutboundEvent, None]:
         """Send a message and follow its turn, event by event; `turn_complete` is the last."""
-        sent = message_of(message, ws_id, name, auto_approve, auto_approve_tools, target_node)
+        sent = message_of(
+            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+        )
         async with aclosing(self._turn(sent, _reader(sent))) as events:
             async for event in events:
                 yield event
@@ -137,6 +164,8 @@ class AsyncTurnstoneClient:
         auto_approve: bool = False,
         auto_approve_tools: Sequence[str] | None = None,
         target_node: str = "",
+        *,
+        requires: Sequence[str] | None = None,
     ) -> str:
         """Returns the correlation id; a `ws_created` event with it names the workstream."""
         return await self._deliver(
@@ -145,6 +174,7 @@ class AsyncTurnstoneClient:
                 auto_approve=auto_approve,
                 auto_approve_tools=list(auto_approve_tools or ()),
                 target_node=target_node,
+                requires=labels_of(requires),
             )
         )
 
@@ -166,6 +196,18 @@ class AsyncTurnstoneClient:
     async def list_nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""
         return await self._line.nodes()
+
+    async def timers(self) -> list[Timer]:
+        """Messages that are to be sent later, by their next time, paused ones last."""
+        return await self._line.timers()
+
+    async def cancel_timer(self, timer_id: str) -> None:
+        """End a timer. Raises UnknownTimer; InvalidRequest if it has ended by itself."""
+        await self._line.alter_timer(timer_id, "cancel")
+
+    async def pause_timer(self, timer_id: str, paused: bool = True) -> None:
+        """Pause a timer, or let it go on. Raises UnknownTimer, InvalidRequest."""
+        await self._line.alter_timer(timer_id, "pause" if paused else "resume")
 
     async def approve(
         self,

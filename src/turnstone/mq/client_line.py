@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from turnstone.core.events import Event
+from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import protocol as p
 from turnstone.mq.results import StoredResult
 
@@ -44,6 +45,12 @@ class Line(Protocol):
 
     async def nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""
+
+    async def timers(self) -> list[Timer]:
+        """Those that live, by their next time."""
+
+    async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
+        """Pause, resume or cancel one. Raises UnknownTimer; InvalidRequest if it is over."""
 
     async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
         """What happens in a workstream from when this returns; for no `ws_id`, beside all."""

@@ -15,9 +15,11 @@ import msgspec
 from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest
 from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply, SendMessage
+from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
 from turnstone.mq.results import UNANSWERED, StoredResult
+from turnstone.mq.timers import wanted_of
 
 _CUT = "Parts of the answer were missed, and the conversation does not have them any more."
 
@@ -41,8 +43,15 @@ class NodeLine:
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
         cid = message.correlation_id
+        if getattr(message, "requires", None):
+            raise InvalidRequest(
+                f"requires: this client talks to one node, {self._url}, and chooses none by labels.",
+                hint="Leave it out, or give this client a Redis.",
+            )
         await self._check_target(str(getattr(message, "target_node", "")))
         match message:
+            case p.SendMessage() if message.timed:
+                await self._host.set_timer(wanted_of(message, cid))
             case p.SendMessage():
                 await self._send(message, new_ws_id)
             case p.CreateWorkstreamMessage():
@@ -126,6 +135,12 @@ class NodeLine:
     async def nodes(self) -> list[dict[str, object]]:
         health = await self._host.health()
         return [{"server_url": self._url, "version": health.version, "node_id": health.node_id}]
+
+    async def timers(self) -> list[Timer]:
+        return list(await self._host.timers())
+
+    async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
+        return await self._host.alter_timer(timer_id, action)
 
     async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
         return self._listen(ws_id)

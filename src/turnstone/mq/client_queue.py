@@ -17,13 +17,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from turnstone.core import events as ev
+from turnstone.core.timekeeping import alter
+from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import keys as limits
 from turnstone.mq import protocol as p
+from turnstone.mq.client_timers import timers_by
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import PATIENCE as ANSWER
 from turnstone.mq.connection import RedisAddress, asking, hopeless, translated
 from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.keys import Keys
+from turnstone.mq.pushes import Pushes
 from turnstone.mq.results import StoredResult
 
 log = logging.getLogger(__name__)
@@ -55,14 +59,16 @@ class QueueLine:
     def __init__(self, address: RedisAddress, prefix: str = "turnstone") -> None:
         self.keys = Keys(prefix)
         self._address = address
-        self._redis: Any = address.client()
-        self._waiting: Any = address.client()
+        self._redis: Any = address.client(prefix)
+        self._waiting: Any = address.client(prefix)
+        self._pushes = Pushes(address, self._redis)
+        self._timers = timers_by(self.keys, self._ask)
         self.problem = ""
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
         raw = encoded(message, new_ws_id)
         where = await self._where(message)
-        await self._patiently(lambda: self._ask("RPUSH", where, raw), PATIENCE)
+        await self._patiently(lambda: self._pushes.push(where, raw), PATIENCE)
 
     async def place(self, ws_id: str) -> str:
         found = await self._patiently(
@@ -99,7 +105,7 @@ class QueueLine:
         key, raw = self.keys.responses(message.request_id), encoded(message)
 
         async def push() -> None:
-            await self._ask("RPUSH", key, raw)
+            await self._pushes.push(key, raw)
             await self._ask("EXPIRE", key, str(limits.RESPONSE_TTL))
 
         await self._patiently(push, PATIENCE)
@@ -118,6 +124,12 @@ class QueueLine:
 
     async def nodes(self) -> list[dict[str, object]]:
         return await self._patiently(self._nodes, PATIENCE)
+
+    async def timers(self) -> list[Timer]:
+        return await self._patiently(self._timers.timers, PATIENCE)
+
+    async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
+        return await self._patiently(lambda: alter(self._timers, timer_id, action), PATIENCE)
 
     async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
         channel = self.keys.events(ws_id or "global")

@@ -6,7 +6,6 @@ It never asks anybody: what a node would refuse for its form is told to the prog
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 from turnstone.api.http_host import half_of_a_pair
 from turnstone.mq import protocol as p
@@ -19,7 +18,7 @@ def encoded(message: p.InboundMessage, new_ws_id: str = "") -> bytes:
 
     Raises ValueError for half of a surrogate pair, and for more bytes than a node takes.
     """
-    data = asdict(message) | ({"new_ws_id": new_ws_id} if new_ws_id else {})
+    data = json.loads(message.to_json()) | ({"new_ws_id": new_ws_id} if new_ws_id else {})
     for name, value in data.items():
         if problem := half_of_a_pair(name, value):
             raise ValueError(problem)

@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from turnstone.mq.labels import requirement
+
 #: Bytes of a message that are decoded; larger ones are dead letters.
 MESSAGE_MAX = 1_048_576
 
@@ -28,6 +30,9 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 #: answers the others (contract, section 3.4). One that makes a workstream does not name it.
 TO_WORKSTREAM = frozenset({"send", "command", "close_workstream"})
 TO_NODE = TO_WORKSTREAM | {"create_workstream"}
+
+#: Types that may ask for labels of the node: what makes a workstream.
+TO_LABELS = frozenset({"send", "create_workstream"})
 
 _MARK = b"\x01"
 
@@ -51,6 +56,8 @@ class Entry:
     ws_id: str = ""
     target_node: str = ""
     readable: bool = False
+    kind: str = ""  # its type
+    requires: str = ""  # see `labels.requirement`
 
     @property
     def anonymous(self) -> bool:
@@ -77,6 +84,8 @@ def read(entry: bytes) -> Entry:
         _name(message.get("ws_id")) if kind in TO_WORKSTREAM else "",
         _name(message.get("target_node")) if kind in TO_NODE else "",
         readable=good and not large,
+        kind=str(kind),
+        requires=requirement(message.get("requires")) if kind in TO_LABELS else "",
     )
 
 

@@ -51,6 +51,20 @@ class LeaseOver(TurnstoneError):
     status: ClassVar[int] = 409
 
 
+class UnknownLetter(TurnstoneError):
+    """There is no dead letter of this id (any more)."""
+
+    code: ClassVar[str] = "unknown_letter"
+    status: ClassVar[int] = 404
+
+
+class LetterNotReplayed(TurnstoneError):
+    """The text of this dead letter cannot be sent again."""
+
+    code: ClassVar[str] = "letter_not_replayed"
+    status: ClassVar[int] = 409
+
+
 class MalformedMessage(ValueError):
     """A message that cannot be read; its text says why, in a form that a sender may be told."""
 

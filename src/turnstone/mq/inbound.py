@@ -15,6 +15,10 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 _Message = TypeVar("_Message", bound="InboundMessage")
 
+#: Of a field that 0.2 did not have: left out of the JSON where it says nothing, so that a message
+#: that needs none of them has the bytes of 0.2.
+LATER = {"later": True}
+
 # In a class with a field of that name, `type` is the field.
 _Type: TypeAlias = "type[InboundMessage]"
 _Types: TypeAlias = "dict[str, type[InboundMessage]]"
@@ -40,7 +44,9 @@ class InboundMessage:
 
     def to_json(self) -> str:
         """One object on one line, as Python encodes it by default."""
-        return json.dumps(asdict(self))
+        said = asdict(self)
+        unsaid = {f.name for f in fields(self) if f.metadata.get("later") and not said[f.name]}
+        return json.dumps({name: value for name, value in said.items() if name not in unsaid})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> InboundMessage:
@@ -73,6 +79,18 @@ class SendMessage(InboundMessage):
     auto_approve_tools: list[str] = field(default_factory=list)
     name: str = ""
     target_node: str = ""
+    requires: list[str] = field(default_factory=list, metadata=LATER)
+    # When it is to be sent, if not at once: as in `turnstone.core.timers.NewTimer`.
+    not_before: float = field(default=0.0, metadata=LATER)
+    every: str = field(default="", metadata=LATER)
+    timezone: str = field(default="", metadata=LATER)
+    missed: str = field(default="", metadata=LATER)
+    until: float = field(default=0.0, metadata=LATER)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it makes a timer."""
+        return bool(self.not_before or self.every or self.until)
 
 
 @dataclass
@@ -107,6 +125,7 @@ class CreateWorkstreamMessage(InboundMessage):
     auto_approve: bool = False
     auto_approve_tools: list[str] = field(default_factory=list)
     target_node: str = ""
+    requires: list[str] = field(default_factory=list, metadata=LATER)
 
 
 @dataclass
@@ -128,6 +147,24 @@ class HealthMessage(InboundMessage):
 @dataclass
 class ListNodesMessage(InboundMessage):
     type: str = "list_nodes"
+
+
+@dataclass
+class ListTimersMessage(InboundMessage):
+    type: str = "list_timers"
+
+
+@dataclass
+class CancelTimerMessage(InboundMessage):
+    type: str = "cancel_timer"
+    timer_id: str = ""
+
+
+@dataclass
+class PauseTimerMessage(InboundMessage):
+    type: str = "pause_timer"
+    timer_id: str = ""
+    paused: bool = True
 
 
 def made(known: type[_Message], data: dict[str, Any]) -> _Message:

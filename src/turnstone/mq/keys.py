@@ -30,7 +30,9 @@ P:x:seat:<node>           hash            the one process that takes work under 
                                           workers; its lease
 P:x:cid:<cid>             hash            one message: s state (queued claimed accepted done dead),
                                           n node, i incarnation, u its lease's end, e epoch,
-                                          fx fence, tries, ws workstream, r result, f ending;
+                                          fx fence, tries, ws workstream, r result, f ending,
+                                          a the last try's name, b whether it was bound before,
+                                          h hash of what it says;
                                           workers write, all read; CID_TTL
 P:x:inflight:<node>       hash            cid → lane and message, accepted and not finished;
                                           workers; until it is done
@@ -42,6 +44,21 @@ P:x:strays                zset            nodes that never were, to whom somebod
 P:x:search                hash            the nodes' common look through the keys, for the two above:
                                           cursor, at when its last step was, began when this round
                                           did, whole when the last whole one did; all nodes; none
+P:x:timers                zset            timers that live; score their next time on Redis' clock,
+                                          +inf while paused; workers and clients; none
+P:x:timer:<timer>         hash            one timer: revision, timer (JSON); workers and clients;
+                                          CID_TTL once it is over
+P:x:labels                hash            node → its labels, with spaces between them; the nodes
+                                          write, all read; until the node is gone
+P:x:wait:<requirement>    list            shared work that requires labels (its name) which the node
+                                          that met it lacks; any node; until one that has them
+                                          takes it, or its sender is told
+P:x:waits                 zset            those requirements; score when a node that meets them was
+                                          last there, or the first waited; any node; the same
+P:x:behind                hash            ws → how many of its messages wait there, and for which
+                                          requirement; any node; the same
+P:x:rouse:<node>          list            a hint for a node that something waits there which it may
+                                          take; any node writes, the node reads; 60 s
 P:x:epoch:<ws>            string          raised by every change of a workstream's owner; workers;
                                           none, and CID_TTL once nobody owns it
 P:x:ev:<ws>               stream          events of a workstream, ids are the events' own;
@@ -147,6 +164,31 @@ class Keys:
     @property
     def search(self) -> str:
         return f"{self.prefix}:x:search"
+
+    @property
+    def timers(self) -> str:
+        return f"{self.prefix}:x:timers"
+
+    def timer(self, timer_id: str) -> str:
+        return f"{self.prefix}:x:timer:{timer_id}"
+
+    @property
+    def labels(self) -> str:
+        return f"{self.prefix}:x:labels"
+
+    def wait(self, requirement: str) -> str:
+        return f"{self.prefix}:x:wait:{requirement}"
+
+    @property
+    def waits(self) -> str:
+        return f"{self.prefix}:x:waits"
+
+    @property
+    def behind(self) -> str:
+        return f"{self.prefix}:x:behind"
+
+    def rouse(self, node_id: str) -> str:
+        return f"{self.prefix}:x:rouse:{node_id}"
 
     def epoch(self, ws_id: str) -> str:
         return f"{self.prefix}:x:epoch:{ws_id}"

@@ -11,10 +11,10 @@ from functools import cache
 from importlib.resources import files
 
 #: Scripts that add to Redis, and so must be refused where it is full; see `prelude.lua`.
-_ALONE = frozenset({"own", "disown", "emit", "respond"})
+_ALONE = frozenset({"own", "disown", "emit", "respond", "timers", "swaptimer", "replay"})
 
 #: Other files that a script needs before it, behind the prelude.
-_NEEDS = {"reap": ("strays",)}
+_NEEDS = {"reap": ("strays",), "claim": ("labels",), "waits": ("labels",)}
 
 
 @dataclass(frozen=True, slots=True)

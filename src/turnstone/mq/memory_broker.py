@@ -34,6 +34,9 @@ class Record:
     ws_id: str = ""
     result: bytes | None = None
     ending: list[bytes] = field(default_factory=list)
+    attempt: str = ""  # the last one, and whether an earlier one was bound to a node
+    was_bound: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class DeadLetter:
     tries: int
     node: str
     raw: bytes
+    size: int = 0  # bytes of the whole message
+    id: str = ""
+    time: float = 0.0
 
 
 @dataclass(eq=False)
@@ -66,11 +72,17 @@ class MemoryBroker:
         self.heartbeats: dict[str, tuple[float, bytes]] = {}
         self.seen: dict[str, float] = {}  # when that was last
         self.strays: dict[str, float] = {}
+        self.labels: dict[str, tuple[str, ...]] = {}  # of nodes
+        self.waits: dict[str, float] = {}  # by requirement
+        self.behind: dict[str, tuple[int, str]] = {}  # of workstreams
         self.owners: dict[str, str] = {}
         self.epochs: dict[str, int] = {}
         self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
         self.dead: list[DeadLetter] = []
+        self.letters = 0  # that ever were
+        self.timers: dict[str, bytes] = {}
         self.anonymous = 0
+        self.foreign: set[str] = set()  # names that something else uses, as anybody's keys may
         self._waiters: dict[str, deque[_Waiter]] = {}
         self._subscribers: dict[str, list[asyncio.Queue[bytes]]] = {}
 
@@ -113,6 +125,19 @@ class MemoryBroker:
             return entry
         self.anonymous += 1
         return entries.envelope(f"anon:{self.anonymous}", found.raw)
+
+    def misused(self, *names: str) -> str:
+        """Why a message cannot be handled that needs these names; empty if it can."""
+        for name in names:
+            if name in self.foreign:
+                return (
+                    f"The name {name} in Redis is in use by something that is not the queue's:"
+                    " remove that, and send the message again."
+                )
+        return ""
+
+    def record_misused(self, correlation_id: str) -> str:
+        return self.misused(self.keys.message(correlation_id)) if correlation_id else ""
 
     def list(self, name: str) -> deque[bytes]:
         return self.lists.setdefault(name, deque())

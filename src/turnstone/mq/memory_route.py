@@ -6,16 +6,17 @@ from __future__ import annotations
 from turnstone.mq import entry as entries
 from turnstone.mq.entry import Entry
 from turnstone.mq.memory_broker import MemoryBroker, Record
+from turnstone.mq.memory_ending import bury
 from turnstone.mq.work import SLICE
 
 
 def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
     """The list that an entry of staging belongs to; None if it is this node's to take."""
     found = entries.read(entry)
-    record = broker.records.get(found.correlation_id, Record())
-    if record.state == "claimed" and record.fx and record.node != node_id:
-        broker.note(record.node)
-        return broker.keys.directed_stage(record.node)
+    tied = bound(broker, node_id, found)
+    if tied:
+        broker.note(tied)
+        return broker.keys.directed_stage(tied)
     node = _destination(broker, node_id, found)
     if node is None:
         return None
@@ -24,13 +25,38 @@ def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
     return broker.keys.directed_stage(node) if own else broker.keys.inbound_of(node)
 
 
+def bound(broker: MemoryBroker, node_id: str, found: Entry) -> str:
+    """The other node that a message is bound to: it was admitted there, and may have had effects."""
+    record = broker.records.get(found.correlation_id, Record())
+    there = record.state == "claimed" and record.fx and record.node != node_id
+    return record.node if there else ""
+
+
+def misused(broker: MemoryBroker, found: Entry) -> str:
+    """Why a message cannot be routed; empty if it can."""
+    bad = broker.record_misused(found.correlation_id)
+    if not bad and found.ws_id:
+        bad = broker.misused(broker.keys.owner(found.ws_id), broker.keys.epoch(found.ws_id))
+    return bad
+
+
+def spoilt(broker: MemoryBroker, node_id: str, entry: bytes) -> bool:
+    """Whether it cannot be routed, for something else uses a name that it needs. It is buried."""
+    found = entries.read(entry)
+    bad = misused(broker, found)
+    if bad:
+        bury(broker, found.correlation_id, found.ws_id, found.raw, bad, node_id)
+    return bool(bad)
+
+
 def unstage(broker: MemoryBroker) -> int:
     """Return what waits in staging to the head of the shared list; how many."""
     moved, stage = 0, broker.list(broker.keys.stage)
     while stage and moved < SLICE:
         found = entries.read(stage[-1])
         record = broker.records.get(found.correlation_id, Record())
-        if found.raw != stage[-1] or record.fx:
+        misused = broker.record_misused(found.correlation_id)
+        if found.raw != stage[-1] or record.fx or misused:
             break
         broker.list(broker.keys.inbound).appendleft(stage.pop())
         moved += 1

@@ -17,11 +17,15 @@ from turnstone.mq import entry as entries
 from turnstone.mq import memory_strays as strays
 from turnstone.mq.errors import AnotherWorker, LeaseOver
 from turnstone.mq.keys import NODE_TTL
+from turnstone.mq.memory_admit import Admitting
 from turnstone.mq.memory_broker import MemoryBroker, Record
-from turnstone.mq.memory_ending import bury, tell
+from turnstone.mq.memory_ending import give_up, tell
+from turnstone.mq.memory_labels import MemoryLabels
 from turnstone.mq.memory_reap import Reaping
-from turnstone.mq.memory_route import place_of, unstage
+from turnstone.mq.memory_route import place_of, spoilt, unstage
+from turnstone.mq.memory_takeover import MemoryTakeOver
 from turnstone.mq.taken import claimed, inflight, seats, unfinished
+from turnstone.mq.timers import MemoryTimers
 from turnstone.mq.work import (
     GRACE,
     LEASE,
@@ -29,7 +33,6 @@ from turnstone.mq.work import (
     MAX_TRIES,
     SLICE,
     UNKNOWN_AFTER,
-    Admission,
     Admitted,
     Claimed,
     Lane,
@@ -40,7 +43,7 @@ from turnstone.mq.work import (
 )
 
 
-class MemoryWork:
+class MemoryWork(MemoryLabels, MemoryTakeOver):
     """The steps of one node on a shared broker; see `Work`."""
 
     def __init__(
@@ -55,11 +58,13 @@ class MemoryWork:
         unknown_after: float = UNKNOWN_AFTER,
         max_tries: int = MAX_TRIES,
         seat: Seat | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        self.node_id = node_id
+        self.node_id, self.labels = node_id, tuple(labels)
         self.boot = boot or secrets.token_hex(4)
         self.keys = broker.keys
         self.broker = broker
+        self.timers = MemoryTimers(broker)
         self._grace, self._lost_after = grace, lost_after
         self.incarnation = f"{node_id}|{self.boot}"
         self._lease, self._max_tries = lease, max_tries
@@ -80,6 +85,7 @@ class MemoryWork:
             self.broker.seats[name] = self.incarnation
         self.broker.leases[self.incarnation] = now + self._lease
         self.broker.note(self.node_id)
+        self._say_labels()
         until = now + max(NODE_TTL, round(self._lease))
         self.broker.heartbeats[self.node_id] = (until, json.dumps(metadata).encode())
         return held
@@ -107,18 +113,25 @@ class MemoryWork:
     async def claim(self, free: int) -> list[Claimed]:
         self._need_lease()
         taken: list[Claimed] = []
-        stage = self.broker.list(self.keys.stage)
         for _ in range(SLICE):
-            if len(taken) >= free or not stage:
+            if len(taken) >= free:
                 break
-            entry = stage.popleft()
-            place = place_of(self.broker, self.node_id, entry)
-            if place is None:
-                entry = self.broker.named(entry)
-                taken.append(claimed("shared", entry))
-                place = self._lists["shared"]
-            self.broker.push(place, entry)
+            there, entry = self._next()
+            if not there:
+                break
+            if entry is not None:
+                self._route(entry, taken)
         return taken
+
+    def _route(self, entry: bytes, taken: list[Claimed]) -> None:
+        if spoilt(self.broker, self.node_id, entry):
+            return
+        place = place_of(self.broker, self.node_id, entry)
+        if place is None:
+            entry = self.broker.named(entry)
+            taken.append(claimed("shared", entry))
+            place = self._lists["shared"]
+        self.broker.push(place, entry)
 
     async def unstage(self) -> int:
         return unstage(self.broker)
@@ -129,25 +142,10 @@ class MemoryWork:
     async def sweep(self) -> list[Claimed]:
         return [*self._held("directed"), *self._held("shared")]
 
-    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
-        ends = self.broker.alive(self.incarnation)
-        if ends is None:
-            return Admitted("lapsed")
-        found = self.broker.records.get(claimed.correlation_id, Record())
-        ended = self._ended(claimed, found) or self._taken_care_of(claimed, found)
-        if ended is not None:
-            return ended
-        record = self.broker.records.setdefault(claimed.correlation_id, found)
-        record.tries += 1
-        if record.tries > self._max_tries:
-            self._remove(claimed)
-            self._give_up(claimed)
-            return Admitted("dead", record.epoch, record.tries)
-        record.epoch += 1
-        record.state, record.node, record.ws_id = "claimed", self.node_id, claimed.ws_id
-        record.incarnation, record.until = self.incarnation, ends
-        bound, record.fx = record.fx, record.fx or bind
-        return Admitted("run", record.epoch, record.tries, bound)
+    async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
+        held = self.broker.list(self._lists[claimed.lane])
+        admitting = Admitting(self.broker, self.node_id, self.incarnation, held, self._max_tries)
+        return admitting.run(claimed, bind=bind, attempt=attempt)
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
         self._need_lease()
@@ -184,19 +182,8 @@ class MemoryWork:
         return True
 
     async def bury(self, claimed: Claimed, reason: str) -> None:
-        if not self._remove(claimed):
-            return
-        record = self.broker.records.get(claimed.correlation_id, Record())
-        others = record.state == "claimed" and record.node != self.node_id
-        if not others and record.state not in {"accepted", "done", "dead"}:
-            bury(
-                self.broker,
-                claimed.correlation_id,
-                claimed.ws_id,
-                claimed.raw,
-                reason,
-                self.node_id,
-            )
+        if self._remove(claimed):
+            give_up(self.broker, claimed, reason, self.node_id)
 
     async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
         ws_id = entries.read(raw).ws_id
@@ -327,6 +314,9 @@ class MemoryWork:
             if until > now
         ]
 
+    async def unsafe(self) -> str:
+        return ""  # memory throws nothing away
+
     async def aclose(self) -> None:
         if self.broker.alive(self.incarnation) is not None:
             self.broker.leases[self.incarnation] = self.broker.clock.now()
@@ -358,36 +348,3 @@ class MemoryWork:
         for i, entry in zip(range(SLICE), list(held), strict=False):
             held[i] = self.broker.named(entry)
         return [claimed(lane, entry) for entry in list(held)[:SLICE]]
-
-    def _ended(self, claimed: Claimed, record: Record) -> Admitted | None:
-        """The answer for a message that needs no run any more."""
-        if record.state == "accepted":
-            self._remove(claimed)
-            return Admitted("accepted", record.epoch, record.tries)
-        if record.state in {"done", "dead"}:
-            if self._remove(claimed):
-                tell(self.broker, record)
-            ended: Admission = "done" if record.state == "done" else "dead"
-            return Admitted(ended, record.epoch, record.tries)
-        return None
-
-    def _taken_care_of(self, claimed: Claimed, record: Record) -> Admitted | None:
-        """The answer for an entry that is gone from here, or that another is at work on."""
-        if claimed.entry not in self.broker.list(self._lists[claimed.lane]):
-            return Admitted("fenced", record.epoch, record.tries)
-        if record.state != "claimed" or record.node == self.node_id:
-            return None
-        if record.fx:
-            self._remove(claimed)
-            self.broker.push(self.keys.directed_stage(record.node), claimed.entry)
-            return Admitted("elsewhere", record.epoch, record.tries)
-        held = self.broker.alive(record.incarnation) is not None
-        if held and record.until > self.broker.clock.now():
-            return Admitted("held", record.epoch, record.tries)
-        return None
-
-    def _give_up(self, claimed: Claimed) -> None:
-        reason = (
-            f"The message was tried {self._max_tries} times and was never taken on: it is given up."
-        )
-        bury(self.broker, claimed.correlation_id, claimed.ws_id, claimed.raw, reason, self.node_id)

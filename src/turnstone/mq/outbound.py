@@ -189,6 +189,12 @@ class NodeListEvent(OutboundEvent):
 
 
 @dataclass
+class TimerListEvent(OutboundEvent):
+    type: str = "timer_list"
+    timers: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
 class ClusterStateEvent(OutboundEvent):
     type: str = "cluster_state"
     state: str = ""

@@ -16,17 +16,21 @@ from turnstone.mq.entry import CORRELATION_MAX, MESSAGE_MAX, NAME, check_text
 from turnstone.mq.errors import MalformedMessage
 from turnstone.mq.inbound import (
     ApproveMessage,
+    CancelTimerMessage,
     CloseWorkstreamMessage,
     CommandMessage,
     CreateWorkstreamMessage,
     HealthMessage,
     InboundMessage,
     ListNodesMessage,
+    ListTimersMessage,
     ListWorkstreamsMessage,
+    PauseTimerMessage,
     PlanFeedbackMessage,
     SendMessage,
     made,
 )
+from turnstone.mq.labels import LABELS_WANTED, requirement
 from turnstone.mq.outbound import (
     AckEvent,
     ApprovalRequestEvent,
@@ -42,6 +46,7 @@ from turnstone.mq.outbound import (
     StateChangeEvent,
     StatusEvent,
     StreamEndEvent,
+    TimerListEvent,
     ToolInfoEvent,
     ToolResultEvent,
     TurnCompleteEvent,
@@ -55,6 +60,7 @@ __all__ = [
     "AckEvent",
     "ApprovalRequestEvent",
     "ApproveMessage",
+    "CancelTimerMessage",
     "CloseWorkstreamMessage",
     "ClusterStateEvent",
     "CommandMessage",
@@ -66,10 +72,12 @@ __all__ = [
     "InboundMessage",
     "InfoEvent",
     "ListNodesMessage",
+    "ListTimersMessage",
     "ListWorkstreamsMessage",
     "MalformedMessage",
     "NodeListEvent",
     "OutboundEvent",
+    "PauseTimerMessage",
     "PlanFeedbackMessage",
     "PlanReviewEvent",
     "ReasoningEvent",
@@ -77,6 +85,7 @@ __all__ = [
     "StateChangeEvent",
     "StatusEvent",
     "StreamEndEvent",
+    "TimerListEvent",
     "ToolInfoEvent",
     "ToolResultEvent",
     "TurnCompleteEvent",
@@ -188,6 +197,11 @@ def _place(name: str, value: object) -> None:
         _wrong(name, value, "1 to 128 letters, digits, points, hyphens or underscores")
 
 
+def _labels(name: str, value: object) -> None:
+    if value != [] and not requirement(value):
+        _wrong(name, value, f"a list of {LABELS_WANTED}")
+
+
 def _correlation(name: str, value: object) -> None:
     if value is None:
         return
@@ -209,4 +223,12 @@ _CHECKS: dict[str, Callable[[str, object], None]] = {
     "approved": _flag,
     "always": _flag,
     "auto_approve_tools": _texts,
+    "not_before": _number,
+    "every": _text,
+    "timezone": _text,
+    "missed": _text,
+    "until": _number,
+    "timer_id": _text,
+    "paused": _flag,
+    "requires": _labels,
 }

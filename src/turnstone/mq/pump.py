@@ -71,8 +71,8 @@ class Listener(Protocol):
     def works(self, ws_id: str) -> bool:
         """Whether the node has said that it is at work, and not yet that it rests."""
 
-    def handles(self, correlation_id: str) -> bool:
-        """Whether the ending of this turn is told by `saw`, not by the pump."""
+    async def handles(self, correlation_id: str) -> bool:
+        """Whether the ending of this turn is told by `saw`, or elsewhere, and not by the pump."""
 
     async def saw(self, event: ev.Event) -> None:
         """An event that is in the stream now."""
@@ -243,18 +243,19 @@ class _Pump:
 
     async def _emit(self, event: ev.Event) -> int:
         pumps = self._pumps
-        told = [message.to_json().encode() for message in self._told(event)]
+        told = [message.to_json().encode() for message in await self._told(event)]
         envelope, epoch = ev.encode(event), pumps.epochs.get(self._ws_id, 0)
         return await pumps.link.insist(
             lambda: pumps.work.emit(self._ws_id, event.id, envelope, told, epoch)
         )
 
-    def _told(self, event: ev.Event) -> list[OutboundEvent]:
+    async def _told(self, event: ev.Event) -> list[OutboundEvent]:
         """The 0.2 spellings, with the change of state in its place."""
         told = [one for one in wire.outbound(event) if "ws" in wire.channels(one)]
         if isinstance(event, ev.Error) and event.code == "turn_failed":
             told = []  # the ending that follows says it
-        if isinstance(event, ev.TurnEnded) and self._pumps.listener.handles(event.correlation_id):
+        ends = isinstance(event, ev.TurnEnded)
+        if ends and await self._pumps.listener.handles(event.correlation_id):
             told = []
         if isinstance(event, _MOVES):
             state = Summary().after(event).state

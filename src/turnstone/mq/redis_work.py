@@ -18,10 +18,15 @@ from turnstone.mq import entry as entries
 from turnstone.mq import keys as limits
 from turnstone.mq.check import check
 from turnstone.mq.connection import PATIENCE, RedisAddress, asking
+from turnstone.mq.digest import digest
 from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
+from turnstone.mq.redis_labels import RedisLabels
+from turnstone.mq.redis_safety import Safety, sensible
+from turnstone.mq.redis_takeover import RedisTakeOver
 from turnstone.mq.taken import batched, claimed, inflight, log_dead, seats, unfinished
+from turnstone.mq.timers import RedisTimers
 from turnstone.mq.work import (
     GRACE,
     LEASE,
@@ -50,7 +55,8 @@ _LOOK = 2_000
 _LOOK_FOR = ":[inwx][nos:][bd:]*"
 
 
-class RedisWork:
+@sensible
+class RedisWork(RedisLabels, Safety, RedisTakeOver):
     """The steps of one process incarnation; see `Work`. Made by `open`."""
 
     def __init__(
@@ -66,10 +72,12 @@ class RedisWork:
         unknown_after: float = UNKNOWN_AFTER,
         max_tries: int = MAX_TRIES,
         seat: Seat | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        self.node_id = node_id
+        self.node_id, self.labels = node_id, tuple(labels)
         self.boot = boot or secrets.token_hex(4)
         self.keys = Keys(prefix)
+        self.timers = RedisTimers(self.keys, self._run, self._ask)
         self._address = address
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
         self._unknown_after, self._max_tries = unknown_after, max_tries
@@ -83,6 +91,7 @@ class RedisWork:
             "shared": address.client(),
             "directed": address.client(),
         }
+        self._rouser: Any = address.client()
         self._lists = {
             "shared": self.keys.processing_shared(self._me),
             "directed": self.keys.processing_directed(self._me),
@@ -107,7 +116,7 @@ class RedisWork:
     async def beat(self, metadata: dict[str, object]) -> bool:
         keys = [self.keys.alive, self.keys.node(self.node_id), *self._seats]
         ttl = max(limits.NODE_TTL, round(self._lease))
-        values = (self._me, self._lease, ttl, json.dumps(metadata), self._dead)
+        values = (self._me, self._lease, ttl, json.dumps(metadata), self._dead, *self._labelled)
         held: int | bytes = await self._run("beat", keys, *values)
         if isinstance(held, bytes):
             raise AnotherWorker(self._seat.server_id, held.decode())
@@ -135,7 +144,9 @@ class RedisWork:
 
     async def claim(self, free: int) -> list[Claimed]:
         keys = [self.keys.stage, self._lists["shared"]]
-        taken = await self._run("claim", keys, self._me, self.node_id, free, SLICE)
+        taken = await self._run(
+            "claim", keys, self._me, self.node_id, free, SLICE, *_RECORD, *self._labelled
+        )
         return [claimed("shared", entry) for entry in self._leased(taken)]
 
     async def unstage(self) -> int:
@@ -148,7 +159,7 @@ class RedisWork:
     async def sweep(self) -> list[Claimed]:
         return [*await self._held("directed"), *await self._held("shared")]
 
-    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+    async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
         admission, epoch, tries, *bound = await self._run(
             "admit",
             [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)],
@@ -160,6 +171,8 @@ class RedisWork:
             int(bind),
             self._max_tries,
             *_RECORD,
+            attempt,
+            digest(claimed.raw),
         )
         return Admitted(admission.decode(), int(epoch), int(tries), bound == [1])
 
@@ -188,7 +201,8 @@ class RedisWork:
     async def bury(self, claimed: Claimed, reason: str) -> None:
         keys = [self._lists[claimed.lane], self.keys.message(claimed.correlation_id)]
         names = (claimed.entry, claimed.correlation_id, claimed.ws_id)
-        await self._run("bury", keys, self.node_id, *names, reason, *_RECORD)
+        unread = int(bool(claimed.problem))
+        await self._run("bury", keys, self.node_id, *names, reason, *_RECORD, unread)
 
     async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
         keys = [self.keys.message(correlation_id), self.keys.inflight(self.node_id)]
@@ -362,7 +376,7 @@ class RedisWork:
             return await self._steps.execute_command(*command)
 
     async def _disconnect(self) -> None:
-        for client in (self._steps, *self._lanes.values()):
+        for client in (self._steps, self._rouser, *self._lanes.values()):
             await client.aclose()
 
 

@@ -31,6 +31,7 @@ CHANNELS: dict[str, tuple[Channel, ...]] = {
     "ws_list": ("global",),
     "health_response": ("global",),
     "node_list": ("global",),
+    "timer_list": ("global",),
     "cluster_state": ("cluster",),
 }
 

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from turnstone.core.timers import Timers
+
 Lane: TypeAlias = Literal["shared", "directed"]
 
 #: Seconds of a lease: a process that has not beaten for this long has lost what it holds.
@@ -65,6 +67,7 @@ Admission: TypeAlias = Literal[
     "accepted",  # a node has it already: nothing to do, it was taken out of the list
     "done",  # it was finished before; its ending was published again
     "dead",  # it was tried too often, or buried before; its sender was told (again)
+    "refused",  # another text came under its id before: a dead letter, and its sender was told
     "held",  # another process is accepting one of the same id just now: leave it, ask later
     "elsewhere",  # one node was bound to it earlier, and it was handed to that one
     "lapsed",  # this process's lease is over: touch nothing, and ask again when it is renewed
@@ -102,6 +105,37 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphans:
+    """What a node without a living process has left: `accepted`, correlation ids and workstreams
+    (empty: it made one), and `waiting`, workstreams of its own with messages in its lists.
+
+    `store`: the id of its store, if that is known. `sure`: it is gone for so long that it is not
+    asked whether its process lives.
+    """
+
+    node_id: str
+    store: str
+    sure: bool
+    accepted: tuple[tuple[str, str], ...]
+    waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What came of a take-over. `epoch`: the one that holds now. `mine`: what this node has
+    accepted in that workstream, or was accepted by the one before, and has to be ended."""
+
+    outcome: Literal[
+        "taken",
+        "lives",  # the owner has a living process
+        "other",  # a third is the owner
+        "stale",  # the cluster knows a higher epoch
+    ]
+    epoch: int = 0
+    mine: tuple[Unfinished, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unfinished:
     """A message that this node has accepted, and not brought to its end yet."""
 
@@ -126,6 +160,11 @@ class Work(Protocol):
 
     node_id: str
     boot: str  # random, one per start
+    labels: tuple[str, ...]  # what this node has, for messages that ask for it
+
+    @property
+    def timers(self) -> Timers:
+        """Messages that are to be sent later."""
 
     async def beat(self, metadata: dict[str, object]) -> bool:
         """Renew the lease and the node's heartbeat key. Called every lease/3.
@@ -150,7 +189,22 @@ class Work(Protocol):
         """Take up to `free` messages from staging, routing those that belong elsewhere.
 
         What has a workstream goes to the directed list of its owner, also when that is this
-        node: a workstream without one gets this node as its owner. Raises LeaseOver."""
+        node: a workstream without one gets this node as its owner. What asks for labels that
+        this node does not have is put aside; what waits there and asks for its own comes first.
+        Raises LeaseOver."""
+
+    async def roused(self, wait: float) -> bool:
+        """Wait until something was put aside that asks for labels of this node; False after
+        `wait` s. No more than a hint, for a `claim`; may be cancelled."""
+
+    async def answer_waiting(self) -> int:
+        """Tell the senders of what waits for labels that no living node has had for a while
+        (`unknown_after`); a slice at a time; how many. Nothing while this process has no lease."""
+
+    async def glance(self) -> list[Claimed]:
+        """This node has no room: take from the shared work what needs none (what any node
+        answers, and answers to questions), and send to its owner what has one. Looks at the
+        first `SLICE` messages. Raises LeaseOver."""
 
     async def unstage(self) -> int:
         """This node has no more room: what waits in staging goes back to the head of the shared
@@ -164,10 +218,12 @@ class Work(Protocol):
         """Everything in this process's processing lists: replies may have been lost. Directed
         first; what the process is working on just now is among it."""
 
-    async def admit(self, claimed: Claimed, *, bind: bool = False) -> Admitted:
+    async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
         """Count the try, before any work; find out whether it is to be run at all.
 
-        `bind`: no other node may ever run it (for a worker that cannot call `fence` later)."""
+        `bind`: no other node may ever run it (for a worker that cannot call `fence` later).
+        `attempt`: a name for this try. Asked again under it, because the answer was lost, it is
+        the same try, and gets the same answer."""
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
         """The message is in the journal: take it out of Redis' lists. False: no longer ours.
@@ -232,6 +288,25 @@ class Work(Protocol):
     async def disown(self, ws_id: str) -> None:
         """This node does not own it any more; nothing happens if it did not."""
 
+    async def orphans(self) -> tuple[float | None, list[Orphans]]:
+        """What nodes have left that have no living process; and seconds until there may be more,
+        if that is before the next beat (None: nobody knows of any)."""
+
+    async def take_over(
+        self, ws_id: str, former: str, epoch: int, made: Sequence[str] = ()
+    ) -> TakenOver:
+        """Be the owner of a workstream whose owner has no living process: what waits for it comes
+        along in its order, and so does what was accepted. `epoch` is the store's, which has this
+        node as the owner already; `made`: messages that have made the workstream. Raises
+        LeaseOver."""
+
+    async def holder(self, correlation_id: str) -> str:
+        """The node that has a message which has not ended; empty if none has."""
+
+    async def noted(self, correlation_id: str) -> tuple[str, str]:
+        """The state that the record of a message has, and the node that it was last admitted on;
+        both empty where there is none, so that it is none of the queue's."""
+
     async def emit(
         self, ws_id: str, event_id: str, envelope: bytes, wire: Sequence[bytes], epoch: int = 0
     ) -> int:
@@ -264,6 +339,9 @@ class Work(Protocol):
 
     async def nodes(self) -> list[dict[str, object]]:
         """Every node with a heartbeat: what it says of itself, and its `node_id`."""
+
+    async def unsafe(self) -> str:
+        """Why the queue, as it is set up now, may lose work: a sentence; empty if it keeps it."""
 
     async def aclose(self) -> None:
         """End the lease, so that what is held here is others' at once, and let go."""

@@ -10,26 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from turnstone import __version__
 from turnstone.core import events as ev
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.core.host import Host, WorkstreamInfo
+from turnstone.core.timers import Timers
 from turnstone.mq import protocol as p
 from turnstone.mq.approvals import Approvals
 from turnstone.mq.errors import AnotherWorker, QueueBroken, QueueUnavailable
+from turnstone.mq.figures import Figures
 from turnstone.mq.pump import NodeEvents, Pumps
-from turnstone.mq.work import LEASE, Unfinished, Work
+from turnstone.mq.vitals import Vitals
+from turnstone.mq.work import LEASE, TakenOver, Unfinished, Work
+from turnstone.mq.worker_fence import Fencing
 from turnstone.mq.worker_hands import NODE_PAUSE, TARGET_WAIT, Hands
+from turnstone.mq.worker_heirs import Estate, Heirs
 from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_lanes import Lanes
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_room import RETRY, Room
-from turnstone.mq.worker_turns import Turn, Turns
+from turnstone.mq.worker_turns import Turns
+from turnstone.mq.worker_watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +49,9 @@ _REAPS = 50
 #: is that of three: no new effects are started then.
 _SURE = 2
 
-#: Seconds that a turn's first effect waits for the worker, and for Redis, to say that it may be.
-_FENCE_WAIT = 10.0
+
+#: Seconds after the end of a lease for the look at what its node has left.
+_LATE = 0.05
 
 
 class Worker:
@@ -53,8 +60,10 @@ class Worker:
     `slots`: shared turns at once. `approval_timeout`: seconds for answers to questions of queued
     turns, 0 for no limit. `auto_approve`: whether that wish of a sender is passed on. With
     `in_process` the node asks `fence` before effects; otherwise a message is bound to this node
-    when it is taken. `metadata` is shown of the node in its heartbeat. `beat_every` is a third of
-    the lease of `work`. `retry`: seconds after which a full node tries a message more.
+    when it is taken. `metadata` is shown of the node in its heartbeat, with what `vitals` says
+    of its machine and of the disk of `state`; the labels are those of `work`. `beat_every` is a third of
+    the lease of `work`. `retry`: seconds after which a full node tries a message more. `estate`:
+    the node's store, where dead nodes may have had workstreams that this one takes over.
     """
 
     def __init__(
@@ -67,20 +76,30 @@ class Worker:
         auto_approve: bool = True,
         in_process: bool = True,
         metadata: dict[str, object] | None = None,
+        state: Path | None = None,
         beat_every: float = LEASE / 3,
         target_wait: float = TARGET_WAIT,
         retry: float = RETRY,
+        estate: Estate | None = None,
     ) -> None:
         self.node_id = work.node_id
         self.ready = asyncio.Event()
         self._host, self._work = host, work
         self._slots, self._beat_every = slots, beat_every
-        self._metadata = {"started": time.time(), **(metadata or {})}
-        self._link = Link(work.node_id)
+        self.figures = Figures()
+        shown = {**(metadata or {}), **({"store": estate.store_id} if estate else {})}
+        self._vitals = Vitals(shown, work.labels, state)
+        self._link = Link(work.node_id, self.figures)
         self._turns = Turns()
         self._space = Room(work, self._link, self._turns.changed, retry)
         self._jobs = Jobs(
-            host, work, self._link, self._turns, self._space, auto_approve=auto_approve
+            host,
+            work,
+            self._link,
+            self._turns,
+            self._space,
+            auto_approve=auto_approve,
+            figures=self.figures,
         )
         self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
         self._jobs.pumps = self._pumps
@@ -93,9 +112,20 @@ class Worker:
             self._spawn,
             bind=not in_process,
             target_wait=target_wait,
+            figures=self.figures,
         )
         self._lanes = Lanes(work, self._link, self._hands, self._turns, self._space, slots)
-        self._beaten = float("-inf")
+        self._watch = Watch(work)
+        self._estate = estate
+        self._heirs = Heirs(work, self._link, estate, self._inherited) if estate else None
+        self._fencing = Fencing(
+            work,
+            self._link,
+            self._turns,
+            self.ready,
+            shares=estate is not None,
+            sure=_SURE * beat_every,
+        )
         self._beats = 0
         self._rival: AnotherWorker | None = None
         self._tidying: asyncio.Task[None] | None = None
@@ -134,42 +164,17 @@ class Worker:
             task.cancel()
         await self._left.wait()
 
+    @property
+    def timers(self) -> Timers:
+        """Those of the cluster that this worker works for."""
+        return self._work.timers
+
     async def fence(self, correlation_id: str) -> bool:
         """Whether this node may have effects for a message (`turnstone.core.engine.Fence`).
 
         True for what is not the queue's. Raises QueueUnavailable while nobody can say.
         """
-        try:
-            async with asyncio.timeout(_FENCE_WAIT):
-                await self.ready.wait()
-                turn = self._turns.get(correlation_id)
-                if turn is None:
-                    return not self._turns.superseded(correlation_id)
-                await turn.settled.wait()
-                return turn.ours and await self._pass_fence(turn)
-        except TimeoutError:
-            raise QueueUnavailable(
-                f"Redis has not answered node {self.node_id} for {_FENCE_WAIT:.0f} s.",
-                hint="Look whether it runs.",
-            ) from None
-
-    async def _pass_fence(self, turn: Turn) -> bool:
-        cid, epoch = turn.correlation_id, turn.epoch
-        passed = await self._link.insist(lambda: self._work.fence(cid, epoch))
-        if not passed:
-            # Redis may have lost the record; then the message stays on this node.
-            standing = await self._link.insist(
-                lambda: self._work.stand(cid, epoch, turn.raw, turn.lane)
-            )
-            passed = standing == "ok" and await self._link.insist(
-                lambda: self._work.fence(cid, epoch)
-            )
-        if asyncio.get_running_loop().time() - self._beaten > _SURE * self._beat_every:
-            raise QueueUnavailable(
-                f"Node {self.node_id} has not renewed its lease for {_SURE} beats.",
-                hint="Another node may have this message by now.",
-            )
-        return passed
+        return await self._fencing.ask(correlation_id)
 
     # The listener of the pumps.
 
@@ -179,13 +184,18 @@ class Worker:
     def works(self, ws_id: str) -> bool:
         return ws_id in self._at_work
 
-    def handles(self, correlation_id: str) -> bool:
-        return self._turns.get(correlation_id) is not None
+    async def handles(self, correlation_id: str) -> bool:
+        if self._turns.get(correlation_id) is not None:
+            return True
+        return await self._fencing.whose(correlation_id) != "not the queue's"
 
     async def saw(self, event: ev.Event) -> None:
         turn = self._turns.get(event.correlation_id)
         if turn is not None:
             turn.collect(event)
+            self._vitals.saw(event)
+            if (waited := turn.begins(event)) is not None:
+                self.figures.waits.add(waited)
         match event:
             case ev.PlanAsked() if turn is not None and await self._permits_all(event.ws_id):
                 await self._approvals.accept_plan(event)
@@ -228,12 +238,17 @@ class Worker:
 
     async def _working(self) -> None:
         await self._leased.wait()
+        await self._inherit()
         await self._reap()
         await self._take_stock()
+        await self._inherit()
         self.ready.set()
         self._spawn(self._lanes.directed())
         self._spawn(self._lanes.shared(self._until_node_answers))
+        if self._work.labels:
+            self._spawn(self._lanes.roused())
         self._spawn(self._approvals.run())
+        self._spawn(self._jobs.timing.run(self._beat_every))
         self._spawn(NodeEvents(self._host, self._work, self._link, on_event=self._node_event).run())
 
     async def _beating(self) -> None:
@@ -251,11 +266,12 @@ class Worker:
                 self._link.lost(error)
                 await self._link.pause()
                 continue
-            self._beaten = sent
+            self._fencing.beaten = self.figures.beaten = sent
             self._link.found()
             self._leased.set()
             if not kept:
                 log.info("node %s has a new lease", self.node_id)
+                self.figures.lease_losses += self.ready.is_set()
             if self.ready.is_set() and (self._tidying is None or self._tidying.done()):
                 self._tidying = self._spawn(self._tidy())
             if await self._link.went_down(self._beat_every):
@@ -263,22 +279,35 @@ class Worker:
 
     def _shown(self) -> dict[str, object]:
         """The node's heartbeat."""
-        return self._metadata | {
+        return self._vitals.shown() | {
             "version": __version__,
             "boot": self._work.boot,
             "beats": self._beats,
             "slots": self._slots,
+            "capacity": self._slots,
             "free": self._lanes.free,
             "full": self._space.full,
         }
 
     async def _tidy(self) -> None:
-        """With every beat: what others left, what a lost reply left, what nobody claimed."""
+        """With every beat, and when a lease ends before the next: that is when a node is gone."""
+        due = await self._tidy_once()
+        while due is not None and due < self._beat_every:
+            await asyncio.sleep(due + _LATE)
+            due = await self._tidy_once()
+
+    async def _tidy_once(self) -> float | None:
+        """What others left, what a lost reply left, what nobody claimed; seconds until it is worth
+        to look again."""
+        await self._watch.look()
+        await self._inherit()  # first, for what others' work is after a while is anybody's
         await self._reap()
+        await self._link.insist(self._work.answer_waiting)
         for claimed in await self._link.insist(self._work.sweep):
             self._hands.take(claimed)
         self._space.look()
         await self._lanes.claim()
+        return await self._inherit()
 
     async def _reap(self) -> None:
         for _ in range(_REAPS):
@@ -296,11 +325,32 @@ class Worker:
         for left in await self._link.insist(self._work.unfinished):
             await self._go_on(left)
         for info in await self._until_node_answers():
-            if info.state not in {"idle", "error"} or info.queued:
-                await self._pumps.watch(info.id)
-            if info.state == "attention":
-                for question in await self._approvals.find(info.id):
-                    await self.saw(question)  # Redis has its event already
+            await self._watch_open(info)
+
+    async def _watch_open(self, info: WorkstreamInfo) -> None:
+        """What an earlier process of this node, or another one, has left open in a workstream."""
+        if info.state not in {"idle", "error"} or info.queued:
+            self._fencing.doubts.add(info.id)
+            await self._pumps.watch(info.id)
+        if info.state == "attention":
+            for question in await self._approvals.find(info.id):
+                await self.saw(question)  # Redis has its event already
+
+    async def _inherit(self) -> float | None:
+        return await self._heirs.look() if self._heirs is not None else None
+
+    async def _inherited(self, ws_id: str, taken: TakenOver) -> None:
+        """A workstream of a dead node is this one's now."""
+        assert self._estate is not None
+        self._jobs.maker.epochs[ws_id] = taken.epoch
+        for left in taken.mine:
+            if self._turns.get(left.correlation_id) is None:
+                await self._go_on(left)
+        await self._estate.go_on(ws_id)
+        for info in await self._until_node_answers():
+            if info.id == ws_id:
+                await self._watch_open(info)
+        log.warning("workstream %s goes on here: its node is gone", ws_id)
 
     async def _go_on(self, left: Unfinished) -> None:
         """With a message that an earlier process of this node had accepted."""
@@ -335,12 +385,15 @@ class Worker:
                 self._pumps.wake(event.ws_id)
             case ev.WsState():
                 self._at_work.discard(event.ws_id)
+                self._fencing.rests(event.ws_id)
+                self._space.rests()  # only now it may give its place to another
             case ev.WsCreated():
                 if self._jobs.maker.announces(event.ws_id):
                     return False
                 await self._jobs.maker.own(event.ws_id)
             case ev.WsClosed():
                 self._at_work.discard(event.ws_id)
+                self._fencing.rests(event.ws_id)
                 self._space.freed()
                 self._jobs.maker.forget(event.ws_id)
                 await self._link.insist(lambda: self._work.disown(event.ws_id))

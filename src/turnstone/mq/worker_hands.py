@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
 from turnstone.mq import protocol as p
+from turnstone.mq.entry import read
+from turnstone.mq.figures import Figures
+from turnstone.mq.labels import missing
 from turnstone.mq.taken import log_dead
 from turnstone.mq.work import Claimed, Work
 from turnstone.mq.worker_job import Job
@@ -63,10 +67,11 @@ class Hands:
         *,
         bind: bool,
         target_wait: float,
+        figures: Figures,
     ) -> None:
         self._work, self._link, self._jobs = work, link, jobs
         self._changed, self._spawn = changed, spawn
-        self._bind, self._target_wait = bind, target_wait
+        self._bind, self._target_wait, self._figures = bind, target_wait, figures
         self.taking = 0
         self.node_up = asyncio.Event()
         self.node_up.set()
@@ -82,6 +87,7 @@ class Hands:
         if claimed.entry in self._hands:
             return
         self._taken += 1
+        self._figures.claimed += 1
         self._hands[claimed.entry] = self._taken
         self.taking += claimed.lane == "shared"
         self._changed.set()
@@ -150,10 +156,14 @@ class Hands:
     async def _bury(self, claimed: Claimed, why: str) -> None:
         await self._link.insist(lambda: self._work.bury(claimed, why))
         log_dead(claimed.correlation_id, why)
+        self._figures.dead += 1
 
     async def _admit(self, claimed: Claimed) -> None:
+        attempt = secrets.token_hex(8)
         while True:
-            admitted = await self._link.insist(lambda: self._work.admit(claimed, bind=self._bind))
+            admitted = await self._link.insist(
+                lambda: self._work.admit(claimed, bind=self._bind, attempt=attempt)
+            )
             # While the lease is over the message keeps its place: those behind it in the
             # workstream must not be admitted first, once it is renewed.
             if admitted.admission not in {"held", "lapsed"}:
@@ -161,7 +171,10 @@ class Hands:
             await asyncio.sleep(_HELD_PAUSE)
         if admitted.admission == "dead":
             log_dead(claimed.correlation_id, f"tried {admitted.tries} times, or given up before")
-        if admitted.admission in {"done", "dead"}:
+            self._figures.dead += 1
+        if admitted.admission == "refused":
+            log_dead(claimed.correlation_id, "another text came under this id before")
+        if admitted.admission in {"done", "dead", "refused"}:
             await self._jobs.let_go(claimed.ws_id)
         elif admitted.admission == "run":
             job = Job(
@@ -175,7 +188,23 @@ class Hands:
                 bound=admitted.bound,
                 place=self._hands[claimed.entry],
             )
-            await self.carry(job)
+            self._figures.redelivered += admitted.tries > 1
+            if why := await self._lacks(claimed, bound=admitted.bound):
+                await self._jobs.refuse(job, why)
+            else:
+                await self.carry(job)
+
+    async def _lacks(self, claimed: Claimed, *, bound: bool) -> str:
+        """Why a message that somebody sent to this very node is not for it; empty if it is. An
+        open workstream is not asked what it required, and what may have begun here goes on."""
+        wanted = read(claimed.entry).requires
+        if bound or not missing(wanted, self._work.labels):
+            return ""
+        ws_id = claimed.ws_id
+        if ws_id and await self._link.insist(lambda: self._work.owner(ws_id)):
+            return ""
+        lacks = ", ".join(missing(wanted, self._work.labels))
+        return f"Node {self._work.node_id} lacks what this message requires: {lacks}."
 
     async def carry(self, job: Job) -> None:
         """Do a job; a node that does not answer has some time to come back."""

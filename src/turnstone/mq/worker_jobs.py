@@ -6,6 +6,7 @@ messages from Redis, and giving them up, is the worker's.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from turnstone.core.errors import (
 from turnstone.core.host import Host, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
+from turnstone.mq.figures import Figures
 from turnstone.mq.pump import Pumps
 from turnstone.mq.results import StoredResult
 from turnstone.mq.work import Work
@@ -29,12 +31,16 @@ from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_make import Maker
 from turnstone.mq.worker_room import Room
+from turnstone.mq.worker_timers import Timing
 from turnstone.mq.worker_turns import Turn, Turns
 
 log = logging.getLogger(__name__)
 
 #: What workers call themselves where a node notes who sent something.
 SENDER = "queue"
+
+#: Asks of a workstream whether it is there: what it says of a message that nobody has sent.
+_NO_MESSAGE = "-"
 
 _NOT_HONOURED = (
     "auto_approve is not honoured on this node ([queue] auto_approve = false): calls are asked."
@@ -45,11 +51,20 @@ class Jobs:
     """Does jobs on one node."""
 
     def __init__(
-        self, host: Host, work: Work, link: Link, turns: Turns, room: Room, *, auto_approve: bool
+        self,
+        host: Host,
+        work: Work,
+        link: Link,
+        turns: Turns,
+        room: Room,
+        *,
+        auto_approve: bool,
+        figures: Figures,
     ) -> None:
         self._host, self._work, self._link, self._turns = host, work, link, turns
         self._room = room
-        self._auto_approve = auto_approve
+        self._auto_approve, self._figures = auto_approve, figures
+        self.timing = Timing(work.timers, link)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
         self.maker = Maker(host, work, link, room, self._make_room, auto_approve=auto_approve)
 
@@ -58,6 +73,8 @@ class Jobs:
         message = job.message
         try:
             match message:
+                case p.SendMessage() if message.timed:
+                    await self._later(job, message)
                 case p.SendMessage():
                     await self._send(job, message)
                 case p.CreateWorkstreamMessage():
@@ -70,6 +87,8 @@ class Jobs:
                     await self._respond(job, message.request_id)
                 case p.ListWorkstreamsMessage() | p.HealthMessage() | p.ListNodesMessage():
                     await self._finish(job, "", [await self._report(message)])
+                case p.ListTimersMessage() | p.CancelTimerMessage() | p.PauseTimerMessage():
+                    await self._finish(job, "", [await self.timing.answer(message)])
                 case _:
                     await self.refuse(job, f"A message of type {message.type!r} does nothing.")
         except NodeUnavailable:
@@ -111,7 +130,11 @@ class Jobs:
         return await self.pumps.make_room()
 
     async def _has(self, ws_id: str) -> bool:
-        return any(info.id == ws_id for info in await self._host.list())
+        try:
+            await self._host.knows(ws_id, _NO_MESSAGE)
+        except UnknownWorkstream:
+            return False
+        return True
 
     async def _send(self, job: Job, message: p.SendMessage) -> None:
         fresh = not message.ws_id or job.asks_for_new
@@ -182,6 +205,10 @@ class Jobs:
                 if event is not None and event.correlation_id == turn.correlation_id:
                     turn.collect(event)
             seen = page[-1][0]
+        # What was recorded last, before a process was killed, may never have come to Redis.
+        with contextlib.suppress(UnknownWorkstream):  # closed just now
+            for record in await self._host.steps(turn.ws_id, turn.correlation_id):
+                turn.collect(record)
 
     async def _resumed(self, turn: Turn) -> None:
         """The journal had it already. If its turn has ended, and that was never told, tell it."""
@@ -211,6 +238,7 @@ class Jobs:
             )
             if standing == "ok":  # Redis had lost the record
                 await self._link.insist(step)
+        self._figures.done += 1
         self._turns.drop(turn)
 
     async def _create(self, job: Job, message: p.CreateWorkstreamMessage) -> None:
@@ -240,6 +268,15 @@ class Jobs:
         ack = p.AckEvent(ws_id=message.ws_id, status=status, detail=told.text)
         await self._finish(job, message.ws_id, [ack], result)
 
+    async def _later(self, job: Job, message: p.SendMessage) -> None:
+        """A timer is made of it: that is its end, and each run is a message of its own."""
+        ws_id = message.ws_id
+        if ws_id and not await self._has(ws_id):
+            raise UnknownWorkstream(f"There is no workstream {ws_id} on this node.")
+        text = await self.timing.made(message, job.correlation_id)
+        ack = p.AckEvent(ws_id=ws_id, detail=text)
+        await self._finish(job, ws_id, [ack], StoredResult(outcome="timer", content=[text]))
+
     async def _respond(self, job: Job, request_id: str) -> None:
         if not request_id:
             await self.refuse(job, "The answer names no question: its request_id is empty.")
@@ -263,7 +300,9 @@ class Jobs:
         claimed = job.claimed
         if claimed is None:
             return True
-        return await self._link.insist(lambda: self._work.accept(claimed, job.epoch))
+        accepted = await self._link.insist(lambda: self._work.accept(claimed, job.epoch))
+        self._figures.accepted += accepted
+        return accepted
 
     async def _finish(
         self,
@@ -279,7 +318,7 @@ class Jobs:
             one.correlation_id = one.correlation_id or job.correlation_id
         final = [one.to_json().encode() for one in told]
         if await self._accept(job):
-            await self._link.insist(
+            self._figures.done += await self._link.insist(
                 lambda: self._work.done(job.correlation_id, job.epoch, ws_id, kept.encode(), final)
             )
 

@@ -6,6 +6,7 @@ They take messages into the worker's hands, and do nothing with them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from turnstone.mq.work import Work
@@ -22,6 +23,10 @@ PULL_WAIT = 5.0
 #: slice of a processing list that is looked at (`work.SLICE`).
 HANDS = 64
 BACKLOG = 1_000
+
+
+#: Seconds between two looks of a node without room at shared work that needs none.
+GLANCE = 0.25
 
 
 class Lanes:
@@ -56,12 +61,27 @@ class Lanes:
         while True:
             if not self._hands.node_up.is_set():
                 await node_answers()
-            while not self.free:
-                await self._change()
+            await self._room()
             if await self.claim():
                 continue
             pull = asyncio.create_task(self._link.insist(lambda: self._work.pull_shared(PULL_WAIT)))
             await self._while_free(pull)
+
+    async def roused(self) -> None:
+        """Take what was put aside for the labels of this node, as soon as that is told, for ever.
+        What comes while there is no room is found by a later claim."""
+        while True:
+            if await self._link.insist(lambda: self._work.roused(PULL_WAIT)):
+                await self.claim()
+
+    async def _room(self) -> None:
+        """Wait until there is room; what needs none is taken meanwhile."""
+        while not self.free:
+            for claimed in await self._link.insist(self._work.glance):
+                self._hands.take(claimed)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GLANCE):
+                    await self._change()
 
     async def claim(self) -> int:
         """Take what waits in staging, as far as there is room; how many."""

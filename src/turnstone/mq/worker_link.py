@@ -1,4 +1,5 @@
-"""Whether Redis answers: one log line an outage, and everybody waits for the same return.
+"""Whether Redis answers: one log line for each reason of an outage, and everybody waits for the
+same return.
 
 A step that an answering Redis refuses (it is full, or a name is used otherwise) waits by itself,
 and holds no other up; that too is one line when it begins and one when it is over.
@@ -24,6 +25,7 @@ from turnstone.mq.errors import (
     QueueRefuses,
     QueueUnavailable,
 )
+from turnstone.mq.figures import Figures
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +48,16 @@ class _Refusal:
 class Link:
     """A worker's knowledge of its Redis. Use on one event loop only."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, figures: Figures | None = None) -> None:
         self._name = name
+        self._figures = figures or Figures()
         self._up = asyncio.Event()
         self._up.set()
         self._down = asyncio.Event()
         self._pause = FIRST_PAUSE
         self._found = 0.0
         self._lost: TurnstoneError | None = None
+        self._reasons: set[str] = set()  # that were told of this outage
         self._refusals: dict[str, _Refusal] = {}
 
     @property
@@ -62,12 +66,19 @@ class Link:
 
     def lost(self, error: TurnstoneError) -> None:
         """Redis did not answer somebody, or lets this process do nothing."""
-        seated = isinstance(error, AnotherWorker)  # which tells more than what else may be wrong
-        if self._lost is not None and (seated <= isinstance(self._lost, AnotherWorker)):
+        reason = str(error).partition(": ")[0]  # behind it may be what is never the same
+        if self._lost is not None and (
+            reason in self._reasons
+            # This tells more than what else may be wrong, and a lease ends in every outage.
+            or isinstance(self._lost, AnotherWorker)
+            or isinstance(error, LeaseOver)
+        ):
             return
+        still = "waits" if self._lost is None else "still waits"
+        log.warning("worker %s %s for its queue: %s", self._name, still, error)
         self._lost = error
-        log.warning("worker %s waits for its queue: %s", self._name, error)
-        if asyncio.get_running_loop().time() - self._found > LONGEST_PAUSE:
+        self._reasons.add(reason)
+        if self.up and asyncio.get_running_loop().time() - self._found > LONGEST_PAUSE:
             self._pause = FIRST_PAUSE
         self._up.clear()
         self._down.set()
@@ -78,7 +89,9 @@ class Link:
         if self.up:
             return
         log.warning("worker %s has its queue again", self._name)
+        self._figures.reconnects += 1
         self._lost = None
+        self._reasons.clear()
         self._found = asyncio.get_running_loop().time()
         self._down.clear()
         self._up.set()

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 from turnstone.core.config import Settings
+from turnstone.core.errors import ConfigurationError
 from turnstone.core.host import Host
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.errors import AnotherWorker, QueueUnavailable
+from turnstone.mq.labels import LABEL_WANTED, is_label
 from turnstone.mq.lock import Hold
 from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.work import Seat, Work
 from turnstone.mq.worker import Worker
+from turnstone.mq.worker_heirs import Estate
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +66,31 @@ def redis_address(settings: Settings) -> RedisAddress:
         username=redis.user or None,
         password=redis.password.reveal() or None,
         tls=redis.tls,
+        tls_ca_file=_path(redis.tls_ca_file),
+        tls_cert_file=_path(redis.tls_cert_file),
+        tls_key_file=_path(redis.tls_key_file),
+        sentinels=redis.sentinels,
+        sentinel_name=redis.sentinel_name,
+        sentinel_username=redis.sentinel_user or None,
+        sentinel_password=redis.sentinel_password.reveal() or None,
+        wait_replicas=redis.wait_replicas,
+        wait_ms=redis.wait_ms,
     )
+
+
+def _path(named: str) -> str | None:
+    return str(Path(named).expanduser()) if named else None
+
+
+def labels_of(settings: Settings) -> tuple[str, ...]:
+    """The labels of the node. Raises ConfigurationError for one that no message could ask for."""
+    for label in settings.node.labels:
+        if not is_label(label):
+            raise ConfigurationError(
+                f"node.labels: {label!r} is no label. {LABEL_WANTED}",
+                hint=f"Correct it where it was set: {settings.source('node.labels')}.",
+            )
+    return tuple(dict.fromkeys(settings.node.labels))
 
 
 async def start_worker(
@@ -72,15 +101,20 @@ async def start_worker(
     server_url: str = "",
     in_process: bool = True,
     held: Hold | None = None,
+    estate: Estate | None = None,
+    facts: dict[str, object] | None = None,
 ) -> Worker:
     """A worker that has seen its Redis, ready to `run`.
 
+    `facts`: what the heartbeat says of the node, beside its machine.
     `held`: the lock that the caller holds for the node; an earlier worker that held it is dead.
+    `estate`: the node's way to take over what dead nodes had of a store that it shares.
     Raises QueueUnavailable where Redis does not answer or refuses,
     ConfigurationError for one that cannot keep a queue, and AnotherWorker where the node has one.
     """
     address, prefix = redis_address(settings), settings.redis.prefix
-    work = await open_alone(address, node_id, prefix, node_id, held)
+    labels = labels_of(settings)
+    work = await open_alone(address, node_id, prefix, node_id, held, labels=labels)
     return Worker(
         host,
         work,
@@ -88,18 +122,28 @@ async def start_worker(
         approval_timeout=settings.bridge.approval_timeout,
         auto_approve=settings.queue.auto_approve,
         in_process=in_process,
-        metadata={"server_url": server_url},
+        metadata={"server_url": server_url, **(facts or {})},
+        state=settings.store.path.parent,
+        estate=estate,
     )
 
 
 async def open_alone(
-    address: RedisAddress, node_id: str, prefix: str, server_id: str, held: Hold | None
+    address: RedisAddress,
+    node_id: str,
+    prefix: str,
+    server_id: str,
+    held: Hold | None,
+    *,
+    labels: Sequence[str] = (),
 ) -> RedisWork:
     """The queue for a process that is the only one that works for this server. Raises as
     `start_worker`."""
     seat = Seat(server_id, held.dead if held is not None else ())
     boot = held.boot if held is not None else ""
-    work = await RedisWork.open(address, node_id, prefix=prefix, boot=boot, seat=seat)
+    work = await RedisWork.open(
+        address, node_id, prefix=prefix, boot=boot, seat=seat, labels=labels
+    )
     try:
         await refuse_second(work, server_id)
     except BaseException:

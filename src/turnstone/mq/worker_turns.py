@@ -34,8 +34,17 @@ class Turn:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     ours: bool = True
     ended: ev.TurnEnded | None = None
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _begun: bool = False
     _said: dict[ev.EventId, tuple[str, str]] = field(default_factory=dict)
     _tools: dict[ev.EventId, tuple[str, str]] = field(default_factory=dict)
+
+    def begins(self, event: ev.Event) -> float | None:
+        """Seconds that it waited on this node, if this event is the first of its work."""
+        if not isinstance(event, ev.StepStarted) or self._begun:
+            return None
+        self._begun = True
+        return asyncio.get_running_loop().time() - self.since
 
     def collect(self, event: ev.Event) -> None:
         """Take in an event of this turn. It may come twice, and out of its order: what happens

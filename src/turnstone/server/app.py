@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -22,8 +22,16 @@ from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
 from turnstone.api.problems import ForeignHost, InternalError, UnknownPath, WrongMethod
 from turnstone.core.errors import NotAuthenticated, NotPermitted, TurnstoneError
 from turnstone.core.host import Host
-from turnstone.server import routes, routes_budget, routes_conversation, routes_sessions
+from turnstone.core.metrics import Metrics
+from turnstone.server import (
+    routes,
+    routes_budget,
+    routes_conversation,
+    routes_sessions,
+    routes_timers,
+)
 from turnstone.server.auth import Attempts, Auth, Identity
+from turnstone.server.figures import ENDPOINT, Requests
 from turnstone.server.guard import AllowedHosts, check_origin, secured
 from turnstone.server.requests import read_body, unread
 from turnstone.server.routes import Call, Handler, Node, refusal
@@ -37,6 +45,7 @@ REFUSAL_DELAY = 2.0
 HANDLERS = {
     **routes.HANDLERS,
     **routes_budget.HANDLERS,
+    **routes_timers.HANDLERS,
     **routes_conversation.HANDLERS,
     **routes_sessions.HANDLERS,
 }
@@ -49,7 +58,8 @@ class NodeApp:
     """An ASGI app. Serve it with `turnstone.server.run.serve`, or in any ASGI server.
 
     `allowed_hosts` are names under which it is reached besides loopback and the address it
-    listens on. `refusal_delay` and `keepalive` are in seconds.
+    listens on. `refusal_delay` and `keepalive` are in seconds. `metrics` gets the figures of
+    this server; `public` names rows of the endpoint table that need no token here.
     """
 
     def __init__(
@@ -60,12 +70,17 @@ class NodeApp:
         allowed_hosts: Iterable[str] = (),
         refusal_delay: float = REFUSAL_DELAY,
         keepalive: float = KEEPALIVE,
+        metrics: Metrics | None = None,
+        public: Collection[str] = (),
     ) -> None:
         self.auth = auth
         self.hosts = AllowedHosts(allowed_hosts)
-        self._node = Node(host, auth, keepalive)
+        self._node = Node(host, auth, keepalive, metrics=metrics or Metrics())
+        self._requests = Requests(host)
+        self._node.metrics.add(self._requests.samples)
+        self._public = frozenset(public)
         self._refusals = _Refusals(refusal_delay, self._node.closing)
-        self._app = secured(self._routed())
+        self._app = secured(self._requests.counting(self._routed()))
 
     def login_link(self, base_url: str) -> str:
         """A link that signs one browser in, once. Without tokens: just the page."""
@@ -114,11 +129,13 @@ class NodeApp:
         self, endpoint: Endpoint, handler: Handler
     ) -> Callable[[Request], Awaitable[ASGIApp]]:
         async def answering(request: Request) -> ASGIApp:
+            request.scope[ENDPOINT] = endpoint.path
             if endpoint.role != "public" or endpoint.method != "GET":
                 check_origin(request.headers)
             identity = self.auth.identify(request.headers)
             try:
-                _permit(endpoint, identity)
+                if endpoint.name not in self._public:
+                    _permit(endpoint, identity)
             except NotAuthenticated:
                 if endpoint.stream:
                     await self._refusals.pace(request)

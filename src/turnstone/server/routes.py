@@ -37,6 +37,7 @@ from turnstone.core.host import (
     SendMessage,
     WorkstreamInfo,
 )
+from turnstone.core.metrics import CONTENT_TYPE, Metrics
 from turnstone.server import page as pages
 from turnstone.server.auth import OWN_NAMES, Auth, Identity, clear_cookie, set_cookie
 from turnstone.server.sse import KEEPALIVE, EventStream
@@ -54,6 +55,7 @@ class Node:
     host: Host
     auth: Auth
     keepalive: float = KEEPALIVE
+    metrics: Metrics = field(default_factory=Metrics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -130,6 +132,12 @@ async def health(node: Node, call: Call[None]) -> Response:
     return answer(await node.host.health())
 
 
+async def metrics(node: Node, _call: Call[None]) -> Response:
+    return Response(
+        await node.metrics.text(), headers={"Cache-Control": "no-store"}, media_type=CONTENT_TYPE
+    )
+
+
 async def workstreams(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
     found = await node.host.list(
@@ -163,7 +171,9 @@ async def ending(node: Node, call: Call[None]) -> Response:
             raise InvalidRequest(f"{name}: it is missing.", hint="Name a message by both.")
     found = await node.host.ending(ws_id, correlation_id)
     known = found is not None or await node.host.knows(ws_id, correlation_id)
-    return answer(api.EndingReply(ending=found, known=known))
+    wanted = query.get("steps") == "true"
+    steps = list(await node.host.steps(ws_id, correlation_id)) if wanted else []
+    return answer(api.EndingReply(ending=found, known=known, steps=steps))
 
 
 async def events(node: Node, call: Call[None]) -> EventStream:
@@ -297,6 +307,7 @@ HANDLERS: Mapping[str, Handler] = {
     "login": login,
     "logout": logout,
     "health": health,
+    "metrics": metrics,
     "workstreams": workstreams,
     "dashboard": dashboard,
     "ending": ending,

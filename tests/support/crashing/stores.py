@@ -42,9 +42,11 @@ class KillingStore(SqlStore):
         self._pass("after")
         return created
 
-    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
+    async def acquire(
+        self, ws_id: str, owner: str, epoch: int | None = None, *, above: int = 0
+    ) -> WorkstreamRow:
         self._pass("before")
-        row = await super().acquire(ws_id, owner, epoch)
+        row = await super().acquire(ws_id, owner, epoch, above=above)
         self._pass("after")
         return row
 

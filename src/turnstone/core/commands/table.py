@@ -96,6 +96,11 @@ COMMANDS: tuple[Command, ...] = (
         "[none | tokens=N seconds=N tool_calls=N money=N]",
     ),
     Command("/usage", "what was used"),
+    Command(
+        "/timers",
+        "messages that are sent later: list them, pause, resume or cancel one",
+        "[pause ID | resume ID | cancel ID]",
+    ),
     # the terminal
     Command(
         "/ws",

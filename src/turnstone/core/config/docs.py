@@ -33,6 +33,7 @@ _ABOUT: Final = {
     "tools": "what the model may do",
     "budget": "what a new workstream may use",
     "server": "the node",
+    "node": "what this node is",
     "bridge": "the queue's worker",
     "redis": "the connection to Redis",
     "console": "the dashboard of the cluster",

@@ -18,6 +18,7 @@ from turnstone.core.config.table import (
     EVAL,
     EXPORT,
     IMPORT,
+    QUEUE,
     RESTORE,
     SERVER,
     SIM,
@@ -30,7 +31,7 @@ _NODE: Final = (UP, SERVER)
 _ASKS_NODE: Final = (UP, ERASE, SERVER)
 _STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, IMPORT, EXPORT, SERVER)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
-_REDIS: Final = (UP, SERVER, BRIDGE, CONSOLE, SIM)
+_REDIS: Final = (UP, QUEUE, SERVER, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _TOP_PORT: Final = 65535
 
@@ -585,6 +586,19 @@ _SERVER: Final = (
     ),
 )
 
+_LABELS: Final = (
+    Setting(
+        section="node",
+        key="labels",
+        kind="list",
+        default=(),
+        flag="--label",
+        metavar="LABELS",
+        programs=(UP, SERVER, BRIDGE),
+        meaning="What this node is or has, each key or key=value: queued work may require it.",
+    ),
+)
+
 _BRIDGE: Final = (
     Setting(
         section="bridge",
@@ -710,6 +724,91 @@ _REDIS_ROWS: Final = (
         flag="--redis-tls",
         programs=_REDIS,
         meaning="Speak TLS with the Redis server.",
+    ),
+    Setting(
+        section="redis",
+        key="tls_ca_file",
+        kind="text",
+        default="",
+        programs=_REDIS,
+        meaning=(
+            "Path of the certificates (PEM) of those who may have signed that of Redis; when empty,"
+            " those that the system trusts."
+        ),
+    ),
+    Setting(
+        section="redis",
+        key="tls_cert_file",
+        kind="text",
+        default="",
+        programs=_REDIS,
+        meaning="Path of the certificate (PEM) that is shown to a Redis which asks for one.",
+    ),
+    Setting(
+        section="redis",
+        key="tls_key_file",
+        kind="text",
+        default="",
+        programs=_REDIS,
+        meaning=(
+            "Path of the private key (PEM) of that certificate, if it is not in the same file."
+        ),
+    ),
+    Setting(
+        section="redis",
+        key="sentinels",
+        kind="list",
+        default=(),
+        programs=_REDIS,
+        meaning=(
+            "Addresses (host:port) of the Sentinels that know where Redis is; when given, `host`"
+            " and `port` are not used."
+        ),
+    ),
+    Setting(
+        section="redis",
+        key="sentinel_name",
+        kind="text",
+        default="mymaster",
+        programs=_REDIS,
+        meaning="What the Sentinels call the primary.",
+    ),
+    Setting(
+        section="redis",
+        key="sentinel_user",
+        kind="text",
+        default="",
+        programs=_REDIS,
+        meaning="Name of the ACL user of the Sentinels; when empty, their default user.",
+    ),
+    Setting(
+        section="redis",
+        key="sentinel_password",
+        kind="secret",
+        default="",
+        programs=_REDIS,
+        meaning="Password of that user of the Sentinels.",
+    ),
+    Setting(
+        section="redis",
+        key="wait_replicas",
+        kind="integer",
+        default=1,
+        minimum=0,
+        programs=_REDIS,
+        meaning=(
+            "Replicas that must have a message before it counts as sent, as far as there are so"
+            " many; 0 waits for none."
+        ),
+    ),
+    Setting(
+        section="redis",
+        key="wait_ms",
+        kind="integer",
+        default=500,
+        minimum=1,
+        programs=_REDIS,
+        meaning="Milliseconds of one wait for these replicas.",
     ),
 )
 
@@ -939,6 +1038,7 @@ SETTINGS: Final = (
     *_TOOLS,
     *_BUDGET,
     *_SERVER,
+    *_LABELS,
     *_BRIDGE,
     *_REDIS_ROWS,
     *_CONSOLE,

@@ -142,6 +142,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...]
 
 
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    labels: tuple[str, ...]
+
+
 class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     server_url: str  # without a closing slash
     node_id: str  # empty: made from the host name
@@ -158,6 +162,15 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     db: int
     tls: bool
+    tls_ca_file: str  # empty, as the next two: none
+    tls_cert_file: str
+    tls_key_file: str
+    sentinels: tuple[str, ...]  # each host:port; empty: Redis is where host and port say
+    sentinel_name: str
+    sentinel_user: str
+    sentinel_password: Secret
+    wait_replicas: int
+    wait_ms: int
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +234,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tools: ToolSettings
     budget: BudgetSettings
     server: ServerSettings
+    node: NodeSettings
     bridge: BridgeSettings
     redis: RedisSettings
     console: ConsoleSettings

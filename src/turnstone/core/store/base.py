@@ -14,6 +14,7 @@ import msgspec
 
 from turnstone.core.events import AnyEvent, Event, TurnEnded
 from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
+from turnstone.core.timers import Timer
 
 #: What a name may be. `whole`: no beginning of an id; `session`: the id of a session alone.
 Match: TypeAlias = Literal["any", "whole", "session"]
@@ -121,8 +122,10 @@ class Store(Protocol):
         """The sub-agents of a workstream, of every owner, closed ones too, by creation; those
         below them are theirs."""
 
-    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
-        """Make `owner` the one writer, under a raised epoch.
+    async def acquire(
+        self, ws_id: str, owner: str, epoch: int | None = None, *, above: int = 0
+    ) -> WorkstreamRow:
+        """Make `owner` the one writer, under a raised epoch, which is more than `above` too.
 
         Raises UnknownWorkstream, and NotOwner if the row's epoch is not the one that was looked
         at (`epoch`; None: whatever it is).
@@ -164,6 +167,20 @@ class Store(Protocol):
         """False: there is no such memory."""
 
     async def count_memories(self, scopes: Sequence[str]) -> int: ...
+
+    async def due_timers(self, now: float, limit: int) -> tuple[list[Timer], float]:
+        """Active timers that are due, the earliest first; and the first due time after that (0:
+        there is none)."""
+
+    async def timers(self) -> list[Timer]:
+        """Those that live, by their next time, those without one last."""
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        """One; also for some days after it has ended."""
+
+    async def swap_timer(self, timer: Timer, now: float) -> bool:
+        """Keep this revision in the place of the one before it (none, for the first); False, and
+        nothing is written, if another is there."""
 
     async def scrub(self, *, anew: bool = False) -> bool:
         """Make what was erased unreadable in the store's own files too. `anew`: write them anew

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,7 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str) -> None:
         super().__init__(f"The store {shown(url)}")
         self._url = url
+        self.store_id = ""  # once it is open: the id of the database
         self._connection: _Translated | None = None
         self._node_id = ""  # whose session lock this process holds
         self._present = False
@@ -121,6 +123,10 @@ class PostgresStore(SqlStore):
         """Whether a process with this node id has the store open, or had until a moment ago and
         did not close it: it may be about to come back."""
         return await self._call(self._lives, node_id)
+
+    async def holds(self, node_id: str) -> bool:
+        """Whether a process with this node id has the store open just now."""
+        return await self._call(self._holds, node_id)
 
     async def aclose(self) -> None:
         if self._beating is not None:
@@ -166,6 +172,9 @@ class PostgresStore(SqlStore):
             return True
         return presence.lives(self._connected(), node_id, self.grace)
 
+    def _holds(self, node_id: str) -> bool:
+        return presence.lives(self._connected(), node_id, 0.0)
+
     def _open(self) -> None:
         connection = self._connected()
         if (encoding := connection.execute("SHOW server_encoding").fetchone()[0]) != "UTF8":
@@ -176,7 +185,21 @@ class PostgresStore(SqlStore):
         if connection.execute("SHOW fsync").fetchone()[0] != "on":
             log.warning("%s has fsync off: a machine that stops loses what was kept.", self.name)
         self._migrate()
+        self.store_id = self._identity()
         self._was_open = True
+
+    def _identity(self) -> str:
+        """The same for all who use this database, by whatever address, and for nobody else."""
+        connection, server = self._connected(), ""
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            sql = "SELECT system_identifier FROM pg_control_system()"
+            server = str(connection.execute(sql).fetchone()[0])
+        sql = (
+            "SELECT d.oid, 'turnstone_schema'::regclass::oid FROM pg_database d "
+            "WHERE d.datname = current_database()"
+        )
+        names = [server, *map(str, connection.execute(sql).fetchone())]
+        return hashlib.sha256("/".join(names).encode()).hexdigest()[:16]
 
     def _migrate(self) -> None:
         with self._transaction() as connection:

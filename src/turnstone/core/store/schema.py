@@ -10,6 +10,7 @@ alias       the names that people gave to sessions
 memory      what is remembered across conversations
 erased      the SHA-256 of every correlation id whose workstream was erased: never run again
 erasures    how many workstreams were erased: one row, one number
+timer       messages that are to be sent later; `due` is 0 where nothing comes by itself
 node        when a node was last heard of (PostgreSQL alone)
 
 `checksum` (NULL in rows that an older version wrote) covers all other columns of its row, but for
@@ -231,6 +232,20 @@ MIGRATIONS: tuple[Migration, ...] = (
             coalesce(substring(convert_from(summary, 'UTF8') from '"parent":"([^"]*)"'), '');
         CREATE INDEX workstream_below ON workstream (parent, created, ws_id) WHERE parent <> '';
         """,
+    ),
+    Migration(
+        """
+        CREATE TABLE timer (
+            timer_id  TEXT PRIMARY KEY,
+            ws_id     TEXT NOT NULL,
+            revision  {integer} NOT NULL,
+            due       {real} NOT NULL,
+            lives     {integer} NOT NULL,
+            changed   {real} NOT NULL,
+            body      {blob} NOT NULL
+        ) {without_rowid};
+        CREATE INDEX timer_due ON timer (due) WHERE due > 0;
+        """
     ),
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -27,6 +27,7 @@ from turnstone.core.store.memories import Memories
 from turnstone.core.store.rows import Damage, Row
 from turnstone.core.store.schema import Dialect
 from turnstone.core.store.tables import Known, Tables
+from turnstone.core.store.timers import TimerCalls
 
 ResultT = TypeVar("ResultT")
 
@@ -47,7 +48,7 @@ class InDoubt(Exception):
     """The database may have committed, or not: its answer is missing."""
 
 
-class SqlStore(ABC):
+class SqlStore(TimerCalls):
     """Implements `Store`, but for `open`. `name`: how messages call it, without any password."""
 
     dialect: ClassVar[Dialect]
@@ -117,8 +118,10 @@ class SqlStore(ABC):
     async def below(self, ws_id: str) -> list[WorkstreamRow]:
         return await self._read(self._tables.below, ws_id)
 
-    async def acquire(self, ws_id: str, owner: str, epoch: int | None = None) -> WorkstreamRow:
-        return await self._call(self._acquire, ws_id, owner, epoch, again=_TAKEN)
+    async def acquire(
+        self, ws_id: str, owner: str, epoch: int | None = None, *, above: int = 0
+    ) -> WorkstreamRow:
+        return await self._call(self._acquire, ws_id, owner, epoch, above, again=_TAKEN)
 
     async def erase(self, ws_id: str, epoch: int, below: Sequence[tuple[str, int]] = ()) -> None:
         await self._call(self._erase, [*below, (ws_id, epoch)], again=_ERASED)
@@ -277,11 +280,11 @@ class SqlStore(ABC):
             else:
                 return written
 
-    def _acquire(self, ws_id: str, owner: str, epoch: int | None) -> WorkstreamRow:
+    def _acquire(self, ws_id: str, owner: str, epoch: int | None, above: int) -> WorkstreamRow:
         row: Row | None = None
         try:
             with self._transaction() as connection:
-                row = self._tables.acquire(connection, ws_id, owner, epoch)
+                row = self._tables.acquire(connection, ws_id, owner, epoch, above)
         except InDoubt as error:
             if row is None or not self._certain(lambda c: self._locked(c, ws_id) == row):
                 raise self._not_written() from error

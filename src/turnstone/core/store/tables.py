@@ -29,6 +29,7 @@ from turnstone.core.store.names import Names
 from turnstone.core.store.rows import Damage, Row, readable, record_checksum, record_of, row_of
 from turnstone.core.store.schema import Dialect
 from turnstone.core.store.search import Search
+from turnstone.core.store.timers import forget_timers
 
 
 class Known(Exception):
@@ -141,14 +142,19 @@ class Tables:
         return readable(connection.execute(sql, (ws_id,)).fetchall(), self._told)
 
     def acquire(
-        self, connection: Connection, ws_id: str, owner: str, epoch: int | None = None
+        self,
+        connection: Connection,
+        ws_id: str,
+        owner: str,
+        epoch: int | None = None,
+        above: int = 0,
     ) -> Row:
         row = self.row(connection, ws_id, locked=True)
         if row is None:
             raise UnknownWorkstream(f"There is no workstream {ws_id}.")
         if epoch is not None and row.epoch != epoch:
             raise NotOwner(f"Workstream {ws_id} was taken over by another process just now.")
-        taken = row._replace(owner=owner, epoch=row.epoch + 1)
+        taken = row._replace(owner=owner, epoch=max(row.epoch, above) + 1)
         self.put(connection, row, taken)
         return taken
 
@@ -332,6 +338,7 @@ class Tables:
             connection.execute("DELETE FROM accepted WHERE correlation_id = ?", (correlation_id,))
         self.names.forget(connection, ws_id)
         self.search.forget(connection, ws_id)
+        forget_timers(connection, ws_id)
         for table in ("record", "workstream"):
             connection.execute(f"DELETE FROM {table} WHERE ws_id = ?", (ws_id,))
         connection.execute("UPDATE erasures SET number = number + 1")

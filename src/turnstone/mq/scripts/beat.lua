@@ -1,8 +1,9 @@
 -- Renews a lease, a node's heartbeat, and the seats that go with it.
 -- KEYS 1 alive (zset), 2 the node's key, 3... seats
 -- ARGV 2 incarnation, 3 seconds of the lease, 4 seconds of the node's key, 5 metadata,
---      6 boots of processes that are dead, with spaces between them
--- Also touches P:x:seen.
+--      6 boots of processes that are dead, with spaces between them,
+--      7 the node's labels, in the same way
+-- Also touches P:x:seen, P:x:labels.
 -- Returns 1 if the lease had not ended, 0 if it had, or is the first; the incarnation that has a
 -- seat, if another lives: then nothing is renewed.
 local other = rival(3, ARGV[2], ARGV[6])
@@ -14,5 +15,11 @@ for i = 3, #KEYS do
   redis.call('HSET', KEYS[i], 'i', ARGV[2])
   redis.call('PEXPIRE', KEYS[i], math.ceil(tonumber(ARGV[3]) * 1000))
 end
-seen((string.gsub(ARGV[2], '|[^|]*$', '')))
+local me = string.gsub(ARGV[2], '|[^|]*$', '')
+seen(me)
+if ARGV[7] == '' then
+  redis.call('HDEL', P .. ':x:labels', me)
+else
+  redis.call('HSET', P .. ':x:labels', me, ARGV[7])
+end
 return held

@@ -44,6 +44,19 @@ end
 local TO_WORKSTREAM = {send = true, command = true, close_workstream = true}
 local TO_NODE = {send = true, command = true, close_workstream = true, create_workstream = true}
 
+local TO_LABELS = {send = true, create_workstream = true}
+
+-- The labels that a message asks for, with commas between them: the rule of labels.py.
+local function requirement(value)
+  if type(value) ~= 'table' or #value == 0 or #value > 16 then return '' end
+  for _, label in ipairs(value) do
+    local good = type(label) == 'string' and #label <= 127 and
+      (string.find(label, '^[%w._/-]+$') or string.find(label, '^[%w._/-]+=[%w._/-]+$'))
+    if not good then return '' end
+  end
+  return table.concat(value, ',')
+end
+
 local function name(value)
   if type(value) == 'string' and #value <= 128 and string.find(value, '^[%w._-]+$') then
     return value
@@ -75,7 +88,7 @@ local function read(entry)
       given, raw = string.sub(entry, 2, feed - 1), string.sub(entry, feed + 1)
     end
   end
-  local found = {raw = raw, cid = given, ws = '', target = '', readable = false}
+  local found = {raw = raw, cid = given, ws = '', target = '', kind = '', requires = '', readable = false}
   if not string.find(raw, '^%s*{') then return found end
   local large, ok, message = #raw > 1048576, true, nil
   if large then message = beginning(raw) else ok, message = pcall(cjson.decode, raw) end
@@ -86,8 +99,10 @@ local function read(entry)
   found.readable = good and not large
   if given == '' and good then found.cid = own end
   if type(message.type) == 'string' then
+    found.kind = message.type
     if TO_WORKSTREAM[message.type] then found.ws = name(message.ws_id) end
     if TO_NODE[message.type] then found.target = name(message.target_node) end
+    if TO_LABELS[message.type] then found.requires = requirement(message.requires) end
   end
   return found
 end
@@ -109,20 +124,39 @@ local function tell(ws, ending)
   end
 end
 
+-- Why a message cannot be handled whose name in Redis is in use by something else; nil if it can.
+-- One such message must not stop the work on all others.
+local function misused(name, kind)
+  local found = redis.call('TYPE', name).ok
+  if found == 'none' or found == kind then return nil end
+  return 'The name ' .. name .. ' in Redis is in use by something that is not the queue\'s: '
+    .. 'remove that, and send the message again.'
+end
+
+local function record_misused(cid)
+  return cid ~= '' and misused(P .. ':x:cid:' .. cid, 'hash') or nil
+end
+
 -- Correlation id and reason of what this call has buried, of one after the other.
 local buried = {}
+
+local function letter(cid, ws, raw, reason, tries, node, limits)
+  buried[#buried + 1], buried[#buried + 2] = cid, reason
+  redis.call('XADD', P .. ':x:dead', 'MAXLEN', '~', limits.letters, '*',
+    'correlation_id', cid, 'ws_id', ws, 'reason', reason, 'tries', tries, 'node', node,
+    'bytes', #raw, 'raw', string.sub(raw, 1, limits.raw))
+end
 
 -- Dead letter, record and ending of a message that will not be run.
 local function bury(cid, ws, raw, reason, node, limits)
   local t, tries = now(), 0
-  buried[#buried + 1], buried[#buried + 2] = cid, reason
   local ending = cjson.encode({
     cjson.encode({
       type = 'error', ws_id = ws, correlation_id = cid, timestamp = t, message = reason
     }),
     cjson.encode({type = 'turn_complete', ws_id = ws, correlation_id = cid, timestamp = t})
   })
-  if cid ~= '' then
+  if cid ~= '' and not record_misused(cid) then
     local record = P .. ':x:cid:' .. cid
     redis.call('HSET', record, 's', 'dead', 'ws', ws, 'f', ending, 'r', cjson.encode({
       outcome = 'dead', error = reason, correlation_id = cid, ws_id = ws
@@ -130,8 +164,6 @@ local function bury(cid, ws, raw, reason, node, limits)
     redis.call('EXPIRE', record, limits.ttl)
     tries = redis.call('HGET', record, 'tries') or 0
   end
-  redis.call('XADD', P .. ':x:dead', 'MAXLEN', '~', limits.letters, '*',
-    'correlation_id', cid, 'ws_id', ws, 'reason', reason, 'tries', tries, 'node', node,
-    'bytes', #raw, 'raw', string.sub(raw, 1, limits.raw))
+  letter(cid, ws, raw, reason, tries, node, limits)
   tell(ws, ending)
 end

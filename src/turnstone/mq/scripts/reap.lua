@@ -42,7 +42,7 @@ local function settle(node, ended)
     if moved >= slice then return false end
     local cid, held = all[i], all[i + 1]
     local key = P .. ':x:cid:' .. cid
-    local record = redis.call('HMGET', key, 's', 'n', 'fx', 'ws')
+    local record = record_misused(cid) and {} or redis.call('HMGET', key, 's', 'n', 'fx', 'ws')
     local settled = true
     if record[1] and not (record[1] == 'accepted' and record[2] == node) then
       -- Ended, or another's already: only the note of it is left.

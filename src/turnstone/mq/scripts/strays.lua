@@ -62,7 +62,7 @@ end
 local function refuse(entry, node, shown, limits, nodes)
   entry = named(entry, read(entry))
   local found = read(entry)
-  if found.cid ~= '' then
+  if found.cid ~= '' and not record_misused(found.cid) then
     local r = redis.call('HMGET', P .. ':x:cid:' .. found.cid, 's', 'ws', 'f', 'n')
     if r[1] == 'done' or r[1] == 'dead' then
       tell(r[2], r[3])

@@ -9,6 +9,7 @@ while moved < tonumber(ARGV[2]) do
   if not entry or string.byte(entry) == 1 then break end
   local found = read(entry)
   -- What is bound to one node must not meet a bridge of another make.
+  if record_misused(found.cid) then break end
   if found.cid ~= '' and redis.call('HGET', P .. ':x:cid:' .. found.cid, 'fx') == '1' then break end
   redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'LEFT')
   moved = moved + 1

@@ -1,0 +1,161 @@
+"""Timers of a cluster: kept in Redis, or in memory, where all its nodes see the same ones.
+
+Whichever node moves a timer on pushes its runs in that same step, so that they are sent once,
+whatever dies before or after. The times are the queue's clock's; what follows from them is for
+`core.timers` to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from turnstone.core.timers import Due, NewTimer, Timer, run_id
+from turnstone.mq import keys as limits
+from turnstone.mq.client_wire import encoded
+from turnstone.mq.entry import NAME
+from turnstone.mq.inbound import SendMessage
+from turnstone.mq.keys import Keys
+from turnstone.mq.memory_broker import MemoryBroker
+
+log = logging.getLogger(__name__)
+
+#: Timers that are looked at in one step, and those that are listed.
+BATCH, LISTED = 100, 10_000
+
+#: The score of one that has no next time, and stays.
+_NEVER = float("inf")
+
+
+class Run(Protocol):
+    """Runs a script of `scripts/`, and raises QueueUnavailable."""
+
+    async def __call__(self, name: str, keys: Sequence[str], /, *values: Any) -> Any: ...
+
+
+class Ask(Protocol):
+    """Runs a command, and raises QueueUnavailable."""
+
+    async def __call__(self, *command: Any) -> Any: ...
+
+
+class RedisTimers:
+    """Implements `Timers` on Redis."""
+
+    def __init__(self, keys: Keys, run: Run, ask: Ask) -> None:
+        self._keys, self._run, self._ask = keys, run, ask
+
+    async def due(self) -> Due:
+        now, following, *found = await self._run("timers", [self._keys.timers], BATCH, "due")
+        return Due(float(now), _readable(found), float(following or 0.0))
+
+    async def timers(self) -> list[Timer]:
+        _, _, *found = await self._run("timers", [self._keys.timers], LISTED, "all")
+        return _readable(found)
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        found = await self._ask("HGET", self._keys.timer(timer_id), "timer")
+        return next(iter(_readable([found])), None) if found else None
+
+    async def swap(self, timer: Timer, runs: Sequence[float] = ()) -> bool:
+        keys = [self._keys.timers, self._keys.timer(timer.timer_id), self._keys.inbound]
+        place = "" if not timer.lives else "+inf" if _place(timer) == _NEVER else repr(timer.due)
+        values = (timer.timer_id, timer.revision, msgspec.json.encode(timer), place)
+        sent = [message_of(timer, due) for due in runs]
+        return bool(await self._run("swaptimer", keys, *values, limits.CID_TTL, *sent))
+
+
+class MemoryTimers:
+    """The same in this process: the twin, script for script."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def due(self) -> Due:
+        now = self._broker.clock.now()
+        found = [one for one in self._living() if _place(one) <= now]
+        following = [one.due for one in self._living() if now < _place(one) < _NEVER]
+        return Due(now, found[:BATCH], min(following, default=0.0))
+
+    async def timers(self) -> list[Timer]:
+        return self._living()[:LISTED]
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        found = self._broker.timers.get(timer_id)
+        return msgspec.json.decode(found, type=Timer) if found else None
+
+    async def swap(self, timer: Timer, runs: Sequence[float] = ()) -> bool:
+        there = await self.timer(timer.timer_id)
+        if (there.revision if there else 0) != timer.revision - 1:
+            return False
+        self._broker.timers[timer.timer_id] = msgspec.json.encode(timer)
+        for due in runs:
+            self._broker.push(self._broker.keys.inbound, message_of(timer, due))
+        return True
+
+    def _living(self) -> list[Timer]:
+        found = _readable(list(self._broker.timers.values()))
+        living = [one for one in found if one.lives]
+        return sorted(living, key=lambda one: (_place(one), one.timer_id))
+
+
+def timer_id_of(correlation_id: str) -> str:
+    """What the timer is called that a message makes: as the message, if that can be a name."""
+    if NAME.fullmatch(correlation_id):
+        return correlation_id
+    return hashlib.sha256(correlation_id.encode()).hexdigest()[:12]
+
+
+def wanted_of(message: SendMessage, correlation_id: str) -> NewTimer:
+    """The timer that a message asks for."""
+    return NewTimer(
+        timer_id=timer_id_of(correlation_id),
+        message=message.message,
+        ws_id=message.ws_id,
+        name=message.name,
+        auto_approve=message.auto_approve,
+        auto_approve_tools=message.auto_approve_tools,
+        target_node=message.target_node,
+        requires=message.requires,
+        not_before=message.not_before,
+        every=message.every,
+        timezone=message.timezone or "UTC",
+        missed=message.missed or "once",  # type: ignore[arg-type]  # anybody may have written it; it is looked at where a timer is set up
+        until=message.until,
+    )
+
+
+def message_of(timer: Timer, due: float) -> bytes:
+    """The message of one run, the same bytes whoever makes it."""
+    return encoded(
+        SendMessage(
+            correlation_id=run_id(timer, due),
+            timestamp=due,
+            ws_id=timer.ws_id,
+            message=timer.message,
+            auto_approve=timer.auto_approve,
+            auto_approve_tools=timer.auto_approve_tools,
+            name=timer.name,
+            target_node=timer.target_node,
+            requires=timer.requires,
+        )
+    )
+
+
+def _place(timer: Timer) -> float:
+    return timer.due if timer.state == "active" and timer.due else _NEVER
+
+
+def _readable(found: Sequence[bytes]) -> list[Timer]:
+    """Those that can be read: another hand, or a newer version, may have written them."""
+    timers = []
+    for text in found:
+        try:
+            timers.append(msgspec.json.decode(text, type=Timer))
+        except msgspec.DecodeError as error:
+            log.error("a timer in the queue cannot be read, and is left out: %s", error)
+    return timers
