@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,13 @@ def _leave_the_persons_home(home: str) -> None:
         path = os.path.join(home, kind.lower())
         os.mkdir(path, 0o700)
         os.environ[f"XDG_{kind}_HOME"] = path
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Chance for one test: another for each, and the same again with the same --hypothesis-seed."""
+    named = f"{request.config.option.hypothesis_seed} {request.node.nodeid}"
+    return zlib.crc32(named.encode())
 
 
 @pytest.fixture(scope="session")
