@@ -182,3 +182,30 @@ async def test_no_bytes_stop_the_work_or_get_lost(server: RedisServer, raws: lis
         assert all(json.dumps(letter["reason"]) for letter in dead)
     finally:
         await queue.aclose()
+
+
+@pytest.mark.parametrize("foreign", ["epoch", "list"])
+async def test_a_name_that_something_else_uses_on_its_way_stops_no_other_message(
+    queue: Queue, foreign: str
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    assert await b.own("w2", 1) == 1
+    if foreign == "epoch":
+        await queue.occupy(queue.keys.epoch("w1"), "no number")
+    else:
+        await queue.occupy(queue.keys.inbound_of("b"))
+    ws_id = "w1" if foreign == "epoch" else "w2"
+    await queue.push(send("c1", ws_id=ws_id))
+    await queue.push(send("c2"))
+
+    taken = await take_shared(a)
+
+    assert [c.correlation_id for c in taken] == ["c2"]
+    (letter,) = await queue.dead()
+    assert letter["correlation_id"] == "c1"
+    assert "is in use by something that is not the queue's" in letter["reason"]
+    await queue.push(send("c3", ws_id=ws_id))
+    await queue.push(send("c4", ws_id=ws_id))
+    await a.glance()  # leaves to `claim` what cannot be routed
+    assert [c.correlation_id for c in await take_shared(a)] == []
+    assert len(await queue.dead()) == 3

@@ -391,3 +391,34 @@ async def test_whoever_asks_is_told_whether_a_message_is_one_of_the_queue_and_wh
     assert await node.noted("c1") == ("accepted", "n1")
     await node.done("c1", epoch, "", b"{}")
     assert await node.noted("c1") == ("done", "n1")
+
+
+async def test_a_message_that_is_ended_before_a_node_has_it_is_not_run_when_it_comes(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    ear = await queue.listen(queue.keys.events_global)
+
+    assert await a.forestall("c1", "", b'{"outcome": "cancelled"}', [b'{"type": "turn_complete"}'])
+    assert (await ear.next())["type"] == "turn_complete"
+    await queue.push(send("c1"))
+    (claimed,) = await take_shared(b)
+
+    assert (await b.admit(claimed)).admission == "done"
+    assert (await ear.next())["type"] == "turn_complete"
+    assert await b.result("c1") == b'{"outcome": "cancelled"}'
+
+
+async def test_what_a_node_has_is_not_ended_by_another_and_an_ending_asked_twice_is_one(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await queue.push(send("c1"))
+    (claimed,) = await take_shared(a)
+    await take_on(a, claimed)
+
+    assert not await b.forestall("c1", "", b"{}", [])
+    assert (await queue.record("c1"))["s"] == "accepted"
+    assert await b.forestall("c2", "", b"{}", [])
+    assert await b.forestall("c2", "", b"{}", [])
+    assert not await a.forestall("c2", "", b'{"other": 1}', [])

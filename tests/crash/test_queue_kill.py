@@ -7,6 +7,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from modelserver import ModelServer, Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, tool_results
+from support.crashing.harness import seed
 from support.queue_node import queue_node
 from support.redis import RedisServer, redis_server
 from turnstone.core import events as ev
@@ -188,9 +190,9 @@ async def test_an_answer_given_while_the_node_was_dead_counts_when_it_is_back(
 async def test_under_load_and_killed_again_and_again_every_message_is_done_once(
     tmp_path: Path, redis: RedisServer
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print("seed", seed)
-    dice = random.Random(seed)
+    drawn = seed()
+    print("seed", drawn)
+    dice = random.Random(drawn)
     effects = tmp_path / "workspace" / "effects"
 
     def plan(body: dict[str, Any]) -> Reply:
@@ -237,18 +239,16 @@ async def test_a_zombie_has_no_effects_for_what_another_node_has_taken_over(
         reply = calls(call("bash", command="echo effect >> effects; echo ran"))
         return hold(reply, gate) if len(asked) == 1 else reply
 
-    soon = {"lease": 0.9, "grace": 0.3}
+    node = partial(queue_node, lease=0.9, grace=0.3)
     with ModelServer(plan) as model:
         async with AsyncTurnstoneClient(port=redis.port) as client:
             waiting = asyncio.create_task(
                 client.send_and_wait("go", timeout=PATIENCE, on_event=allowing(client))
             )
-            async with queue_node(
-                tmp_path / "one", model.base_url, redis.port, "n1", **soon
-            ) as zombie:
+            async with node(tmp_path / "one", model.base_url, redis.port, "n1") as zombie:
                 await asked_of(model, 1)
                 zombie.pause()
-                async with queue_node(tmp_path / "two", model.base_url, redis.port, "n2", **soon):
+                async with node(tmp_path / "two", model.base_url, redis.port, "n2"):
                     result = await waiting
                     gate.set()
                     zombie.wake()

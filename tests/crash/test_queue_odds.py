@@ -32,7 +32,7 @@ from typing import NamedTuple
 import pytest
 
 from modelserver import ModelServer, hold
-from support.crashing.harness import size
+from support.crashing.harness import seed, size
 from support.queue_farm import Farm, farm
 from support.queue_world import POISON, World, message, new_ws, plan, world
 from support.redis import redis_server
@@ -233,9 +233,9 @@ async def test_copies_are_run_once_though_the_node_that_has_one_is_killed(
 async def test_messages_of_many_workstreams_keep_their_order_while_nodes_are_killed(
     here: World,
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print("seed", seed)
-    dice, begins = random.Random(seed), [f"begin{number}" for number in range(12)]
+    drawn = seed()
+    print("seed", drawn)
+    dice, begins = random.Random(drawn), [f"begin{number}" for number in range(12)]
     nodes = {name: await here.node(name) for name in ("n1", "n2", "n3")}
     for number, begin in enumerate(begins):
         await here.push(message(begin), f"n{number % 3 + 1}")

@@ -13,7 +13,7 @@ import pytest
 
 from modelserver import ModelServer
 from modelserver.plans import echo
-from support.crashing.harness import size
+from support.crashing.harness import seed, size
 from support.processes import server
 from support.queue_node import QueueNode, queue_node
 from support.redis import redis_server
@@ -43,9 +43,9 @@ async def passed(at: float) -> None:
 
 
 def dice() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    print("seed", seed)
-    return random.Random(seed)
+    drawn = seed()
+    print("seed", drawn)
+    return random.Random(drawn)
 
 
 async def messages(folder: Path) -> Counter[str]:

@@ -40,6 +40,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def asks(program: str) -> bool:
+    """Whether it follows a turn by hand, and so needs one with a question."""
+    return "client.stream(" in program and "client.follow(" not in program
+
+
 async def output_of(*command: str, folder: Path) -> str:
     """What a command prints; it must end well, and say nothing on its error stream."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -68,14 +73,16 @@ async def printed_by(program: str, port: int, folder: Path) -> str:
 
 
 async def test_the_programs_of_the_page_run_and_print_what_they_say(tmp_path: Path) -> None:
-    programs = [program for program in blocks("python") if "client.stream(" not in program]
+    programs = [program for program in blocks("python") if not asks(program)]
     with redis_server() as redis:
         async with working_node(tmp_path / "node", shell, redis.address, "n1"):
             printed = [
                 await printed_by(program, redis.port, folder=tmp_path) for program in programs
             ]
 
-    waited, later, subscribed, several = printed
+    waited, later, decided, followed, subscribed, several = printed
+    assert decided == "Look around.\n"
+    assert followed == "Count the files.\n"
     assert waited == "Which service failed first?\n"
     assert later == "Summarise the logs.\n"
     assert "ws_created" in subscribed
@@ -88,7 +95,7 @@ async def test_the_programs_of_the_page_run_and_print_what_they_say(tmp_path: Pa
 async def test_the_program_that_follows_a_turn_is_asked_with_the_practice_model(
     tmp_path: Path,
 ) -> None:
-    [program] = [program for program in blocks("python") if "client.stream(" in program]
+    [program] = [program for program in blocks("python") if asks(program)]
     config = tmp_path / ".config" / "turnstone" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text('[bridge]\nnode_id = "server-12"\n')
@@ -224,3 +231,30 @@ def test_naming_the_host_of_redis_on_the_command_line_is_enough_to_take_work(
     settings = load_settings("turnstone-server", flags=flags, env={"HOME": str(tmp_path)})
 
     assert takes_queue(settings) is takes
+
+
+async def test_the_program_of_0_2_runs_as_it_stands_for_any_node_and_for_one_by_name(
+    tmp_path: Path,
+) -> None:
+    program = """
+from turnstone.mq import TurnstoneClient
+
+with TurnstoneClient() as client:
+    # Generic — any available node picks it up
+    result = client.send_and_wait("Analyze the error logs", auto_approve=True)
+    print(result.content)
+
+    # Directed — must run on a specific server
+    result = client.send_and_wait(
+        "Check disk I/O on this server",
+        target_node="server-12",
+        auto_approve=True,
+    )
+    print(result.ok, result.content)
+"""
+    with redis_server() as redis:
+        here = program.replace("Client()", f'Client(host="127.0.0.1", port={redis.port})')
+        async with working_node(tmp_path / "node", shell, redis.address, "server-12"):
+            printed = await output_of(sys.executable, "-W", "error", "-c", here, folder=tmp_path)
+
+    assert printed == "Analyze the error logs\nTrue Check disk I/O on this server\n"

@@ -101,7 +101,7 @@ TIMERS: dict[str, tuple[str, dict[str, Any]]] = {
     "cancel_timer": ("CancelTimerMessage", {"timer_id": ""}),
     "pause_timer": ("PauseTimerMessage", {"timer_id": "", "paused": True}),
 }
-INBOUND |= TIMERS
+INBOUND |= TIMERS | {"cancel": ("CancelMessage", {"ws_id": "", "message_id": ""})}
 OUTBOUND["timer_list"] = ("TimerListEvent", {"timers": []})
 
 

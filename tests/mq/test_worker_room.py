@@ -225,7 +225,7 @@ async def test_a_workstream_that_was_refused_to_a_message_is_announced_when_some
                         break
 
 
-def test_a_turn_that_is_anothers_is_remembered_until_the_node_has_ended_it() -> None:
+async def test_a_turn_that_is_anothers_is_remembered_until_the_node_has_ended_it() -> None:
     turns = Turns()
     turn = Turn("c1", 1, "shared", b"", "0badc0de", "go")
     turns.add(turn)

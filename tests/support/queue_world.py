@@ -108,17 +108,22 @@ class World:
             await asyncio.sleep(0.02)  # the condition is the state that is waited for
 
     async def ended(self, cids: Iterable[str]) -> dict[str, StoredResult]:
-        """Wait for the ends of these; what is kept of each."""
+        """Wait for the ends of these, as long as one of them ends now and then; what is kept of
+        each."""
         results: dict[str, StoredResult] = {}
-        for cid in cids:
+        waiting = list(cids)
 
-            async def there(cid: str = cid) -> bool:
+        async def some() -> bool:
+            before = len(results)
+            for cid in waiting:
                 found = await self.result(cid)
                 if found is not None:
                     results[cid] = found
-                return found is not None
+            return len(results) > before
 
-            await self.until(there, f"the end of {cid}")
+        while waiting:
+            await self.until(some, f"the end of any of {waiting[:20]}")
+            waiting = [cid for cid in waiting if cid not in results]
         return results
 
     async def _shown(self) -> str:

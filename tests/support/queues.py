@@ -48,6 +48,9 @@ class Queue(Protocol):
     async def spoil(self, correlation_id: str) -> None:
         """Somebody uses the name of a message's record for something of their own."""
 
+    async def occupy(self, name: str, text: str = "") -> None:
+        """Somebody uses a name of the queue for something of their own: a text, or a set."""
+
     async def dead(self) -> list[dict[str, Any]]: ...
     async def end_lease(self, work: Work) -> None:
         """As a jump of the clock would."""
@@ -115,6 +118,9 @@ class MemoryQueue:
         self.broker.records.pop(correlation_id, None)
         self.broker.foreign.add(self.keys.message(correlation_id))
 
+    async def occupy(self, name: str, text: str = "") -> None:
+        self.broker.foreign.add(name)
+
     async def dead(self) -> list[dict[str, Any]]:
         return [
             {
@@ -131,7 +137,7 @@ class MemoryQueue:
         self.broker.leases[f"{work.node_id}|{work.boot}"] = self.clock.now() - 1
 
     async def forget_heartbeat(self, node_id: str) -> None:
-        del self.broker.heartbeats[node_id]
+        self.broker.heartbeats.pop(node_id, None)
 
     async def later(self, seconds: float) -> None:
         self.clock.time += seconds
@@ -187,10 +193,9 @@ class RedisQueue:
         return found
 
     async def record(self, correlation_id: str) -> dict[str, Any]:
-        found = {
-            key.decode(): value.decode()
-            for key, value in (await self.redis.hgetall(self.keys.message(correlation_id))).items()
-        }
+        name = self.keys.message(correlation_id)
+        there = await self.redis.hgetall(name) if await self.redis.type(name) == b"hash" else {}
+        found = {key.decode(): value.decode() for key, value in there.items()}
         return {
             "s": found.get("s", ""),
             "n": found.get("n", ""),
@@ -208,6 +213,9 @@ class RedisQueue:
         name = self.keys.message(correlation_id)
         await self.redis.delete(name)
         await self.redis.rpush(name, "something")
+
+    async def occupy(self, name: str, text: str = "") -> None:
+        await (self.redis.set(name, text) if text else self.redis.sadd(name, "something"))
 
     async def dead(self) -> list[dict[str, Any]]:
         letters = []

@@ -122,10 +122,10 @@ async def _opened(settings: Settings) -> AsyncIterator[Inspector]:
     """Raises QueueUnavailable, and ConfigurationError where there is no queue of this prefix
     and there are others."""
     from turnstone.mq.inspect_redis import RedisInspector
-    from turnstone.mq.worker_start import redis_address
+    from turnstone.mq.worker_start import keyring_of, redis_address
 
     address, prefix = redis_address(settings), settings.redis.prefix
-    inspector = RedisInspector(address, prefix)
+    inspector = RedisInspector(address, prefix, keyring_of(settings))
     try:
         if others := await inspector.others():
             raise ConfigurationError(

@@ -12,21 +12,35 @@ if TYPE_CHECKING:
     from turnstone.mq.broker import MessageBroker, RedisBroker
     from turnstone.mq.client import TurnstoneClient
     from turnstone.mq.client_async import AsyncTurnstoneClient
-    from turnstone.mq.results import TurnResult
+    from turnstone.mq.results import (
+        MessageRefused,
+        TurnFailed,
+        TurnResult,
+        TurnTimedOut,
+        TurnUnanswered,
+    )
 
 __all__ = [
     "AsyncTurnstoneClient",
     "MessageBroker",
+    "MessageRefused",
     "RedisBroker",
+    "TurnFailed",
     "TurnResult",
+    "TurnTimedOut",
+    "TurnUnanswered",
     "TurnstoneClient",
 ]
 
 _HOMES = {
     "AsyncTurnstoneClient": "client_async",
     "MessageBroker": "broker",
+    "MessageRefused": "results",
     "RedisBroker": "broker",
+    "TurnFailed": "results",
     "TurnResult": "results",
+    "TurnTimedOut": "results",
+    "TurnUnanswered": "results",
     "TurnstoneClient": "client",
 }
 

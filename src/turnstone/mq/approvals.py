@@ -22,6 +22,9 @@ from turnstone.core.errors import (
     UnknownWorkstream,
 )
 from turnstone.core.host import Answer, Host, PlanReply
+from turnstone.mq.entry import read
+from turnstone.mq.outbound import ErrorEvent
+from turnstone.mq.rights import Rights
 from turnstone.mq.work import Work
 from turnstone.mq.worker_link import Link
 
@@ -51,9 +54,9 @@ class _Question:
 class Approvals:
     """The questions of one worker. `timeout` in seconds; 0: they wait without limit."""
 
-    def __init__(self, host: Host, work: Work, link: Link, timeout: float) -> None:
+    def __init__(self, host: Host, work: Work, link: Link, timeout: float, rights: Rights) -> None:
         self._host, self._work, self._link = host, work, link
-        self._timeout = timeout
+        self._timeout, self._rights = timeout, rights
         self._waiting: dict[str, _Question] = {}
         self._some = asyncio.Event()
 
@@ -116,11 +119,22 @@ class Approvals:
             await self._expire(request_id, question)
             return
         answer = _answer(raw, request_id, question)
-        if answer is None:
+        if why := self._rights.problem(raw):
+            await self._refuse(raw, question, why)
+        elif answer is None:
             log.warning("what came as an answer to question %s is none: it is dropped", request_id)
         elif not await self._give(answer):
             return
         await self._link.insist(lambda: self._work.drop_response(request_id, raw))
+
+    async def _refuse(self, raw: bytes, question: _Question, why: str) -> None:
+        """An answer of somebody who may give none: told where its sender listens."""
+        log.warning("an answer in workstream %s is dropped: %s", question.ws_id, why)
+        told = ErrorEvent(
+            ws_id=question.ws_id, correlation_id=read(raw).correlation_id, message=why
+        )
+        message = told.to_json().encode()
+        await self._link.insist(lambda: self._work.publish(question.ws_id, message))
 
     async def _expire(self, request_id: str, question: _Question) -> None:
         if question.deadline is None or asyncio.get_running_loop().time() < question.deadline:

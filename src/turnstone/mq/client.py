@@ -16,11 +16,18 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Seque
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from turnstone.core.errors import UnknownRequest
 from turnstone.core.timers import Missed, Timer
-from turnstone.mq.client_args import TIMEOUT, Mistakes
+from turnstone.mq.client_args import TIMEOUT, IfUnavailable, Mistakes
+from turnstone.mq.client_asks import Asked, Reply, answer_to, refusal_of
 from turnstone.mq.client_async import AsyncTurnstoneClient
 from turnstone.mq.client_timers import When
-from turnstone.mq.protocol import OutboundEvent
+from turnstone.mq.protocol import (
+    ApprovalRequestEvent,
+    OutboundEvent,
+    PlanFeedbackMessage,
+    PlanReviewEvent,
+)
 from turnstone.mq.results import TurnResult
 
 __all__ = ["OnEvent", "TurnResult", "TurnstoneClient"]
@@ -43,9 +50,12 @@ class TurnstoneClient:
         *,
         url: str = "",
         token: str | None = None,
+        signing_secret: str = "",
         **redis_kwargs: Any,
     ) -> None:
-        self._client = AsyncTurnstoneClient(broker, prefix, url=url, token=token, **redis_kwargs)
+        self._client = AsyncTurnstoneClient(
+            broker, prefix, url=url, token=token, signing_secret=signing_secret, **redis_kwargs
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="turnstone-client", daemon=True
@@ -77,6 +87,7 @@ class TurnstoneClient:
         target_node: str = "",
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
         not_before: When = None,
         every: str = "",
         timezone: str = "UTC",
@@ -94,6 +105,7 @@ class TurnstoneClient:
                 auto_approve_tools,
                 target_node,
                 requires=requires,
+                if_unavailable=if_unavailable,
                 not_before=not_before,
                 every=every,
                 timezone=timezone,
@@ -114,6 +126,9 @@ class TurnstoneClient:
         on_event: OnEvent | None = None,
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
+        on_approval: Callable[[ApprovalRequestEvent], Reply] | None = None,
+        on_plan: Callable[[PlanReviewEvent], Reply] | None = None,
     ) -> TurnResult:
         """Send a message and wait for its answer (`AsyncTurnstoneClient.send_and_wait`). What
         its turn asks for is approved, unless `auto_approve=False`."""
@@ -127,15 +142,17 @@ class TurnstoneClient:
                 auto_approve_tools,
                 target_node,
                 timeout,
-                None if on_event is None else happened.put,
+                happened.put if on_event or on_approval or on_plan else None,
                 requires=requires,
+                if_unavailable=if_unavailable,
             )
         )
         waiting.add_done_callback(lambda _: happened.put(None))
-        mistakes = Mistakes()
+        mistakes, asked = Mistakes(), Asked(on_approval, on_plan)
         try:
             while (event := happened.get()) is not None:
                 _call(on_event, event, mistakes)
+                self._answer(asked, event, mistakes)
             return waiting.result()
         finally:
             waiting.cancel()
@@ -150,9 +167,11 @@ class TurnstoneClient:
         target_node: str = "",
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
+        on_approval: Callable[[ApprovalRequestEvent], Reply] | None = None,
+        on_plan: Callable[[PlanReviewEvent], Reply] | None = None,
     ) -> Iterator[OutboundEvent]:
         """Send a message and follow its turn, event by event; `turn_complete` is the last."""
-        happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
         events = self._client.stream(
             message,
             ws_id,
@@ -161,20 +180,33 @@ class TurnstoneClient:
             auto_approve_tools,
             target_node,
             requires=requires,
+            if_unavailable=if_unavailable,
         )
-        waiting = self._start(_fill(events, happened))
-        waiting.add_done_callback(lambda _: happened.put(None))
-        try:
-            while (event := happened.get()) is not None:
-                yield event
-            waiting.result()
-        finally:
-            waiting.cancel()
+        yield from self._iterated(events, Asked(on_approval, on_plan))
 
-    def result(self, correlation_id: str) -> TurnResult | None:
+    def follow(
+        self,
+        correlation_id: str,
+        after: str = "",
+        *,
+        ws_id: str = "",
+        on_approval: Callable[[ApprovalRequestEvent], Reply] | None = None,
+        on_plan: Callable[[PlanReviewEvent], Reply] | None = None,
+    ) -> Iterator[OutboundEvent]:
+        """The turn of a message that was sent earlier, behind the event whose `cursor` is
+        `after` (`AsyncTurnstoneClient.follow`)."""
+        events = self._client.follow(correlation_id, after, ws_id=ws_id)
+        yield from self._iterated(events, Asked(on_approval, on_plan))
+
+    def cancel(self, correlation_id: str = "", ws_id: str = "") -> bool:
+        """Stop the turn of a message, or what runs in a workstream; False: there is nothing to
+        stop (`AsyncTurnstoneClient.cancel`)."""
+        return self._wait(self._client.cancel(correlation_id, ws_id))
+
+    def result(self, correlation_id: str, ws_id: str = "") -> TurnResult | None:
         """What came of a message that was sent earlier; None while it has not ended, or where
-        nobody remembers it."""
-        return self._wait(self._client.result(correlation_id))
+        nobody remembers it. One node needs `ws_id` for a workstream that is closed."""
+        return self._wait(self._client.result(correlation_id, ws_id))
 
     def create_workstream(
         self,
@@ -267,6 +299,34 @@ class TurnstoneClient:
             self._callbacks.put(None)
             if self._caller is not threading.current_thread():
                 self._caller.join()
+
+    def _iterated(
+        self, events: AsyncGenerator[OutboundEvent, None], asked: Asked
+    ) -> Iterator[OutboundEvent]:
+        happened: queue.SimpleQueue[OutboundEvent | None] = queue.SimpleQueue()
+        mistakes = Mistakes()
+        waiting = self._start(_fill(events, happened))
+        waiting.add_done_callback(lambda _: happened.put(None))
+        try:
+            while (event := happened.get()) is not None:
+                yield event
+                self._answer(asked, event, mistakes)
+            waiting.result()
+        finally:
+            waiting.cancel()
+
+    def _answer(self, asked: Asked, event: OutboundEvent, mistakes: Mistakes) -> None:
+        """Answer a question as a callback says, which is called in this thread."""
+        if not asked.wants(event):
+            return
+        answer = refusal_of(event)
+        with mistakes.logged(event):
+            answer = answer_to(event, asked.of(event))  # type: ignore[arg-type]  # it says if it is to be awaited
+        with contextlib.suppress(UnknownRequest):  # somebody else was faster
+            if isinstance(answer, PlanFeedbackMessage):
+                self.plan_feedback(answer.request_id, answer.ws_id, answer.feedback)
+            elif answer is not None:
+                self.approve(answer.request_id, answer.ws_id, answer.approved, answer.feedback)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         waiting = self._start(work)

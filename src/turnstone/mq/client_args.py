@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from turnstone.api.http_host import HttpHost
 from turnstone.core.errors import ConfigurationError
@@ -21,6 +21,7 @@ from turnstone.mq.client_queue import QueueLine
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import RedisAddress
 from turnstone.mq.labels import LABELS_WANTED, requirement
+from turnstone.mq.signing import Keyring, keyring
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,19 @@ TIMEOUT = 600.0
 #: An argument of `RedisBroker`; for a client the wire's own time holds.
 _UNUSED = "response_ttl"
 
+#: What becomes of a message whose node is unknown or gone: its sender is told, or any node has it.
+IfUnavailable: TypeAlias = Literal["error", "any"]
+
 _REDIS = [field.name for field in fields(RedisAddress) if field.name != "by_arguments"]
 
 
 def line_to(
-    broker: object, prefix: str, url: str, token: str | None, redis: dict[str, Any]
+    broker: object,
+    prefix: str,
+    url: str,
+    token: str | None,
+    redis: dict[str, Any],
+    signing_secret: str = "",
 ) -> Line:
     """The way that a client's arguments name. Raises TypeError for those that name none or two."""
     unknown = sorted(redis.keys() - {*_REDIS, _UNUSED})
@@ -43,6 +52,9 @@ def line_to(
             f"A client has no argument {_listed(unknown)}. For Redis it takes {_listed(_REDIS)};"
             " for one node url and token."
         )
+    if signing_secret and (url or isinstance(broker, str)):
+        raise TypeError("signing_secret is for Redis: a node is given a token.")
+    ring = _keyring(signing_secret)
     if isinstance(broker, str):
         if url:
             raise TypeError(f"Two nodes are named, {broker} and {url}, and a client talks to one.")
@@ -59,10 +71,16 @@ def line_to(
         raise TypeError("A token is for a node, and none is named: give its url too.")
     if broker is None:
         given = {name: value for name, value in redis.items() if name != _UNUSED}
-        return QueueLine(_address(given), prefix)
+        return QueueLine(_address(given), prefix, ring)
     if redis:
         raise TypeError(f"The broker says where Redis is: leave out {_listed(sorted(redis))}.")
-    return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix)
+    return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix, ring)
+
+
+def _keyring(secret: str) -> Keyring | None:
+    if not isinstance(secret, str):
+        raise TypeError(f"signing_secret: a text, and not {type(secret).__name__}")
+    return keyring(secret)
 
 
 def _address(given: dict[str, Any]) -> RedisAddress:
@@ -95,10 +113,13 @@ def message_of(
     auto_approve_tools: Sequence[str] | None,
     target_node: str,
     requires: Sequence[str] | None = None,
+    if_unavailable: IfUnavailable = "error",
 ) -> p.SendMessage:
     """The message on the wire. Raises TypeError and ValueError for one that cannot be sent."""
     if not isinstance(message, str):
         raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
+    if if_unavailable not in ("error", "any"):
+        raise ValueError(f"if_unavailable: it is {if_unavailable!r}, and must be error or any.")
     sent = p.SendMessage(
         ws_id=ws_id,
         message=message,
@@ -107,6 +128,7 @@ def message_of(
         name=name,
         target_node=target_node,
         requires=labels_of(requires),
+        if_unavailable="" if if_unavailable == "error" else if_unavailable,
     )
     encoded(sent)
     return sent

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Self, TypeAlias
 
-from turnstone.core.errors import NodeUnavailable, TurnstoneError
+from turnstone.core.errors import (
+    UnknownRequest,
+)
 from turnstone.core.timers import Missed, Timer
 from turnstone.mq import protocol as p
-from turnstone.mq.client_args import TIMEOUT, Mistakes, labels_of, line_to, message_of, seconds
+from turnstone.mq.client_args import (
+    TIMEOUT,
+    IfUnavailable,
+    Mistakes,
+    labels_of,
+    line_to,
+    message_of,
+    seconds,
+)
+from turnstone.mq.client_asks import Asked, OnApproval, OnPlan, answer_to, refusal_of
+from turnstone.mq.client_follow import again, reader_of, turn
 from turnstone.mq.client_timers import When, timed
-from turnstone.mq.client_turn import TurnReader
-from turnstone.mq.errors import QueueUnavailable
-from turnstone.mq.results import StoredResult, TurnResult
+from turnstone.mq.client_turn import TurnReader, place_of
+from turnstone.mq.results import TurnResult
 
 _CUT = (
     "The turn has ended, but parts of its answer were missed, and the whole of it was not there in"
@@ -36,6 +46,7 @@ class AsyncTurnstoneClient:
 
     `redis` are the arguments of `RedisBroker` (host, port, db, password, …). With `url`, or a
     URL in the place of `broker`, it talks to that node over HTTP instead; `token` is for there.
+    With a `signing_secret` all that it sends through Redis is signed with that.
     Raises TypeError for arguments that do not go together. Methods raise QueueUnavailable or
     NodeUnavailable where the other side cannot be reached.
     """
@@ -47,9 +58,10 @@ class AsyncTurnstoneClient:
         *,
         url: str = "",
         token: str | None = None,
+        signing_secret: str = "",
         **redis: Any,
     ) -> None:
-        self._line = line_to(broker, prefix, url, token, redis)
+        self._line = line_to(broker, prefix, url, token, redis, signing_secret)
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -68,6 +80,7 @@ class AsyncTurnstoneClient:
         target_node: str = "",
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
         not_before: When = None,
         every: str = "",
         timezone: str = "UTC",
@@ -83,7 +96,14 @@ class AsyncTurnstoneClient:
         Raises InvalidRequest for times that cannot be.
         """
         sent = message_of(
-            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+            message,
+            ws_id,
+            name,
+            auto_approve,
+            auto_approve_tools,
+            target_node,
+            requires,
+            if_unavailable,
         )
         sent = timed(sent, not_before, every, timezone, missed, until)
         await self._line.deliver(sent)
@@ -101,11 +121,16 @@ class AsyncTurnstoneClient:
         on_event: OnEvent | None = None,
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
+        on_approval: OnApproval | None = None,
+        on_plan: OnPlan | None = None,
     ) -> TurnResult:
         """Send a message and wait for its answer: `timeout` seconds, or for ever with None.
 
         **It approves what the turn asks for, unless told otherwise**: with `auto_approve=False`
-        questions come as `approval_request` to `on_event`, and `approve` answers them.
+        questions go to `on_approval` and `on_plan`, which say `True`, `False` or why not (a text), or
+        `None` to leave it to somebody else: they come as `approval_request` to `on_event` too, and
+        `approve` answers them. A callback for questions that raises has said no.
 
         A turn that failed, a message that nobody could take and a time that is over are told in
         the result. An answer of which parts were missed is made whole from what the queue keeps
@@ -117,15 +142,23 @@ class AsyncTurnstoneClient:
         """
         limit = seconds(timeout)
         sent = message_of(
-            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+            message,
+            ws_id,
+            name,
+            auto_approve,
+            auto_approve_tools,
+            target_node,
+            requires,
+            if_unavailable,
         )
-        reader = _reader(sent)
-        mistakes = Mistakes()
+        reader = reader_of(sent)
+        mistakes, asked = Mistakes(), Asked(on_approval, on_plan)
         try:
             async with asyncio.timeout(limit):
-                async with aclosing(self._turn(sent, reader)) as events:
+                async with aclosing(turn(self._line, sent, reader)) as events:
                     async for event in events:
                         await _tell(on_event, event, mistakes)
+                        await self._answer(asked, event, mistakes)
         except TimeoutError:
             reader.result.timed_out = True
             reader.result.errors += await self._why_late(reader)
@@ -141,21 +174,62 @@ class AsyncTurnstoneClient:
         target_node: str = "",
         *,
         requires: Sequence[str] | None = None,
+        if_unavailable: IfUnavailable = "error",
+        on_approval: OnApproval | None = None,
+        on_plan: OnPlan | None = None,
     ) -> AsyncGenerator[p.OutboundEvent, None]:
-        """Send a message and follow its turn, event by event; `turn_complete` is the last."""
+        """Send a message and follow its turn, event by event; `turn_complete` is the last.
+        The callbacks are those of `send_and_wait`."""
         sent = message_of(
-            message, ws_id, name, auto_approve, auto_approve_tools, target_node, requires
+            message,
+            ws_id,
+            name,
+            auto_approve,
+            auto_approve_tools,
+            target_node,
+            requires,
+            if_unavailable,
         )
-        async with aclosing(self._turn(sent, _reader(sent))) as events:
+        asked = Asked(on_approval, on_plan)
+        async with aclosing(self._told(turn(self._line, sent, reader_of(sent)), asked)) as events:
             async for event in events:
                 yield event
-                if isinstance(event, p.TurnCompleteEvent):
-                    return
 
-    async def result(self, correlation_id: str) -> TurnResult | None:
+    async def follow(
+        self,
+        correlation_id: str,
+        after: str = "",
+        *,
+        ws_id: str = "",
+        on_approval: OnApproval | None = None,
+        on_plan: OnPlan | None = None,
+    ) -> AsyncGenerator[p.OutboundEvent, None]:
+        """The turn of a message that was sent earlier, by any program, as `stream` gives it.
+
+        `after`: the `cursor` of the last event that was dealt with; empty: from its beginning. Waits
+        until the message has a turn. With neither, `ws_id` helps to find that of a closed
+        workstream. Raises ValueError for what is no cursor.
+        """
+        known, place = place_of(after)
+        ws_id = ws_id or known
+        events = again(self._line, correlation_id, ws_id, place)
+        async with aclosing(self._told(events, Asked(on_approval, on_plan))) as told:
+            async for event in told:
+                yield event
+
+    async def cancel(self, correlation_id: str = "", ws_id: str = "") -> bool:
+        """Stop the turn of a message, wherever it is; it is not run if no node has it yet.
+        Without one, stop what runs in the workstream. False: there is nothing to stop.
+
+        Raises QueueUnavailable where no node answers in time; QueueRefuses where it may not."""
+        if not correlation_id and not ws_id:
+            raise ValueError("cancel: give the correlation_id of a message, or a ws_id.")
+        return await self._line.cancel(correlation_id, ws_id)
+
+    async def result(self, correlation_id: str, ws_id: str = "") -> TurnResult | None:
         """What came of a message that was sent earlier; None while it has not ended, or where
-        nobody remembers it."""
-        stored = await self._line.result(correlation_id)
+        nobody remembers it. One node needs `ws_id` for a workstream that is closed."""
+        stored = await self._line.result(correlation_id, ws_id)
         return None if stored is None else stored.turn_result()
 
     async def create_workstream(
@@ -276,33 +350,28 @@ class AsyncTurnstoneClient:
         await self._line.deliver(message)
         return message.correlation_id
 
-    async def _turn(
-        self, sent: p.SendMessage, reader: TurnReader
+    async def _told(
+        self, events: AsyncGenerator[p.OutboundEvent, None], asked: Asked
     ) -> AsyncGenerator[p.OutboundEvent, None]:
-        """Send, and yield what happens until the turn has ended."""
-        line, cid, ws_id = self._line, sent.correlation_id, reader.result.ws_id
-        try:
-            place = await line.place(ws_id) if sent.ws_id else "0-0"
-            await line.deliver(sent, new_ws_id="" if sent.ws_id else ws_id)
-            reader.delivered = True
-        except (QueueUnavailable, NodeUnavailable):
-            raise
-        except TurnstoneError as error:
-            for one in reader.close(_refused(reader.result, error)):
-                yield one
-            return
-        async with aclosing(line.turn(cid, ws_id, place)) as happened:  # type: ignore[type-var]
-            async for event in happened:
-                if isinstance(event, StoredResult):
-                    told = reader.close(event)
-                else:
-                    told = reader.read(event)
-                for one in told:
-                    yield one
-                if reader.whole:
+        """The events up to the turn's completion; what is asked is answered behind each."""
+        mistakes = Mistakes()
+        async with aclosing(events):
+            async for event in events:
+                yield event
+                if isinstance(event, p.TurnCompleteEvent):
                     return
-        for one in reader.close(_unended(reader.result)):
-            yield one
+                await self._answer(asked, event, mistakes)
+
+    async def _answer(self, asked: Asked, event: p.OutboundEvent, mistakes: Mistakes) -> None:
+        if not asked.wants(event):
+            return
+        answer = refusal_of(event)
+        with mistakes.logged(event):
+            reply = asked.of(event)
+            answer = answer_to(event, await reply if inspect.isawaitable(reply) else reply)
+        if answer is not None:
+            with suppress(UnknownRequest):  # somebody else was faster
+                await self._line.respond(answer)
 
     async def _listen(self, callback: OnEvent, ws_id: str, ready: asyncio.Event) -> None:
         try:
@@ -313,26 +382,6 @@ class AsyncTurnstoneClient:
         async with aclosing(events):
             async for event in events:
                 await _tell(callback, event, mistakes)
-
-
-def _reader(sent: p.SendMessage) -> TurnReader:
-    fresh = not sent.ws_id
-    ws_id = sent.ws_id or secrets.token_hex(4)
-    return TurnReader(sent.correlation_id, ws_id, fresh=fresh)
-
-
-def _refused(result: TurnResult, error: TurnstoneError) -> StoredResult:
-    return _without_answer(result, "refused", str(error))
-
-
-def _unended(result: TurnResult) -> StoredResult:
-    return _without_answer(result, "closed", f"Workstream {result.ws_id} was closed meanwhile.")
-
-
-def _without_answer(result: TurnResult, outcome: str, why: str) -> StoredResult:
-    return StoredResult(
-        correlation_id=result.correlation_id, ws_id=result.ws_id, outcome=outcome, errors=[why]
-    )
 
 
 async def _tell(on_event: OnEvent | None, event: p.OutboundEvent, mistakes: Mistakes) -> None:

@@ -33,11 +33,19 @@ class Line(Protocol):
         turn has ended, what is kept of it, for a reader that has missed events. It may come
         some time after the event of the ending, or in its place."""
 
+    async def workstream_of(self, correlation_id: str) -> str:
+        """The workstream of a message's turn; empty while it has none that is known here."""
+
+    async def cancel(self, correlation_id: str, ws_id: str) -> bool:
+        """Stop the turn of a message, or for no message what runs in the workstream; whether
+        there was something to stop."""
+
     async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
         """Give an answer to a question."""
 
-    async def result(self, correlation_id: str) -> StoredResult | None:
-        """What came of a message; None while it has not ended, or if nobody knows it."""
+    async def result(self, correlation_id: str, ws_id: str = "") -> StoredResult | None:
+        """What came of a message; None while it has not ended, or if nobody knows it. `ws_id`:
+        its workstream, which one node needs for one that is closed."""
 
     async def silence(self) -> str:
         """That the other side does not answer now, in a sentence; empty where it does. Waits

@@ -13,12 +13,12 @@ from contextlib import aclosing
 import msgspec
 
 from turnstone.core import events as ev
-from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest
+from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownRequest, UnknownWorkstream
 from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply, SendMessage
 from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
-from turnstone.mq.results import UNANSWERED, StoredResult
+from turnstone.mq.results import OUTPUT_KEPT, UNANSWERED, StoredResult
 from turnstone.mq.timers import wanted_of
 
 _CUT = "Parts of the answer were missed, and the conversation does not have them any more."
@@ -85,12 +85,19 @@ class NodeLine:
     ) -> AsyncIterator[ev.Event | StoredResult]:
         kept = StoredResult(correlation_id=correlation_id, ws_id=ws_id)
         begun = after if after != "0-0" else "1-0"
+        all_of_it = False
         async for event in self._host.follow(ws_id, ev.EventId.parse(begun)):
             if isinstance(event, ev.ApprovalAsked | ev.PlanAsked):
                 self._asked[event.request_id] = ws_id
+            mine = event.correlation_id == correlation_id
+            all_of_it |= isinstance(event, ev.History) or (
+                mine and isinstance(event, ev.MessageAccepted)
+            )
             ended = await self._ending(kept, event)
-            if ended is not None:
+            if ended is not None and all_of_it:
                 self._keep(kept, ended)
+            elif ended is not None:
+                kept = await self._fetched(correlation_id, ws_id) or kept
             yield event
             if ended is not None:
                 yield kept
@@ -119,8 +126,46 @@ class NodeLine:
             )
         )
 
-    async def result(self, correlation_id: str) -> StoredResult | None:
-        return self._results.get(correlation_id)
+    async def workstream_of(self, correlation_id: str) -> str:
+        for info in await self._host.list():
+            if await self._knows(info.id, correlation_id):
+                return info.id
+        return ""
+
+    async def cancel(self, correlation_id: str, ws_id: str) -> bool:
+        found = ws_id or await self.workstream_of(correlation_id)
+        try:
+            return bool(found) and await self._host.cancel(found, correlation_id)
+        except UnknownWorkstream:
+            return False
+
+    async def result(self, correlation_id: str, ws_id: str = "") -> StoredResult | None:
+        known = self._results.get(correlation_id)
+        if known is not None:
+            return known
+        ws_id = ws_id or await self.workstream_of(correlation_id)
+        return await self._fetched(correlation_id, ws_id) if ws_id else None
+
+    async def _fetched(self, correlation_id: str, ws_id: str) -> StoredResult | None:
+        """As the node has it in its journal."""
+        ending = await self._host.ending(ws_id, correlation_id)
+        if ending is None:
+            return None
+        kept = StoredResult(correlation_id=correlation_id, ws_id=ws_id)
+        for told in await self._host.steps(ws_id, correlation_id):
+            if isinstance(told, ev.ToolFinished):
+                kept.tool_results.append((told.name, told.output[:OUTPUT_KEPT]))
+            else:
+                kept.content += filter(None, [told.text])
+                kept.reasoning += filter(None, [told.reasoning])
+        self._keep(kept, ending)
+        return kept
+
+    async def _knows(self, ws_id: str, correlation_id: str) -> bool:
+        try:
+            return await self._host.knows(ws_id, correlation_id)
+        except UnknownWorkstream:  # closed just now
+            return False
 
     async def silence(self) -> str:
         try:

@@ -25,10 +25,12 @@ from turnstone.mq.client_timers import timers_by
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import PATIENCE as ANSWER
 from turnstone.mq.connection import RedisAddress, asking, hopeless, translated
-from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.entry import read
+from turnstone.mq.errors import QueueRefuses, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.pushes import Pushes
 from turnstone.mq.results import StoredResult
+from turnstone.mq.signing import Keyring
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 #: Seconds after which a Redis that was asked whether it is there counts as silent.
 SILENCE = 1.0
 
+#: Seconds for a node to say whether it has stopped a turn.
+CANCEL_WAIT = 15.0
+
 #: Events that are read at once.
 PAGE = 500
 
@@ -56,17 +61,20 @@ T = TypeVar("T")
 class QueueLine:
     """Implements `Line` over Redis. Makes no connection before it is used."""
 
-    def __init__(self, address: RedisAddress, prefix: str = "turnstone") -> None:
+    def __init__(
+        self, address: RedisAddress, prefix: str = "turnstone", keyring: Keyring | None = None
+    ) -> None:
         self.keys = Keys(prefix)
+        self._keyring = keyring
         self._address = address
         self._redis: Any = address.client(prefix)
         self._waiting: Any = address.client(prefix)
         self._pushes = Pushes(address, self._redis)
-        self._timers = timers_by(self.keys, self._ask)
+        self._timers = timers_by(self.keys, self._ask, keyring)
         self.problem = ""
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
-        raw = encoded(message, new_ws_id)
+        raw = encoded(message, new_ws_id, self._keyring)
         where = await self._where(message)
         await self._patiently(lambda: self._pushes.push(where, raw), PATIENCE)
 
@@ -102,7 +110,8 @@ class QueueLine:
                 return
 
     async def respond(self, message: p.ApproveMessage | p.PlanFeedbackMessage) -> None:
-        key, raw = self.keys.responses(message.request_id), encoded(message)
+        key = self.keys.responses(message.request_id)
+        raw = encoded(message, keyring=self._keyring)
 
         async def push() -> None:
             await self._pushes.push(key, raw)
@@ -110,7 +119,25 @@ class QueueLine:
 
         await self._patiently(push, PATIENCE)
 
-    async def result(self, correlation_id: str) -> StoredResult | None:
+    async def workstream_of(self, correlation_id: str) -> str:
+        return await self._patiently(lambda: self._workstream(correlation_id), PATIENCE)
+
+    async def cancel(self, correlation_id: str, ws_id: str) -> bool:
+        asked = p.CancelMessage(ws_id=ws_id, message_id=correlation_id)
+        await self.deliver(asked)
+        try:
+            async with asyncio.timeout(CANCEL_WAIT):
+                kept = await self._kept(asked.correlation_id)
+        except TimeoutError:
+            raise QueueUnavailable(
+                f"No node has answered within {CANCEL_WAIT:g} s whether it has stopped that.",
+                hint="It is stopped when a node takes the message; see list_nodes().",
+            ) from None
+        if kept.outcome == "dead":
+            raise QueueRefuses(kept.error)
+        return kept.outcome == "done"
+
+    async def result(self, correlation_id: str, ws_id: str = "") -> StoredResult | None:
         return await self._patiently(lambda: self._look(correlation_id), PATIENCE)
 
     async def silence(self) -> str:
@@ -161,6 +188,18 @@ class QueueLine:
     async def _look(self, correlation_id: str) -> StoredResult | None:
         found = await self._ask("HGET", self.keys.message(correlation_id), "r")
         return None if found is None else StoredResult.decode(found)
+
+    async def _workstream(self, correlation_id: str) -> str:
+        """As its record says; of one that made its workstream, what it wanted it to be called."""
+        record = self.keys.message(correlation_id)
+        ws_id, kept, node = await self._ask("HMGET", record, "ws", "r", "n")
+        if ws_id:
+            return str(ws_id.decode())
+        if kept is not None:
+            return StoredResult.decode(kept).ws_id
+        held = node and await self._ask("HGET", self.keys.inflight(node.decode()), correlation_id)
+        wanted = _object(read(held[1:]).raw).get("new_ws_id") if held else ""
+        return wanted if isinstance(wanted, str) else ""
 
     async def _kept(self, correlation_id: str) -> StoredResult:
         """The result of a turn that has ended: it is stored a moment after its last event."""

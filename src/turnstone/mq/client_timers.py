@@ -15,6 +15,7 @@ from turnstone.core.timers import Missed, set_up
 from turnstone.mq.inbound import SendMessage
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
+from turnstone.mq.signing import Keyring
 from turnstone.mq.timers import Ask, RedisTimers, wanted_of
 
 #: A time as programs name it: Unix seconds, or a datetime that says its time zone.
@@ -60,11 +61,11 @@ def seconds_of(name: str, when: When) -> float:
     return float(when)
 
 
-def timers_by(keys: Keys, ask: Ask) -> RedisTimers:
+def timers_by(keys: Keys, ask: Ask, keyring: Keyring | None = None) -> RedisTimers:
     """The timers in Redis, for a program that has commands only."""
 
     async def run(name: str, names: Sequence[str], *values: Any) -> Any:
         arguments = (str(len(names)), *names, keys.prefix, *values)
         return await ask("EVAL", script(name).source, *arguments)
 
-    return RedisTimers(keys, run, ask)
+    return RedisTimers(keys, run, ask, keyring)

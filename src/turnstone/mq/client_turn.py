@@ -17,18 +17,20 @@ _MISSED = "Some events of this turn were missed; its result has the whole answer
 
 class TurnReader:
     """The turn of one message. `result` is what is known so far; `ended` says that no more will
-    happen, and `whole` that nothing of it is missing."""
+    happen, and `whole` that nothing of it is missing. `resumed`: the id of the last event that
+    another reader of it has seen."""
 
-    def __init__(self, correlation_id: str, ws_id: str, *, fresh: bool) -> None:
+    def __init__(self, correlation_id: str, ws_id: str, *, fresh: bool, resumed: str = "") -> None:
         self.result = TurnResult(correlation_id=correlation_id, ws_id=ws_id)
         self.ended = False
         self.delivered = False  # the queue, or the node, has said that it has the message
         self._questions: dict[str, ev.ApprovalAsked | ev.PlanAsked] = {}
         self._fresh = fresh
-        self._begun = False
+        self._begun = bool(resumed)
         self._gap = False
         self._closed = False
-        self._place: ev.EventId | None = None
+        self._place = ev.EventId.parse(resumed) if resumed else None
+        self._cursor = resumed  # the id of the last event
         self._step: list[str] = []
         self._before = 0  # parts of the content that earlier steps made
 
@@ -56,10 +58,7 @@ class TurnReader:
             told = [*self._created(event), p.AckEvent(), *told]
         if isinstance(event, ev.TurnEnded) and self.missed:
             told = [p.InfoEvent(message=_MISSED), *told]
-        for one in told:
-            one.ws_id = one.ws_id or event.ws_id
-            one.correlation_id = one.correlation_id or event.correlation_id
-        return told
+        return self._placed(told)
 
     def close(self, stored: StoredResult) -> list[p.OutboundEvent]:
         """The ending as it is kept, for a turn whose events were missed or do not come any more.
@@ -80,9 +79,7 @@ class TurnReader:
         told: list[p.OutboundEvent] = [p.InfoEvent(message=_MISSED)] if cut or self._gap else []
         told += [p.ErrorEvent(message=error) for error in kept.errors]
         told.append(p.TurnCompleteEvent())
-        for one in told:
-            one.ws_id, one.correlation_id = known.ws_id, known.correlation_id
-        return told
+        return self._placed(told)
 
     def questions(self) -> list[str]:
         """What waits for an answer in the workstream, and how to give one: a sentence for each."""
@@ -98,11 +95,20 @@ class TurnReader:
                 cid, asked = event.correlation_id, self._questions
                 self._questions = {r: q for r, q in asked.items() if q.correlation_id != cid}
 
+    def _placed(self, told: list[p.OutboundEvent]) -> list[p.OutboundEvent]:
+        """With what all events of a turn say: whose they are, and behind which one to go on."""
+        for one in told:
+            one.ws_id = one.ws_id or self.result.ws_id
+            one.correlation_id = one.correlation_id or self.result.correlation_id
+            if self._cursor:
+                one.extra.setdefault("event_id", self._cursor)
+        return told
+
     def _check(self, event: ev.Event) -> None:
         """Ids follow each other without a hole; a hole is something that was missed."""
         if not event.id:
             return
-        place = ev.EventId.parse(event.id)
+        place, self._cursor = ev.EventId.parse(event.id), event.id
         before, self._place = self._place, place
         if before is not None and self._begun:
             self._gap |= place not in {(before.seq, before.n + 1), (before.seq + 1, 0)}
@@ -153,6 +159,20 @@ class TurnReader:
 
     def _forget_step(self) -> None:
         del self.result.content_parts[self._before :]
+
+
+def place_of(cursor: str) -> tuple[str, str]:
+    """The workstream and the event id of a cursor; both empty for none. Raises ValueError."""
+    ws_id, _, place = cursor.partition(":")
+    if not cursor:
+        return "", ""
+    try:
+        ev.EventId.parse(place)
+    except ValueError:
+        ws_id = ""
+    if not ws_id:
+        raise ValueError(f"after: {cursor!r} is no cursor; give that of an event.")
+    return ws_id, place
 
 
 def _in_words(asked: ev.ApprovalAsked | ev.PlanAsked) -> str:

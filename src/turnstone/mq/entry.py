@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 #: Types that belong to the owner of their workstream, and those that may name a node; any node
 #: answers the others (contract, section 3.4). One that makes a workstream does not name it.
-TO_WORKSTREAM = frozenset({"send", "command", "close_workstream"})
+TO_WORKSTREAM = frozenset({"send", "command", "close_workstream", "cancel"})
 TO_NODE = TO_WORKSTREAM | {"create_workstream"}
 
 #: Types that may ask for labels of the node: what makes a workstream.
@@ -58,6 +58,7 @@ class Entry:
     readable: bool = False
     kind: str = ""  # its type
     requires: str = ""  # see `labels.requirement`
+    any_node: bool = False  # may have it, if its own is gone
 
     @property
     def anonymous(self) -> bool:
@@ -78,14 +79,16 @@ def read(entry: bytes) -> Entry:
     kind = message.get("type") if isinstance(message.get("type"), str) else ""
     own = message.get("correlation_id")
     good = own is None or (isinstance(own, str) and len(own.encode()) <= CORRELATION_MAX)
+    ws_id = _name(message.get("ws_id")) if kind in TO_WORKSTREAM else ""
     return Entry(
         raw,
         given or (own if isinstance(own, str) and good else ""),
-        _name(message.get("ws_id")) if kind in TO_WORKSTREAM else "",
+        ws_id,
         _name(message.get("target_node")) if kind in TO_NODE else "",
         readable=good and not large,
         kind=str(kind),
         requires=requirement(message.get("requires")) if kind in TO_LABELS else "",
+        any_node=kind == "send" and not ws_id and message.get("if_unavailable") == "any",
     )
 
 

@@ -86,6 +86,7 @@ class SendMessage(InboundMessage):
     timezone: str = field(default="", metadata=LATER)
     missed: str = field(default="", metadata=LATER)
     until: float = field(default=0.0, metadata=LATER)
+    if_unavailable: str = field(default="", metadata=LATER)  # error (or nothing), any
 
     @property
     def timed(self) -> bool:
@@ -132,6 +133,13 @@ class CreateWorkstreamMessage(InboundMessage):
 class CloseWorkstreamMessage(InboundMessage):
     type: str = "close_workstream"
     ws_id: str = ""
+
+
+@dataclass
+class CancelMessage(InboundMessage):
+    type: str = "cancel"
+    ws_id: str = ""
+    message_id: str = ""
 
 
 @dataclass

@@ -17,6 +17,7 @@ from turnstone.mq import entry as entries
 from turnstone.mq.errors import LetterNotReplayed
 from turnstone.mq.keys import Keys
 from turnstone.mq.protocol import problem_of
+from turnstone.mq.signing import Keyring
 
 
 class ListView(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +133,9 @@ def age(entry: bytes, now: float) -> float | None:
     return max(0.0, now - written)
 
 
-def again(letter: Letter, now: float) -> tuple[str, bytes]:
-    """The new id and the new text of a dead letter. Raises LetterNotReplayed."""
+def again(letter: Letter, now: float, keyring: Keyring | None = None) -> tuple[str, bytes]:
+    """The new id and the new text of a dead letter, signed anew where there is a secret. Raises
+    LetterNotReplayed."""
     if letter.cut:
         raise LetterNotReplayed(
             f"The dead letter {letter.id} cannot be sent again: it had {letter.size} bytes, and"
@@ -149,4 +151,7 @@ def again(letter: Letter, now: float) -> tuple[str, bytes]:
     name = f"{letter.id}/{letter.correlation_id}"
     new_id = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:12]
     told = json.loads(letter.raw) | {"correlation_id": new_id, "timestamp": now}
-    return new_id, json.dumps(told).encode()
+    told.pop("signature", None)
+    told.pop("key_id", None)
+    message = json.dumps(told).encode()
+    return new_id, message if keyring is None else keyring.signed(message)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from turnstone.mq.errors import UnknownLetter
 from turnstone.mq.inspect import LeaseView, Letter, ListView, QueueView, again, age, is_list
 from turnstone.mq.memory_broker import DeadLetter, MemoryBroker
+from turnstone.mq.signing import Keyring
 
 
 class MemoryInspector:
-    def __init__(self, broker: MemoryBroker) -> None:
+    def __init__(self, broker: MemoryBroker, keyring: Keyring | None = None) -> None:
+        self._keyring = keyring
         self.keys = broker.keys
         self._broker = broker
 
@@ -45,7 +47,9 @@ class MemoryInspector:
         return _letter(self._broker.dead[self._at(letter_id)])
 
     async def replay(self, letter_id: str) -> str:
-        new_id, message = again(await self.letter(letter_id), self._broker.clock.now())
+        new_id, message = again(
+            await self.letter(letter_id), self._broker.clock.now(), self._keyring
+        )
         del self._broker.dead[self._at(letter_id)]
         self._broker.send(message)
         return new_id

@@ -12,6 +12,7 @@ from turnstone.mq.errors import UnknownLetter
 from turnstone.mq.inspect import LeaseView, Letter, ListView, QueueView, again, age, is_list
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
+from turnstone.mq.signing import Keyring
 
 #: Names that one step looks at.
 _LOOK = 1_000
@@ -26,7 +27,10 @@ _LETTER = re.compile(r"\d{1,20}-\d{1,20}")
 class RedisInspector:
     """One connection; close it."""
 
-    def __init__(self, address: RedisAddress, prefix: str = "turnstone") -> None:
+    def __init__(
+        self, address: RedisAddress, prefix: str = "turnstone", keyring: Keyring | None = None
+    ) -> None:
+        self._keyring = keyring
         self.keys = Keys(prefix)
         self._address = address
         self._redis: Any = address.client(prefix)
@@ -59,7 +63,7 @@ class RedisInspector:
         return _letter(*found[0])
 
     async def replay(self, letter_id: str) -> str:
-        new_id, message = again(await self.letter(letter_id), await self._now())
+        new_id, message = again(await self.letter(letter_id), await self._now(), self._keyring)
         names = (self.keys.dead, self.keys.inbound)
         source = script("replay").source
         sent = await self._ask("EVAL", source, 2, *names, self.keys.prefix, letter_id, message)

@@ -41,6 +41,9 @@ P:x:seen                  zset            every node that has beaten, was seen w
                                           when that was last; all nodes; 30 days after that
 P:x:strays                zset            nodes that never were, to whom somebody has sent work;
                                           score when that was found; all nodes; until it is told
+P:x:gone                  zset            nodes that were there, and are not, in whose lists work
+                                          waits; score when that was found; all nodes; until the
+                                          node is back, or its work is told
 P:x:search                hash            the nodes' common look through the keys, for the two above:
                                           cursor, at when its last step was, began when this round
                                           did, whole when the last whole one did; all nodes; none
@@ -160,6 +163,10 @@ class Keys:
     @property
     def strays(self) -> str:
         return f"{self.prefix}:x:strays"
+
+    @property
+    def gone(self) -> str:
+        return f"{self.prefix}:x:gone"
 
     @property
     def search(self) -> str:

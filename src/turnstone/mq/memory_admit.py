@@ -8,6 +8,7 @@ import time
 from collections import deque
 
 from turnstone.mq.digest import digest
+from turnstone.mq.entry import read
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import bury, letter, tell
 from turnstone.mq.work import Admission, Admitted, Claimed
@@ -80,7 +81,7 @@ class Admitting:
         # An ending only where it cannot be taken for that of the first.
         if record.state in {"done", "dead"} or (ws_id and ws_id != record.ws_id):
             told.append({"type": "turn_complete", **names})
-        letter(self._broker, cid, ws_id, claimed.raw, why, 0, self._node_id)
+        letter(self._broker, cid, ws_id, read(claimed.entry).raw, why, 0, self._node_id)
         ending = [json.dumps(event).encode() for event in told]
         tell(self._broker, Record(ws_id=ws_id, ending=ending))
 
@@ -121,7 +122,7 @@ class Admitting:
     def _bury(self, claimed: Claimed, reason: str) -> None:
         if self._remove(claimed):
             cid, ws_id = claimed.correlation_id, claimed.ws_id
-            bury(self._broker, cid, ws_id, claimed.raw, reason, self._node_id)
+            bury(self._broker, cid, ws_id, read(claimed.entry).raw, reason, self._node_id)
 
     def _remove(self, claimed: Claimed) -> bool:
         if claimed.entry not in self._held:

@@ -17,6 +17,7 @@ from itertools import islice
 from turnstone.core.clock import Clock, SystemClock
 from turnstone.core.events import EventId
 from turnstone.mq import entry as entries
+from turnstone.mq.errors import QueueBroken
 from turnstone.mq.keys import EVENTS_MAX, Keys
 
 
@@ -72,6 +73,7 @@ class MemoryBroker:
         self.heartbeats: dict[str, tuple[float, bytes]] = {}
         self.seen: dict[str, float] = {}  # when that was last
         self.strays: dict[str, float] = {}
+        self.gone: dict[str, float] = {}  # since when that is known
         self.labels: dict[str, tuple[str, ...]] = {}  # of nodes
         self.waits: dict[str, float] = {}  # by requirement
         self.behind: dict[str, tuple[int, str]] = {}  # of workstreams
@@ -135,6 +137,13 @@ class MemoryBroker:
                     " remove that, and send the message again."
                 )
         return ""
+
+    def record(self, correlation_id: str) -> Record | None:
+        """That of a message. Raises QueueBroken where its name is in use by something else."""
+        bad = self.record_misused(correlation_id)
+        if bad:
+            raise QueueBroken(bad)
+        return self.records.get(correlation_id)
 
     def record_misused(self, correlation_id: str) -> str:
         return self.misused(self.keys.message(correlation_id)) if correlation_id else ""

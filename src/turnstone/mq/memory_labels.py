@@ -10,7 +10,7 @@ from turnstone.mq.keys import Keys
 from turnstone.mq.labels import meets, unmet
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import bury, tell
-from turnstone.mq.memory_route import bound, misused
+from turnstone.mq.memory_route import bound, misused, way
 from turnstone.mq.work import SLICE
 
 
@@ -67,7 +67,7 @@ class MemoryLabels:
         if not stage:
             return False, None
         entry = stage.popleft()
-        found = entries.read(entry)
+        found = way(broker, self.node_id, entry)
         tied = bound(broker, self.node_id, found)
         awaited = "" if tied or misused(broker, found) else _awaited(broker, found, self.labels)
         if not awaited:

@@ -3,6 +3,8 @@ makes a node the owner of a workstream without one, and of `scripts/unstage.lua`
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from turnstone.mq import entry as entries
 from turnstone.mq.entry import Entry
 from turnstone.mq.memory_broker import MemoryBroker, Record
@@ -12,7 +14,7 @@ from turnstone.mq.work import SLICE
 
 def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
     """The list that an entry of staging belongs to; None if it is this node's to take."""
-    found = entries.read(entry)
+    found = way(broker, node_id, entry)
     tied = bound(broker, node_id, found)
     if tied:
         broker.note(tied)
@@ -23,6 +25,16 @@ def place_of(broker: MemoryBroker, node_id: str, entry: bytes) -> str | None:
     broker.note(node)
     own = entry != found.raw
     return broker.keys.directed_stage(node) if own else broker.keys.inbound_of(node)
+
+
+def way(broker: MemoryBroker, node_id: str, entry: bytes) -> Entry:
+    """What the entry says of its way here: where any node may have it, one that is not there is
+    not its target."""
+    found = entries.read(entry)
+    until, _ = broker.heartbeats.get(found.target_node, (0.0, b""))
+    if found.any_node and found.target_node != node_id and until <= broker.clock.now():
+        return replace(found, target_node="")
+    return found
 
 
 def bound(broker: MemoryBroker, node_id: str, found: Entry) -> str:
@@ -42,11 +54,16 @@ def misused(broker: MemoryBroker, found: Entry) -> str:
 
 def spoilt(broker: MemoryBroker, node_id: str, entry: bytes) -> bool:
     """Whether it cannot be routed, for something else uses a name that it needs. It is buried."""
-    found = entries.read(entry)
-    bad = misused(broker, found)
+    bad = misused(broker, entries.read(entry))
     if bad:
-        bury(broker, found.correlation_id, found.ws_id, found.raw, bad, node_id)
+        refuse(broker, node_id, entry, bad)
     return bool(bad)
+
+
+def refuse(broker: MemoryBroker, node_id: str, entry: bytes, bad: str) -> None:
+    """Bury what cannot be routed."""
+    found = entries.read(entry)
+    bury(broker, found.correlation_id, found.ws_id, found.raw, bad, node_id)
 
 
 def unstage(broker: MemoryBroker) -> int:

@@ -68,7 +68,8 @@ def _has(broker: MemoryBroker, node: str, cid: str, nodes: Mapping[str, bool]) -
 def _refuse(broker: MemoryBroker, entry: bytes, node: str, nodes: Mapping[str, bool]) -> bool:
     """A copy of what the queue carries elsewhere is dropped, and its ending, if there is one, told
     again. False, and nothing done, if the message shows that its node was there once."""
-    found = entries.read(broker.named(entry))
+    entry = broker.named(entry)
+    found = entries.read(entry)
     record = broker.records.get(found.correlation_id, Record())
     if record.state in {"done", "dead"}:
         tell(broker, record)
@@ -78,6 +79,9 @@ def _refuse(broker: MemoryBroker, entry: bytes, node: str, nodes: Mapping[str, b
         return False
     has = record.node != "" and _has(broker, record.node, found.correlation_id, nodes)
     if record.state == "queued" or has:
+        return True
+    if found.any_node:
+        broker.push(broker.keys.stage, entry)
         return True
     shown = re.sub(rb"[^A-Za-z0-9._-]", b"?", node.encode())[:128].decode()
     reason = (

@@ -17,7 +17,9 @@ from turnstone.mq.taken import claimed, unfinished
 from turnstone.mq.work import SLICE, Claimed, Orphans, TakenOver
 
 #: Types that need no workstream, and no node of their own.
-_EASY = frozenset({"health", "list_workstreams", "list_nodes", "approve", "plan_feedback"})
+_EASY = frozenset(
+    {"health", "list_workstreams", "list_nodes", "approve", "plan_feedback", "cancel"}
+)
 
 
 class MemoryTakeOver:
@@ -41,10 +43,10 @@ class MemoryTakeOver:
                 found = entries.read(entry)
                 left = self._special(found)
                 owner = "" if left else self._owner(found, stays)
-                if owner:
+                own = entry != found.raw
+                places = (self.keys.inbound_of(owner), self.keys.directed_stage(owner))
+                if owner and not self.broker.misused(places[own]):
                     self.broker.note(owner)
-                    own = entry != found.raw
-                    places = (self.keys.inbound_of(owner), self.keys.directed_stage(owner))
                     self.broker.push(places[own], entry)
                     source.remove(entry)
                 elif not left and found.readable and found.kind in _EASY:
@@ -105,16 +107,16 @@ class MemoryTakeOver:
         mine = [
             unfinished(cid.encode(), held, broker.records.get(cid, Record()).epoch)
             for cid, held in here.items()
-            if _of(ws_id, cid, held, made)
+            if _of(ws_id, cid, held, made) and not broker.record_misused(cid)
         ]
         return TakenOver("taken", epoch, tuple(mine))
 
     async def holder(self, correlation_id: str) -> str:
-        record = self.broker.records.get(correlation_id, Record())
+        record = self.broker.record(correlation_id) or Record()
         return record.node if record.state in {"claimed", "accepted"} else ""
 
     async def noted(self, correlation_id: str) -> tuple[str, str]:
-        record = self.broker.records.get(correlation_id, Record())
+        record = self.broker.record(correlation_id) or Record()
         return record.state, record.node
 
     def _bring(self, ws_id: str, source: deque[bytes]) -> None:

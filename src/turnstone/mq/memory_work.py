@@ -20,10 +20,13 @@ from turnstone.mq.keys import NODE_TTL
 from turnstone.mq.memory_admit import Admitting
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import give_up, tell
+from turnstone.mq.memory_forestall import MemoryForestall
+from turnstone.mq.memory_gone import MemoryGone
 from turnstone.mq.memory_labels import MemoryLabels
 from turnstone.mq.memory_reap import Reaping
-from turnstone.mq.memory_route import place_of, spoilt, unstage
+from turnstone.mq.memory_route import place_of, refuse, spoilt, unstage
 from turnstone.mq.memory_takeover import MemoryTakeOver
+from turnstone.mq.signing import Keyring
 from turnstone.mq.taken import claimed, inflight, seats, unfinished
 from turnstone.mq.timers import MemoryTimers
 from turnstone.mq.work import (
@@ -43,7 +46,7 @@ from turnstone.mq.work import (
 )
 
 
-class MemoryWork(MemoryLabels, MemoryTakeOver):
+class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
     """The steps of one node on a shared broker; see `Work`."""
 
     def __init__(
@@ -59,12 +62,13 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
         max_tries: int = MAX_TRIES,
         seat: Seat | None = None,
         labels: Sequence[str] = (),
+        keyring: Keyring | None = None,
     ) -> None:
-        self.node_id, self.labels = node_id, tuple(labels)
+        self.node_id, self.labels, self.keyring = node_id, tuple(labels), keyring
         self.boot = boot or secrets.token_hex(4)
         self.keys = broker.keys
         self.broker = broker
-        self.timers = MemoryTimers(broker)
+        self.timers = MemoryTimers(broker, keyring)
         self._grace, self._lost_after = grace, lost_after
         self.incarnation = f"{node_id}|{self.boot}"
         self._lease, self._max_tries = lease, max_tries
@@ -127,6 +131,9 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
         if spoilt(self.broker, self.node_id, entry):
             return
         place = place_of(self.broker, self.node_id, entry)
+        if place is not None and (bad := self.broker.misused(place)):
+            refuse(self.broker, self.node_id, entry, bad)
+            return
         if place is None:
             entry = self.broker.named(entry)
             taken.append(claimed("shared", entry))
@@ -149,7 +156,7 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
 
     async def accept(self, claimed: Claimed, epoch: int) -> bool:
         self._need_lease()
-        record = self.broker.records.get(claimed.correlation_id)
+        record = self.broker.record(claimed.correlation_id)
         if record is None:
             record = Record("claimed", self.node_id, epoch=epoch, fx=True)
             self.broker.records[claimed.correlation_id] = record
@@ -162,7 +169,7 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
         return True
 
     async def give_back(self, claimed: Claimed, epoch: int, after: bytes = b"") -> bool:
-        record = self.broker.records.get(claimed.correlation_id, Record())
+        record = self.broker.record(claimed.correlation_id) or Record()
         if not self._mine(record, epoch, "claimed") or not self._remove(claimed):
             return False
         record.state, record.node, record.fx = "queued", "", False
@@ -187,7 +194,7 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
 
     async def stand(self, correlation_id: str, epoch: int, raw: bytes, lane: Lane) -> Standing:
         ws_id = entries.read(raw).ws_id
-        record = self.broker.records.get(correlation_id)
+        record = self.broker.record(correlation_id)
         if record is None:
             record = Record("accepted", self.node_id, epoch=epoch, fx=True, ws_id=ws_id)
             self.broker.records[correlation_id] = record
@@ -206,7 +213,7 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
 
     async def fence(self, correlation_id: str, epoch: int) -> bool:
         self._need_lease()
-        record = self.broker.records.get(correlation_id)
+        record = self.broker.record(correlation_id)
         if record is None or not self._mine(record, epoch, "accepted"):
             return False
         record.fx = True
@@ -220,7 +227,7 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
         result: bytes,
         final: Sequence[bytes] = (),
     ) -> bool:
-        record = self.broker.records.get(correlation_id)
+        record = self.broker.record(correlation_id)
         if record is None:
             record = Record("claimed", self.node_id, epoch=epoch)
             self.broker.records[correlation_id] = record
@@ -234,12 +241,13 @@ class MemoryWork(MemoryLabels, MemoryTakeOver):
         return True
 
     async def result(self, correlation_id: str) -> bytes | None:
-        return self.broker.records.get(correlation_id, Record()).result
+        return (self.broker.record(correlation_id) or Record()).result
 
     async def unfinished(self) -> list[Unfinished]:
         return [
             unfinished(name.encode(), held, self.broker.records.get(name, Record()).epoch)
             for name, held in self._inflight.items()
+            if not self.broker.record_misused(name)
         ]
 
     async def reap(self) -> int:

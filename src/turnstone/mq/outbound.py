@@ -47,6 +47,12 @@ class OutboundEvent:
     def __post_init__(self) -> None:
         self.extra: dict[str, Any] = {}
 
+    @property
+    def cursor(self) -> str:
+        """The place of the event, behind which `follow` goes on; empty for one that has none."""
+        place = self.extra.get("event_id")
+        return f"{self.ws_id}:{place}" if place else ""
+
     def to_json(self) -> str:
         """One object on one line, as Python encodes it by default."""
         return json.dumps(asdict(self) | self.extra)

@@ -16,6 +16,7 @@ from turnstone.mq.entry import CORRELATION_MAX, MESSAGE_MAX, NAME, check_text
 from turnstone.mq.errors import MalformedMessage
 from turnstone.mq.inbound import (
     ApproveMessage,
+    CancelMessage,
     CancelTimerMessage,
     CloseWorkstreamMessage,
     CommandMessage,
@@ -60,6 +61,7 @@ __all__ = [
     "AckEvent",
     "ApprovalRequestEvent",
     "ApproveMessage",
+    "CancelMessage",
     "CancelTimerMessage",
     "CloseWorkstreamMessage",
     "ClusterStateEvent",
@@ -197,6 +199,11 @@ def _place(name: str, value: object) -> None:
         _wrong(name, value, "1 to 128 letters, digits, points, hyphens or underscores")
 
 
+def _way_out(name: str, value: object) -> None:
+    if value not in ("", "error", "any"):
+        _wrong(name, value, "error or any")
+
+
 def _labels(name: str, value: object) -> None:
     if value != [] and not requirement(value):
         _wrong(name, value, f"a list of {LABELS_WANTED}")
@@ -217,6 +224,7 @@ _CHECKS: dict[str, Callable[[str, object], None]] = {
     "request_id": _text,
     "message": _text,
     "command": _text,
+    "message_id": _correlation,
     "name": _text,
     "feedback": _text_or_null,
     "auto_approve": _flag,
@@ -231,4 +239,5 @@ _CHECKS: dict[str, Callable[[str, object], None]] = {
     "timer_id": _text,
     "paused": _flag,
     "requires": _labels,
+    "if_unavailable": _way_out,
 }

@@ -22,9 +22,12 @@ from turnstone.mq.digest import digest
 from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
+from turnstone.mq.redis_forestall import RedisForestall
+from turnstone.mq.redis_gone import RedisGone
 from turnstone.mq.redis_labels import RedisLabels
 from turnstone.mq.redis_safety import Safety, sensible
 from turnstone.mq.redis_takeover import RedisTakeOver
+from turnstone.mq.signing import Keyring
 from turnstone.mq.taken import batched, claimed, inflight, log_dead, seats, unfinished
 from turnstone.mq.timers import RedisTimers
 from turnstone.mq.work import (
@@ -56,7 +59,7 @@ _LOOK_FOR = ":[inwx][nos:][bd:]*"
 
 
 @sensible
-class RedisWork(RedisLabels, Safety, RedisTakeOver):
+class RedisWork(RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
     """The steps of one process incarnation; see `Work`. Made by `open`."""
 
     def __init__(
@@ -73,11 +76,12 @@ class RedisWork(RedisLabels, Safety, RedisTakeOver):
         max_tries: int = MAX_TRIES,
         seat: Seat | None = None,
         labels: Sequence[str] = (),
+        keyring: Keyring | None = None,
     ) -> None:
-        self.node_id, self.labels = node_id, tuple(labels)
+        self.node_id, self.labels, self.keyring = node_id, tuple(labels), keyring
         self.boot = boot or secrets.token_hex(4)
         self.keys = Keys(prefix)
-        self.timers = RedisTimers(self.keys, self._run, self._ask)
+        self.timers = RedisTimers(self.keys, self._run, self._ask, keyring)
         self._address = address
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
         self._unknown_after, self._max_tries = unknown_after, max_tries

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
 import msgspec
+
+from turnstone.core.errors import TurnstoneError
 
 #: Characters of each tool's output that are kept with a stored result. Readers who follow the
 #: events get all of it; who comes later gets enough to see what happened.
@@ -20,6 +23,9 @@ STEP_BREAK = "\n\n"
 #: Endings of a turn that leave its message without an answer, in words: these are errors to
 #: whoever sent it.
 UNANSWERED = {"failed": "failed", "cancelled": "was cancelled"}
+
+#: Endings of a message that no turn has run for.
+_NEVER_RUN = frozenset({"refused", "dead"})
 
 
 @dataclass
@@ -53,6 +59,49 @@ class TurnResult:
     @property
     def ok(self) -> bool:
         return not self.timed_out and not self.errors
+
+    def checked(self) -> Self:
+        """The result itself, if it is `ok`. Raises TurnTimedOut, MessageRefused (nothing has
+        run) and TurnFailed, each a TurnUnanswered with this result."""
+        if self.ok:
+            return self
+        why = " ".join(self.errors) or f"The turn {UNANSWERED.get(self.outcome, self.outcome)}."
+        if self.timed_out:
+            raise TurnTimedOut(
+                "The time was over before the turn was.", self, hint=" ".join(self.errors)
+            )
+        raise (MessageRefused if self.outcome in _NEVER_RUN else TurnFailed)(why, self)
+
+
+class TurnUnanswered(TurnstoneError):
+    """A message has no answer; `result` has what is known of it."""
+
+    code: ClassVar[str] = "turn_unanswered"
+    status: ClassVar[int] = 502
+
+    def __init__(self, message: str, result: TurnResult, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
+
+
+class TurnTimedOut(TurnUnanswered):
+    """The caller's time was over first; the turn may still end (`result`)."""
+
+    code: ClassVar[str] = "turn_timed_out"
+    status: ClassVar[int] = 504
+
+
+class TurnFailed(TurnUnanswered):
+    """The turn has ended without an answer: it failed, or somebody stopped it."""
+
+    code: ClassVar[str] = "turn_failed"
+
+
+class MessageRefused(TurnUnanswered):
+    """No node has taken the message: it was refused, or is a dead letter."""
+
+    code: ClassVar[str] = "message_refused"
+    status: ClassVar[int] = 409
 
 
 class StoredResult(msgspec.Struct, kw_only=True):

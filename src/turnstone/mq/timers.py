@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from turnstone.core.errors import InvalidRequest
 from turnstone.core.timers import Due, NewTimer, Timer, run_id
 from turnstone.mq import keys as limits
 from turnstone.mq.client_wire import encoded
@@ -21,6 +23,7 @@ from turnstone.mq.entry import NAME
 from turnstone.mq.inbound import SendMessage
 from turnstone.mq.keys import Keys
 from turnstone.mq.memory_broker import MemoryBroker
+from turnstone.mq.signing import Keyring, Untrusted
 
 log = logging.getLogger(__name__)
 
@@ -46,34 +49,36 @@ class Ask(Protocol):
 class RedisTimers:
     """Implements `Timers` on Redis."""
 
-    def __init__(self, keys: Keys, run: Run, ask: Ask) -> None:
+    def __init__(self, keys: Keys, run: Run, ask: Ask, keyring: Keyring | None = None) -> None:
         self._keys, self._run, self._ask = keys, run, ask
+        self._trust = TimerTrust(keyring)
 
     async def due(self) -> Due:
         now, following, *found = await self._run("timers", [self._keys.timers], BATCH, "due")
-        return Due(float(now), _readable(found), float(following or 0.0))
+        return Due(float(now), self._trust.readable(found), float(following or 0.0))
 
     async def timers(self) -> list[Timer]:
         _, _, *found = await self._run("timers", [self._keys.timers], LISTED, "all")
-        return _readable(found)
+        return self._trust.readable(found)
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = await self._ask("HGET", self._keys.timer(timer_id), "timer")
-        return next(iter(_readable([found])), None) if found else None
+        return next(iter(self._trust.readable([found])), None) if found else None
 
     async def swap(self, timer: Timer, runs: Sequence[float] = ()) -> bool:
         keys = [self._keys.timers, self._keys.timer(timer.timer_id), self._keys.inbound]
         place = "" if not timer.lives else "+inf" if _place(timer) == _NEVER else repr(timer.due)
-        values = (timer.timer_id, timer.revision, msgspec.json.encode(timer), place)
-        sent = [message_of(timer, due) for due in runs]
+        values = (timer.timer_id, timer.revision, self._trust.written(timer), place)
+        sent = [self._trust.run(timer, due) for due in runs]
         return bool(await self._run("swaptimer", keys, *values, limits.CID_TTL, *sent))
 
 
 class MemoryTimers:
     """The same in this process: the twin, script for script."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
+    def __init__(self, broker: MemoryBroker, keyring: Keyring | None = None) -> None:
         self._broker = broker
+        self._trust = TimerTrust(keyring)
 
     async def due(self) -> Due:
         now = self._broker.clock.now()
@@ -86,19 +91,19 @@ class MemoryTimers:
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = self._broker.timers.get(timer_id)
-        return msgspec.json.decode(found, type=Timer) if found else None
+        return next(iter(self._trust.readable([found])), None) if found else None
 
     async def swap(self, timer: Timer, runs: Sequence[float] = ()) -> bool:
-        there = await self.timer(timer.timer_id)
-        if (there.revision if there else 0) != timer.revision - 1:
+        there = self._broker.timers.get(timer.timer_id)
+        if (_revision(there) if there else 0) != timer.revision - 1:
             return False
-        self._broker.timers[timer.timer_id] = msgspec.json.encode(timer)
+        self._broker.timers[timer.timer_id] = self._trust.written(timer)
         for due in runs:
-            self._broker.push(self._broker.keys.inbound, message_of(timer, due))
+            self._broker.push(self._broker.keys.inbound, self._trust.run(timer, due))
         return True
 
     def _living(self) -> list[Timer]:
-        found = _readable(list(self._broker.timers.values()))
+        found = self._trust.readable(list(self._broker.timers.values()))
         living = [one for one in found if one.lives]
         return sorted(living, key=lambda one: (_place(one), one.timer_id))
 
@@ -111,7 +116,12 @@ def timer_id_of(correlation_id: str) -> str:
 
 
 def wanted_of(message: SendMessage, correlation_id: str) -> NewTimer:
-    """The timer that a message asks for."""
+    """The timer that a message asks for. Raises InvalidRequest for what no timer keeps."""
+    if message.if_unavailable == "any":
+        raise InvalidRequest(
+            "if_unavailable: a timer whose node is gone has its run told as lost.",
+            hint="Leave out if_unavailable, or target_node.",
+        )
     return NewTimer(
         timer_id=timer_id_of(correlation_id),
         message=message.message,
@@ -150,12 +160,46 @@ def _place(timer: Timer) -> float:
     return timer.due if timer.state == "active" and timer.due else _NEVER
 
 
-def _readable(found: Sequence[bytes]) -> list[Timer]:
-    """Those that can be read: another hand, or a newer version, may have written them."""
-    timers = []
-    for text in found:
-        try:
-            timers.append(msgspec.json.decode(text, type=Timer))
-        except msgspec.DecodeError as error:
-            log.error("a timer in the queue cannot be read, and is left out: %s", error)
-    return timers
+def _revision(text: bytes) -> int:
+    """As it is stored beside the text in Redis, whoever wrote that."""
+    return msgspec.json.decode(text, type=Timer).revision
+
+
+class TimerTrust:
+    """Timers as they are written and read. With a keyring they are signed, as their runs are."""
+
+    def __init__(self, keyring: Keyring | None) -> None:
+        self._keyring = keyring
+
+    def written(self, timer: Timer) -> bytes:
+        text = msgspec.json.encode(timer)
+        return text if self._keyring is None else self._keyring.signed(text)
+
+    def run(self, timer: Timer, due: float) -> bytes:
+        """The message of one run, signed now: it may be due for longer than a message waits."""
+        message = message_of(timer, due)
+        return message if self._keyring is None else self._keyring.signed(message, time.time())
+
+    def readable(self, found: Sequence[bytes]) -> list[Timer]:
+        """Those that can be read and are trusted: another hand, or a newer version, may have
+        written them. Who may not permit calls beforehand cannot do so by a timer either."""
+        timers = []
+        for text in found:
+            try:
+                timer = msgspec.json.decode(text, type=Timer)
+                timers.append(timer if self._permits(text) else _asked(timer))
+            except (msgspec.DecodeError, Untrusted) as error:
+                log.error("a timer in the queue cannot be read, and is left out: %s", error)
+        return timers
+
+    def _permits(self, text: bytes) -> bool:
+        if self._keyring is None:
+            return True
+        key = self._keyring.signer(text)
+        if not key.may_send("send"):
+            raise Untrusted(f"It is signed with a secret of the role {key.role}.")
+        return key.auto_approve
+
+
+def _asked(timer: Timer) -> Timer:
+    return msgspec.structs.replace(timer, auto_approve=False, auto_approve_tools=[])

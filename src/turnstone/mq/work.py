@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from turnstone.core.timers import Timers
+from turnstone.mq.signing import Keyring
 
 Lane: TypeAlias = Literal["shared", "directed"]
 
@@ -161,6 +162,7 @@ class Work(Protocol):
     node_id: str
     boot: str  # random, one per start
     labels: tuple[str, ...]  # what this node has, for messages that ask for it
+    keyring: Keyring | None  # whose messages it takes; None: everybody's
 
     @property
     def timers(self) -> Timers:
@@ -200,6 +202,11 @@ class Work(Protocol):
     async def answer_waiting(self) -> int:
         """Tell the senders of what waits for labels that no living node has had for a while
         (`unknown_after`); a slice at a time; how many. Nothing while this process has no lease."""
+
+    async def answer_gone(self) -> int:
+        """Tell the senders of what waits in the lists of nodes that have been gone for a while
+        (`lost_after`), or give it to the others where its sender leaves it to any; a slice at a
+        time; how many. Nothing while this process has no lease."""
 
     async def glance(self) -> list[Claimed]:
         """This node has no room: take from the shared work what needs none (what any node
@@ -261,6 +268,12 @@ class Work(Protocol):
         """It has ended, and this is its stored result (JSON). `final` are the 0.2 spellings of
         its ending: published on the workstream's channel in this same step, and once more for
         every later copy of the message. False: no longer ours."""
+
+    async def forestall(
+        self, correlation_id: str, ws_id: str, result: bytes, final: Sequence[bytes]
+    ) -> bool:
+        """End a message that no node has taken, or that is still to come: it is not run then.
+        `result` and `final` as for `done`. False: a node has it, or it has ended."""
 
     async def result(self, correlation_id: str) -> bytes | None:
         """The stored result of a message; None while there is none. For a dead message an

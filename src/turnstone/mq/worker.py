@@ -24,6 +24,7 @@ from turnstone.mq.approvals import Approvals
 from turnstone.mq.errors import AnotherWorker, QueueBroken, QueueUnavailable
 from turnstone.mq.figures import Figures
 from turnstone.mq.pump import NodeEvents, Pumps
+from turnstone.mq.rights import Rights
 from turnstone.mq.vitals import Vitals
 from turnstone.mq.work import LEASE, TakenOver, Unfinished, Work
 from turnstone.mq.worker_fence import Fencing
@@ -91,6 +92,7 @@ class Worker:
         self._vitals = Vitals(shown, work.labels, state)
         self._link = Link(work.node_id, self.figures)
         self._turns = Turns()
+        rights = Rights(auto_approve, work.keyring)
         self._space = Room(work, self._link, self._turns.changed, retry)
         self._jobs = Jobs(
             host,
@@ -98,12 +100,12 @@ class Worker:
             self._link,
             self._turns,
             self._space,
-            auto_approve=auto_approve,
+            rights=rights,
             figures=self.figures,
         )
         self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
         self._jobs.pumps = self._pumps
-        self._approvals = Approvals(host, work, self._link, approval_timeout)
+        self._approvals = Approvals(host, work, self._link, approval_timeout, rights)
         self._hands = Hands(
             work,
             self._link,
@@ -113,6 +115,7 @@ class Worker:
             bind=not in_process,
             target_wait=target_wait,
             figures=self.figures,
+            rights=rights,
         )
         self._lanes = Lanes(work, self._link, self._hands, self._turns, self._space, slots)
         self._watch = Watch(work)
@@ -303,6 +306,7 @@ class Worker:
         await self._inherit()  # first, for what others' work is after a while is anybody's
         await self._reap()
         await self._link.insist(self._work.answer_waiting)
+        await self._link.insist(self._work.answer_gone)
         for claimed in await self._link.insist(self._work.sweep):
             self._hands.take(claimed)
         self._space.look()

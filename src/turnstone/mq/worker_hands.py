@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
@@ -19,6 +19,7 @@ from turnstone.mq import protocol as p
 from turnstone.mq.entry import read
 from turnstone.mq.figures import Figures
 from turnstone.mq.labels import missing
+from turnstone.mq.rights import Rights
 from turnstone.mq.taken import log_dead
 from turnstone.mq.work import Claimed, Work
 from turnstone.mq.worker_job import Job
@@ -68,7 +69,9 @@ class Hands:
         bind: bool,
         target_wait: float,
         figures: Figures,
+        rights: Rights,
     ) -> None:
+        self._rights = rights
         self._work, self._link, self._jobs = work, link, jobs
         self._changed, self._spawn = changed, spawn
         self._bind, self._target_wait, self._figures = bind, target_wait, figures
@@ -95,10 +98,14 @@ class Hands:
 
     async def _hold(self, claimed: Claimed) -> None:
         try:
+            if not claimed.problem and (why := self._rights.problem(claimed.raw)):
+                claimed = replace(claimed, problem=why)
             if claimed.problem and not claimed.ws_id:
                 await self._bury(claimed, claimed.problem)
             elif not claimed.problem and claimed.target_node not in {"", self._work.node_id}:
                 await self._pass_on(claimed, claimed.target_node)
+            elif not claimed.problem and (there := await self._jobs.elsewhere(claimed)):
+                await self._link.insist(lambda: self._work.forward(claimed, there))
             elif claimed.ws_id:
                 await self._in_line(claimed)
             else:
@@ -147,6 +154,9 @@ class Hands:
             nodes = await self._link.insist(self._work.nodes)
             if any(node["node_id"] == target for node in nodes):
                 await self._link.insist(lambda: self._work.forward(claimed, target))
+                return
+            if loop.time() > deadline and read(claimed.entry).any_node:
+                await self._admit(claimed)
                 return
             if loop.time() > deadline:
                 await self._bury(claimed, f"There is no node {target}.")

@@ -13,7 +13,7 @@ from turnstone.mq.work import Claimed, Lane
 _WS_ID = re.compile(r"[0-9a-f]{8}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """One message that this node is to carry to its end. `claimed` is None for one that an
     earlier process of the node had accepted; `place` is where it was in the line of what this one
@@ -28,6 +28,7 @@ class Job:
     tries: int = 1
     bound: bool = False
     place: int = 0
+    made_ws_id: str = ""  # what the workstream is called that it makes, once that is decided
 
     @property
     def asks_for_new(self) -> bool:

@@ -26,7 +26,9 @@ from turnstone.mq import wire
 from turnstone.mq.figures import Figures
 from turnstone.mq.pump import Pumps
 from turnstone.mq.results import StoredResult
-from turnstone.mq.work import Work
+from turnstone.mq.rights import Rights
+from turnstone.mq.work import Claimed, Work
+from turnstone.mq.worker_cancel import NOTHING, STOPPED, Cancelling
 from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_make import Maker
@@ -42,10 +44,6 @@ SENDER = "queue"
 #: Asks of a workstream whether it is there: what it says of a message that nobody has sent.
 _NO_MESSAGE = "-"
 
-_NOT_HONOURED = (
-    "auto_approve is not honoured on this node ([queue] auto_approve = false): calls are asked."
-)
-
 
 class Jobs:
     """Does jobs on one node."""
@@ -58,15 +56,16 @@ class Jobs:
         turns: Turns,
         room: Room,
         *,
-        auto_approve: bool,
+        rights: Rights,
         figures: Figures,
     ) -> None:
         self._host, self._work, self._link, self._turns = host, work, link, turns
         self._room = room
-        self._auto_approve, self._figures = auto_approve, figures
+        self._rights, self._figures = rights, figures
+        self._cancelling = Cancelling(host, work, link, turns)
         self.timing = Timing(work.timers, link)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
-        self.maker = Maker(host, work, link, room, self._make_room, auto_approve=auto_approve)
+        self.maker = Maker(host, work, link, room, self._make_room)
 
     async def do(self, job: Job) -> None:
         """Carry it to its end, or its turn to its start. Raises NodeUnavailable."""
@@ -83,6 +82,8 @@ class Jobs:
                     await self._close(job, message)
                 case p.CommandMessage():
                     await self._command(job, message)
+                case p.CancelMessage():
+                    await self._cancel(job, message)
                 case p.ApproveMessage() | p.PlanFeedbackMessage():
                     await self._respond(job, message.request_id)
                 case p.ListWorkstreamsMessage() | p.HealthMessage() | p.ListNodesMessage():
@@ -98,6 +99,10 @@ class Jobs:
                 await self.refuse(job, str(error))
         except TurnstoneError as error:
             await self.refuse(job, str(error))
+
+    async def elsewhere(self, claimed: Claimed) -> str:
+        """The node that must do it, and not this one; empty for what this one may do."""
+        return await self._cancelling.elsewhere(claimed)
 
     async def refuse(self, job: Job, why: str) -> None:
         """Tell the sender that this will not be done, and that it was all."""
@@ -139,30 +144,32 @@ class Jobs:
     async def _send(self, job: Job, message: p.SendMessage) -> None:
         fresh = not message.ws_id or job.asks_for_new
         ws_id = message.ws_id
+        message, notice = self._rights.honoured(message, job.raw)
         if fresh:
             ws_id = await self.maker.make(job, message)
         turn = Turn(job.correlation_id, job.epoch, job.lane, job.raw, ws_id, message.message)
         self._turns.add(turn)
         try:
-            await self._start(job, message, turn, fresh=fresh)
+            await self._start(job, message, turn, fresh=fresh, notice=notice)
         except BaseException:
             self._turns.drop(turn)
             raise
 
-    async def _start(self, job: Job, message: p.SendMessage, turn: Turn, *, fresh: bool) -> None:
+    async def _start(
+        self, job: Job, message: p.SendMessage, turn: Turn, *, fresh: bool, notice: str
+    ) -> None:
         ws_id = turn.ws_id
         await self.pumps.watch(ws_id, fresh=fresh)
         knows = job.asks_for_new or job.proposed_ws_id
         if fresh and job.claimed is not None and not knows:
             await self.maker.listener(ws_id)
-        honoured = self._auto_approve
         accepted = await self._host.send(
             SendMessage(
                 ws_id=ws_id,
                 message=message.message,
                 correlation_id=job.correlation_id,
-                auto_approve=message.auto_approve and honoured,
-                auto_approve_tools=message.auto_approve_tools if honoured else [],
+                auto_approve=message.auto_approve,
+                auto_approve_tools=message.auto_approve_tools,
                 sender=SENDER,
             )
         )
@@ -172,15 +179,23 @@ class Jobs:
             return
         if not accepted.duplicate:
             await self._publish(ws_id, p.AckEvent(ws_id=ws_id, correlation_id=job.correlation_id))
-            if message.auto_approve and not honoured:
-                info = p.InfoEvent(ws_id=ws_id, correlation_id=job.correlation_id)
-                info.message = _NOT_HONOURED
-                await self._publish(ws_id, info)
+            await self._tell_notice(job, ws_id, notice)
+        if accepted.ws_id != ws_id:
+            await self._moved(turn, accepted.ws_id, useless=fresh and not knows)
         if accepted.duplicate:
             await self._recall(turn)
         turn.settled.set()
         if accepted.duplicate:
             await self._resumed(turn)
+
+    async def _moved(self, turn: Turn, ws_id: str, *, useless: bool) -> None:
+        """The journal has the message in another workstream, where its turn is: an earlier node had
+        accepted it, and was lost. `useless`: nobody looks at what was made for it now."""
+        made, turn.ws_id = turn.ws_id, ws_id
+        await self.pumps.watch(ws_id)
+        if useless:
+            with contextlib.suppress(UnknownWorkstream):
+                await self._host.close(made)
 
     async def _say_who_has_it(self, turn: Turn) -> None:
         """In the log, of a message that this try may not have."""
@@ -242,7 +257,9 @@ class Jobs:
         self._turns.drop(turn)
 
     async def _create(self, job: Job, message: p.CreateWorkstreamMessage) -> None:
+        message, notice = self._rights.honoured(message, job.raw)
         ws_id = await self.maker.make(job, message)
+        await self._tell_notice(job, ws_id, notice)
         await self._finish(job, ws_id, [])
 
     async def _close(self, job: Job, message: p.CloseWorkstreamMessage) -> None:
@@ -253,6 +270,16 @@ class Jobs:
                 raise  # at a later try it is closed because of the first
             await self.let_go(message.ws_id)
         await self._finish(job, message.ws_id, [self._ok(job, message.ws_id)])
+
+    async def _cancel(self, job: Job, message: p.CancelMessage) -> None:
+        if not message.message_id and not message.ws_id:
+            await self.refuse(job, "It names nothing to stop: give its message_id, or a ws_id.")
+            return
+        if not await self._cancelling.stop(message):
+            await self.refuse(job, NOTHING)
+            return
+        ack = p.AckEvent(ws_id=message.ws_id, detail=STOPPED)
+        await self._finish(job, message.ws_id, [ack], StoredResult(content=[STOPPED]))
 
     async def _command(self, job: Job, message: p.CommandMessage) -> None:
         """What it says goes to the workstream's readers with the node's events, and is stored."""
@@ -273,7 +300,8 @@ class Jobs:
         ws_id = message.ws_id
         if ws_id and not await self._has(ws_id):
             raise UnknownWorkstream(f"There is no workstream {ws_id} on this node.")
-        text = await self.timing.made(message, job.correlation_id)
+        message, notice = self._rights.honoured(message, job.raw)
+        text = f"{await self.timing.made(message, job.correlation_id)} {notice}".strip()
         ack = p.AckEvent(ws_id=ws_id, detail=text)
         await self._finish(job, ws_id, [ack], StoredResult(outcome="timer", content=[text]))
 
@@ -321,6 +349,11 @@ class Jobs:
             self._figures.done += await self._link.insist(
                 lambda: self._work.done(job.correlation_id, job.epoch, ws_id, kept.encode(), final)
             )
+
+    async def _tell_notice(self, job: Job, ws_id: str, notice: str) -> None:
+        if notice:
+            info = p.InfoEvent(ws_id=ws_id, correlation_id=job.correlation_id, message=notice)
+            await self._publish(ws_id, info)
 
     async def _publish(self, channel: str, event: p.OutboundEvent) -> None:
         message = event.to_json().encode()

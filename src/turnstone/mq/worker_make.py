@@ -38,12 +38,9 @@ class Maker:
         link: Link,
         room: Room,
         make_room: Callable[[], Awaitable[bool]],
-        *,
-        auto_approve: bool,
     ) -> None:
         self._host, self._work, self._link, self._room = host, work, link, room
         self._make_room = make_room
-        self._auto_approve = auto_approve
         self._announced: dict[str, int] = {}  # and the refusals before it was asked for
         self.epochs: dict[str, int] = {}
 
@@ -65,8 +62,8 @@ class Maker:
         request = CreateWorkstream(
             ws_id=wanted,
             name=message.name,
-            auto_approve=message.auto_approve and self._auto_approve,
-            auto_approve_tools=message.auto_approve_tools if self._auto_approve else [],
+            auto_approve=message.auto_approve,
+            auto_approve_tools=message.auto_approve_tools,
         )
         self._announced[wanted] = self._room.refusals
         try:
@@ -99,12 +96,15 @@ class Maker:
         finds what the first has made, and not one that is in use."""
         if job.asks_for_new:
             return str(getattr(job.message, "ws_id", ""))
+        if job.made_ws_id:  # asked again, for the node did not answer: it may have it already
+            return job.made_ws_id
         mine = {"", self._work.node_id} if job.tries > 1 or job.claimed is None else {""}
         wanted = job.proposed_ws_id or _derived(job.correlation_id, 0)
         for attempt in range(1, _ATTEMPTS):
             if await self._link.insist(partial(self._work.owner, wanted)) in mine:
                 break
             wanted = _derived(job.correlation_id, attempt)
+        job.made_ws_id = wanted
         return wanted
 
     async def own(self, ws_id: str) -> None:

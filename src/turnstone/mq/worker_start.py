@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from turnstone.core.config import Settings
 from turnstone.core.errors import ConfigurationError
@@ -18,6 +19,7 @@ from turnstone.mq.errors import AnotherWorker, QueueUnavailable
 from turnstone.mq.labels import LABEL_WANTED, is_label
 from turnstone.mq.lock import Hold
 from turnstone.mq.redis_work import RedisWork
+from turnstone.mq.signing import Keyring, keyring_in
 from turnstone.mq.work import Seat, Work
 from turnstone.mq.worker import Worker
 from turnstone.mq.worker_heirs import Estate
@@ -29,6 +31,14 @@ FENCE_WAIT = 10.0
 
 #: Seconds between two looks at whether another worker lives.
 _LOOK = 0.25
+
+
+class Options(TypedDict, total=False):
+    """What a node brings to the queue: see `Work`."""
+
+    labels: Sequence[str]
+    keyring: Keyring | None
+    lost_after: float
 
 
 class WorkerFence:
@@ -82,6 +92,11 @@ def _path(named: str) -> str | None:
     return str(Path(named).expanduser()) if named else None
 
 
+def keyring_of(settings: Settings) -> Keyring | None:
+    """Whose messages the node takes; None: everybody's. Raises ConfigurationError."""
+    return keyring_in(settings.queue.signing_secret.reveal(), settings.queue.signing_file)
+
+
 def labels_of(settings: Settings) -> tuple[str, ...]:
     """The labels of the node. Raises ConfigurationError for one that no message could ask for."""
     for label in settings.node.labels:
@@ -113,8 +128,12 @@ async def start_worker(
     ConfigurationError for one that cannot keep a queue, and AnotherWorker where the node has one.
     """
     address, prefix = redis_address(settings), settings.redis.prefix
-    labels = labels_of(settings)
-    work = await open_alone(address, node_id, prefix, node_id, held, labels=labels)
+    options: Options = {
+        "labels": labels_of(settings),
+        "keyring": keyring_of(settings),
+        "lost_after": settings.queue.node_lost_after,
+    }
+    work = await open_alone(address, node_id, prefix, node_id, held, **options)
     return Worker(
         host,
         work,
@@ -134,16 +153,13 @@ async def open_alone(
     prefix: str,
     server_id: str,
     held: Hold | None,
-    *,
-    labels: Sequence[str] = (),
+    **options: Unpack[Options],
 ) -> RedisWork:
     """The queue for a process that is the only one that works for this server. Raises as
     `start_worker`."""
     seat = Seat(server_id, held.dead if held is not None else ())
     boot = held.boot if held is not None else ""
-    work = await RedisWork.open(
-        address, node_id, prefix=prefix, boot=boot, seat=seat, labels=labels
-    )
+    work = await RedisWork.open(address, node_id, prefix=prefix, boot=boot, seat=seat, **options)
     try:
         await refuse_second(work, server_id)
     except BaseException:

@@ -1027,6 +1027,34 @@ _PLATFORM: Final = (
         programs=(UP, SERVER, BRIDGE),
         meaning="Turns of the shared queue that the node runs at once.",
     ),
+    Setting(
+        section="queue",
+        key="node_lost_after",
+        kind="number",
+        default=600.0,
+        minimum=1,
+        programs=(UP, SERVER, BRIDGE),
+        meaning="Seconds after which what only a node that is gone could end is told as lost.",
+    ),
+    Setting(
+        section="queue",
+        key="signing_secret",
+        kind="secret",
+        default="",
+        programs=(UP, QUEUE, SERVER, BRIDGE),
+        meaning=(
+            "With a secret, only messages signed with it, or with one of the file below, are taken;"
+            " what this program sends is signed with it."
+        ),
+    ),
+    Setting(
+        section="queue",
+        key="signing_file",
+        kind="text",
+        default="",
+        programs=(UP, QUEUE, SERVER, BRIDGE),
+        meaning="Path of a file with more secrets, one on each line, and what they may send.",
+    ),
 )
 
 #: Every setting there is.

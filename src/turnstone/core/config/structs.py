@@ -222,6 +222,9 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool
     slots: int
+    node_lost_after: float
+    signing_secret: Secret
+    signing_file: str
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

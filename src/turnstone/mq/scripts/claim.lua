@@ -16,6 +16,16 @@ local function known(node)
     or redis.call('EXISTS', P .. ':x:inflight:' .. node) == 1
 end
 
+-- What the entry says of its way here: where any node may have it, one that is not there is not its
+-- target.
+local function way(entry)
+  local found = read(entry)
+  if found.any and found.target ~= me and redis.call('EXISTS', P .. ':node:' .. found.target) == 0 then
+    found.target = ''
+  end
+  return found
+end
+
 -- The node whose directed list the message belongs to; nil for shared work.
 local function destination(found)
   local owner = found.ws ~= '' and redis.call('GET', P .. ':ws:' .. found.ws)
@@ -44,7 +54,7 @@ end
 local function spoilt(found)
   local bad = record_misused(found.cid)
   if not bad and found.ws ~= '' then
-    bad = misused(P .. ':ws:' .. found.ws, 'string') or misused(P .. ':x:epoch:' .. found.ws, 'string')
+    bad = misused(P .. ':ws:' .. found.ws, 'string') or misused(P .. ':x:epoch:' .. found.ws, 'count')
   end
   return bad
 end
@@ -59,17 +69,15 @@ end
 -- To the list that it belongs to. Whoever calls this takes it from where it was last, so that an
 -- error on the way leaves it there.
 local function route(entry, found, bad, tied)
-  local node = not bad and not tied and destination(found)
+  local node = not bad and (tied or destination(found))
+  -- An envelope is a format of ours: never into a list that others read.
+  local list = node and P .. (not tied and entry == found.raw and ':inbound:' or ':x:dstage:') .. node
+  bad = bad or (list and misused(list, 'list'))
   if bad then
     bury(found.cid, found.ws, found.raw, bad, me, limits)
-  elseif tied then
-    seen(tied)
-    redis.call('RPUSH', P .. ':x:dstage:' .. tied, entry)
   elseif node then
     seen(node)
-    -- An envelope is a format of ours: never into a list that others read.
-    local list = entry == found.raw and ':inbound:' or ':x:dstage:'
-    redis.call('RPUSH', P .. list .. node, entry)
+    redis.call('RPUSH', list, entry)
   else
     entry = named(entry, found)
     redis.call('RPUSH', KEYS[2], entry)
@@ -81,7 +89,7 @@ for _, requirement in ipairs(redis.call('ZRANGE', P .. ':x:waits', 0, -1)) do
   while meets(has, requirement) and more() do
     local entry = redis.call('LINDEX', P .. ':x:wait:' .. requirement, 0)
     if not entry then break end
-    local found = read(entry)
+    local found = way(entry)
     local bad = spoilt(found)
     route(entry, found, bad, not bad and bound(found))
     drop_aside(requirement, found)
@@ -91,7 +99,7 @@ end
 while more() do
   local entry = redis.call('LINDEX', KEYS[1], 0)
   if not entry then break end
-  local found = read(entry)
+  local found = way(entry)
   local bad = spoilt(found)
   local tied = not bad and bound(found)
   local requirement = not bad and not tied and awaited(found, has)

@@ -5,7 +5,7 @@
 --      7 seconds of the stream, 8... messages to publish
 -- Returns the subscribers that heard it; 0 if it was there already; -1 if the epoch is over.
 local epoch = tonumber(ARGV[5])
-if epoch > 0 and tonumber(redis.call('GET', KEYS[2]) or 0) > epoch then return -1 end
+if epoch > 0 and (tonumber(redis.call('GET', KEYS[2]) or 0) or 0) > epoch then return -1 end
 local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[6], ARGV[3], 'envelope', ARGV[4])
 if type(added) == 'table' and added.err then
   return string.find(added.err, 'equal or smaller', 1, true) and 0 or added

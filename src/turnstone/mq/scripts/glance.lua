@@ -8,7 +8,8 @@
 -- Returns the entries that are this incarnation's now; nil if its lease is over.
 if not lease(ARGV[2]) then return false end
 local EASY = {
-  health = true, list_workstreams = true, list_nodes = true, approve = true, plan_feedback = true
+  health = true, list_workstreams = true, list_nodes = true, approve = true,
+  plan_feedback = true, cancel = true
 }
 local taken, stays = {}, {}
 
@@ -32,11 +33,11 @@ for i = 1, 2 do
     local found = read(entry)
     local left = special(found)
     local node = not left and owner(found)
-    if node then
+    -- An envelope is a format of ours: never into a list that others read.
+    local list = node and P .. (entry == found.raw and ':inbound:' or ':x:dstage:') .. node
+    if list and not misused(list, 'list') then
       seen(node)
-      -- An envelope is a format of ours: never into a list that others read.
-      local list = entry == found.raw and ':inbound:' or ':x:dstage:'
-      redis.call('RPUSH', P .. list .. node, entry)
+      redis.call('RPUSH', list, entry)
       redis.call('LREM', KEYS[i], 1, entry)
     elseif not left and found.readable and EASY[found.kind] then
       local content = named(entry, found)

@@ -41,8 +41,10 @@ local function seen(node)
   redis.call('ZADD', P .. ':x:seen', string.format('%.6f', now()), node)
 end
 
-local TO_WORKSTREAM = {send = true, command = true, close_workstream = true}
-local TO_NODE = {send = true, command = true, close_workstream = true, create_workstream = true}
+local TO_WORKSTREAM = {send = true, command = true, close_workstream = true, cancel = true}
+local TO_NODE = {
+  send = true, command = true, close_workstream = true, cancel = true, create_workstream = true
+}
 
 local TO_LABELS = {send = true, create_workstream = true}
 
@@ -88,7 +90,8 @@ local function read(entry)
       given, raw = string.sub(entry, 2, feed - 1), string.sub(entry, feed + 1)
     end
   end
-  local found = {raw = raw, cid = given, ws = '', target = '', kind = '', requires = '', readable = false}
+  local found = {raw = raw, cid = given, ws = '', target = '', kind = '', requires = '', any = false,
+    readable = false}
   if not string.find(raw, '^%s*{') then return found end
   local large, ok, message = #raw > 1048576, true, nil
   if large then message = beginning(raw) else ok, message = pcall(cjson.decode, raw) end
@@ -102,6 +105,8 @@ local function read(entry)
     found.kind = message.type
     if TO_WORKSTREAM[message.type] then found.ws = name(message.ws_id) end
     if TO_NODE[message.type] then found.target = name(message.target_node) end
+    -- Any node may have it, if its own is gone. What has a workstream belongs to that one's.
+    found.any = message.type == 'send' and found.ws == '' and message.if_unavailable == 'any'
     if TO_LABELS[message.type] then found.requires = requirement(message.requires) end
   end
   return found
@@ -125,9 +130,12 @@ local function tell(ws, ending)
 end
 
 -- Why a message cannot be handled whose name in Redis is in use by something else; nil if it can.
+-- `kind`: a type of Redis, or count, which is a string that can be counted up.
 -- One such message must not stop the work on all others.
 local function misused(name, kind)
   local found = redis.call('TYPE', name).ok
+  local count = kind == 'count' and found == 'string' and redis.call('GET', name)
+  if count and #count <= 15 and string.find(count, '^%d+$') then return nil end
   if found == 'none' or found == kind then return nil end
   return 'The name ' .. name .. ' in Redis is in use by something that is not the queue\'s: '
     .. 'remove that, and send the message again.'

@@ -1,7 +1,7 @@
 -- Work for nodes that never were: put before reap.lua, which calls `answer` at its end.
 -- Touches P:x:seen, P:x:strays, P:x:search; reads the keys of all nodes and the owners of
 -- workstreams (P:ws:<ws>); takes from P:inbound:* and P:x:dstage:* of strays; writes P:x:cid:*,
--- P:x:dead; publishes endings.
+-- P:x:dead, stage; publishes endings.
 -- `nodes` has all that hold a lease or held one just now: true for those that live.
 
 -- Seconds for which a node that was seen is known.
@@ -58,7 +58,7 @@ local function has(node, cid, nodes)
 end
 
 -- A copy of what the queue carries elsewhere is dropped, and its ending, if it has one, told
--- again. False, and nothing done, if the message shows that its node was there once.
+-- again. What its sender leaves to any node goes to staging. False, and nothing done, if the message shows that its node was there once.
 local function refuse(entry, node, shown, limits, nodes)
   entry = named(entry, read(entry))
   local found = read(entry)
@@ -73,6 +73,10 @@ local function refuse(entry, node, shown, limits, nodes)
       return false
     end
     if r[1] == 'queued' or (r[4] and has(r[4], found.cid, nodes)) then return true end
+  end
+  if found.any then
+    redis.call('RPUSH', KEYS[2], entry)
+    return true
   end
   bury(found.cid, found.ws, found.raw, 'Unknown node ' .. shown
     .. ': no node of this name has worked on this queue in the last 30 days.', shown, limits)
