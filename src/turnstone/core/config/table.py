@@ -21,6 +21,7 @@ BACKUP: Final = "turnstone backup"
 RESTORE: Final = "turnstone restore"
 IMPORT: Final = "turnstone import"
 EXPORT: Final = "turnstone export"
+TOKENS: Final = "turnstone token"
 SERVER: Final = "turnstone-server"
 BRIDGE: Final = "turnstone-bridge"
 CONSOLE: Final = "turnstone-console"
@@ -36,6 +37,7 @@ PROGRAMS: Final = (
     RESTORE,
     IMPORT,
     EXPORT,
+    TOKENS,
     SERVER,
     BRIDGE,
     CONSOLE,
