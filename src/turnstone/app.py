@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from turnstone.api.token import make_token, token_path
+from turnstone.api.token_file import TokenFile
 from turnstone.core.config import Settings
 from turnstone.core.engine import no_fence
 from turnstone.core.errors import ConfigurationError
@@ -27,6 +28,7 @@ from turnstone.mq.metrics import QueueFigures
 from turnstone.mq.worker_start import WorkerFence, redis_address, start_worker
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import CONFIGURED, LOCAL, Auth, Token
+from turnstone.server.login_sessions import Sessions
 from turnstone.server.run import listen, serve_on, url_of
 from turnstone.wiring import build_local_host, find_model, store_name
 
@@ -57,6 +59,9 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
                 allowed_hosts=settings.server.allowed_hosts,
                 metrics=metrics,
                 public=("metrics",) if settings.metrics.public else (),
+                trusted_proxies=settings.server.trusted_proxies,
+                rate_limit=settings.server.rate_limit,
+                settings=settings,
             )
 
             def ready(url: str) -> None:
@@ -64,7 +69,13 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
                     say(line)
 
             async with _working(host, settings, url_of(listener), fence, metrics):
-                await serve_on(listener, app, address, ready=ready)
+                await serve_on(
+                    listener,
+                    app,
+                    address,
+                    ready=ready,
+                    max_connections=settings.server.max_connections,
+                )
             if host.at_work:
                 say(f"Stopping: {host.at_work} workstream(s) are at work; the next start goes on.")
         finally:
@@ -129,11 +140,12 @@ async def _first_workstream(host: Host) -> None:
 def _auth(settings: Settings) -> Auth:
     if not settings.auth.enabled:
         return Auth(enabled=False)
-    tokens = [Token(t.value.reveal(), t.role, name=t.role) for t in settings.auth.tokens]
+    state = settings.store.path.parent
+    tokens = [Token(t.value.reveal(), t.role, name=t.name or t.role) for t in settings.auth.tokens]
     if settings.auth.token:
         tokens.append(Token(settings.auth.token.reveal(), "full", name=CONFIGURED))
-    tokens.append(Token(make_token(settings.store.path.parent), "full", name=LOCAL))
-    return Auth(tokens)
+    tokens.append(Token(make_token(state), "full", name=LOCAL))
+    return Auth(tokens, file=TokenFile(state), sessions=Sessions(state / "sessions.json"))
 
 
 def _token_shown(settings: Settings) -> str:

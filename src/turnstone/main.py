@@ -13,9 +13,10 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -139,6 +140,40 @@ def export(flags: Flags, session: str, form: ExportFormat, target: str | None) -
     sys.exit(_run(_export(flags, session, form, target)))
 
 
+@turnstone.group()
+def token() -> None:
+    """Tokens for other people and programs, each with a name and a role."""
+
+
+@token.command("new")
+@options_for("turnstone token")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["read", "approve", "full"]),
+    default="read",
+    help="What it may do; each includes those before it.  [default: read]",
+)
+def token_new(flags: Flags, name: str, role: Literal["read", "approve", "full"]) -> None:
+    """Make a token, and print it this once. Nodes of this store take it at once."""
+    sys.exit(_run(_token(flags, lambda tokens, settings: tokens.new(settings, name, role))))
+
+
+@token.command("list")
+@options_for("turnstone token")
+def token_list(flags: Flags) -> None:
+    """List the tokens that were made: name, role, day."""
+    sys.exit(_run(_token(flags, lambda tokens, settings: tokens.listed(settings))))
+
+
+@token.command("revoke")
+@options_for("turnstone token")
+@click.argument("name")
+def token_revoke(flags: Flags, name: str) -> None:
+    """Take a token back: who shows it is refused from now on."""
+    sys.exit(_run(_token(flags, lambda tokens, settings: tokens.revoke(settings, name))))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @options_for("turnstone-server")
 @click.version_option(__version__, message="turnstone-server %(version)s")
@@ -230,6 +265,13 @@ async def _export(flags: Flags, session: str, form: ExportFormat, target: str | 
 
     where = None if target is None else Path(target)
     _say(await give_out(_settings("turnstone export", flags), session, form, where))
+    return 0
+
+
+async def _token(flags: Flags, what: Callable[[ModuleType, Settings], str]) -> int:
+    from turnstone.cli import tokens
+
+    _say(what(tokens, _settings("turnstone token", flags)))
     return 0
 
 

@@ -85,3 +85,39 @@ def test_what_the_global_stream_tells_is_spelled_alike_in_both() -> None:
 def test_an_unknown_type_is_an_error() -> None:
     with pytest.raises(msgspec.ValidationError):
         wire02.restore({"type": "no_such_event"})
+
+
+def test_what_0_2_said_beside_is_said_at_the_first_piece_and_at_the_end_of_a_step() -> None:
+    beside = wire02.Companions()
+    told: list[str] = []
+    for event in (
+        ev.StepStarted(id="2-0"),
+        ev.Reasoning(id="2-1", text="hm"),
+        ev.Content(id="2-2", text="a"),
+        ev.StepFinished(id="3-0"),
+    ):
+        for companion in (beside.before(event), event, beside.behind(event)):
+            if isinstance(companion, bytes):
+                spelled = json.loads(companion)
+                assert spelled["id"] == event.id
+                told.append(spelled["type"])
+            elif companion is not None:
+                told.append(companion.type)
+    assert told == [
+        "step_started",
+        "thinking_stop",
+        "reasoning",
+        "content",
+        "step_finished",
+        "thinking_stop",
+    ]
+
+
+def test_a_state_of_the_whole_node_is_followed_by_what_it_does() -> None:
+    told = wire02.Companions().behind(
+        ev.WsState(ws_id="a", id="0-4", state="running", activity="ls", activity_state="tool")
+    )
+    assert told is not None
+    spelled = json.loads(told)
+    assert spelled["type"] == "ws_activity"
+    assert (spelled["ws_id"], spelled["activity"], spelled["activity_state"]) == ("a", "ls", "tool")

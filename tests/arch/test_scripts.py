@@ -23,6 +23,7 @@ SYSTEM_PROGRAMS = (
     "curl",
     "pg_createcluster",
     "strace",
+    "node",
 )
 OURS = ("python", "ruff", "mypy", "lint-imports", "turnstone")
 

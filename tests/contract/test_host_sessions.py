@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -296,3 +296,50 @@ async def test_the_system_prompt_says_how_many_memories_there_are(tmp_path: Path
         await talked(node.host, "hello", "c1")
 
     assert "kept for later: 2." in msgspec.json.encode(bodies[0]["messages"][0]).decode()
+
+
+async def test_a_session_that_was_exported_elsewhere_is_taken_over_and_goes_on(
+    host: Host, tmp_path: Path
+) -> None:
+    async with local_node(tmp_path / "elsewhere", remembering) as elsewhere:
+        ws = await talked(elsewhere.host, "words of long ago", "c1", "Old work")
+        forms: tuple[Literal["json", "markdown"], ...] = ("json", "markdown")
+        files = [await elsewhere.host.export(ws.id, form) for form in forms]
+
+    first = await host.take_over(files[0], "old.json")
+    again = await host.take_over(files[1], "old.md")
+
+    assert (first.session_id, first.known, first.messages) == (ws.session_id, False, 2)
+    assert (again.session_id, again.ws_id, again.known) == (ws.session_id, first.ws_id, True)
+    assert await host.list() == []
+    [session] = await host.sessions()
+    assert (session.ws_id, session.name, session.closed) == (first.ws_id, "Old work", True)
+    await host.resume(first.session_id)
+    assert await said(host, first.ws_id, "and on", "c2") == "and on"
+    hits = await host.search("words of long ago")
+    assert {hit.ws_id for hit in hits} == {first.ws_id}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no session", "{" * 100_000, "\x00", '{"history": 3}'])
+async def test_a_file_that_holds_no_session_is_refused_by_its_name(host: Host, text: str) -> None:
+    with pytest.raises(InvalidRequest, match="notes.txt"):
+        await host.take_over(text, "notes.txt")
+    assert await host.sessions() == []
+
+
+async def test_what_was_decided_about_calls_is_told_with_who_or_what_decided(host: Host) -> None:
+    ws = await host.create(CreateWorkstream())
+    await said(host, ws.id, "remember colour green", "c1")
+    await said(host, ws.id, "forget colour", "c2")
+    await host.close(ws.id)
+
+    newest, oldest = await host.decisions(ws.id)
+
+    assert (oldest.tool, oldest.verdict, newest.tool) == ("remember", "allow", "forget")
+    assert oldest.rule and "colour" in oldest.header
+    assert oldest.timestamp < newest.timestamp
+    assert await host.decisions(ws.id, limit=1) == [newest]
+    with pytest.raises(UnknownWorkstream):
+        await host.decisions("ffffffff")
+    with pytest.raises(InvalidRequest, match="limit"):
+        await host.decisions(ws.id, limit=0)

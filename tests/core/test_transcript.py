@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from turnstone.core.events import (
+    AnyEvent,
     ApprovalAnswered,
     ApprovalAsked,
     BudgetReserved,
@@ -47,6 +49,16 @@ def said(text: str, cid: str = "c1") -> MessageAccepted:
 def called(*ids: str, cid: str = "c1") -> StepFinished:
     calls = [ToolCallRecord(i, "bash", '{"command": "ls"}') for i in ids]
     return StepFinished(tool_calls=calls, correlation_id=cid)
+
+
+def test_a_journal_from_before_messages_had_times_is_read_as_it_was() -> None:
+    old = b"""{"type": "conversation_set", "id": "2-0", "why": "forked", "history": [
+        {"role": "user", "content": "go", "tool_calls": [], "tool_call_id": "", "status": ""}]}"""
+
+    transcript = fold(msgspec.json.decode(old, type=AnyEvent))
+
+    [message] = transcript.history
+    assert (message.content, message.correlation_id, message.timestamp) == ("go", "", 0.0)
 
 
 def test_a_message_sent_during_a_turn_comes_after_it() -> None:

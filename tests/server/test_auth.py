@@ -12,7 +12,9 @@ from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.local_host import LocalHost
 from turnstone.server.app import HANDLERS
-from turnstone.server.auth import LINK_LIFETIME, Attempts, Auth, Token
+from turnstone.server.auth import LINK_LIFETIME, Auth, Known, Token
+from turnstone.server.limits import Attempts
+from turnstone.server.static import ROOT
 
 #: How each row is called so that it would be carried out, where it needs more than its path.
 BODIES: dict[str, dict[str, Any]] = {
@@ -32,9 +34,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "login": {"token": READ},
 }
 QUERIES = {
+    "login_link": {"code": "no such code"},
     "events": {"ws": "WS"},
     "ending": {"ws_id": "WS", "correlation_id": "c"},
     "policy": {"ws_id": "WS"},
+    "decisions": {"ws_id": "WS"},
     "usage": {"ws_id": "WS"},
     "export": {"session": "WS"},
     "search": {"query": "hello"},
@@ -42,7 +46,7 @@ QUERIES = {
 }
 
 #: What a caller who may gets. Whatever is not here: 200.
-CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422, "export": 422}
+CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422, "export": 422, "import": 422}
 
 FOREIGN = {
     "another site": {"origin": "http://evil.example"},
@@ -61,7 +65,7 @@ async def status(client: httpx2.AsyncClient, row: Endpoint, ws_id: str, **header
     query = {k: ws_id if v == "WS" else v for k, v in QUERIES.get(row.name, {}).items()}
     async with client.stream(
         row.method,
-        row.path.replace("{ws_id}", ws_id),
+        row.path.replace("{ws_id}", ws_id).replace("{path}", "shared/html.js"),
         params=query,
         json=body if row.method == "POST" else None,
         headers=headers,
@@ -94,7 +98,7 @@ def test_every_row_of_the_table_has_a_handler_and_every_handler_a_row() -> None:
 def test_nothing_but_the_pages_the_logins_and_health_is_public() -> None:
     assert {row.name for row in ENDPOINTS if row.role == "public"} == {
         "page",
-        "style",
+        "static",
         "login_link",
         "login",
         "logout",
@@ -194,6 +198,7 @@ async def test_health_says_no_more_than_ok_to_a_stranger(node: Served) -> None:
         assert wrong.json() == {"status": "ok"}
         told = (await known.get("/health")).json()
     assert told.keys() >= {"status", "version", "uptime_seconds", "model", "workstreams"}
+    assert told["role"] == "read"
 
 
 async def test_a_login_gives_a_cookie_that_scripts_and_other_sites_cannot_use(
@@ -249,9 +254,9 @@ async def test_a_login_link_signs_one_browser_in_once(node: Served) -> None:
     assert (first.status_code, first.headers["location"]) == (303, "/")
     assert again.status_code == 303  # who is signed in already has no need of the code
     assert other.status_code == 401
-    assert "has been used" in other.text
+    assert other.headers["content-type"].startswith("text/html")
     assert "set-cookie" not in other.headers
-    assert "signed in, with the role full" in page.text
+    assert page.content == (ROOT / "node/index.html").read_bytes()
     assert sent.status_code == 200
 
 
@@ -262,7 +267,7 @@ def test_a_login_link_is_good_for_a_day() -> None:
     assert early
     assert late
     now[0] = LINK_LIFETIME - 1
-    assert auth.redeem(early) == Token(FULL, "full")
+    assert auth.redeem(early) == Known(Token(FULL).digest, "full", "")
     now[0] = LINK_LIFETIME
     assert auth.redeem(late) is None
     assert auth.redeem("") is None

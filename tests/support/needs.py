@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 #: Where a program's name is not that of its Debian package.
-_PACKAGES = {"rg": "ripgrep", "bwrap": "bubblewrap"}
+_PACKAGES = {"rg": "ripgrep", "bwrap": "bubblewrap", "node": "nodejs"}
 
 
 def require(program: str) -> str:

@@ -13,7 +13,8 @@ import httpx2
 from turnstone.core.host import Host
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth, Token
-from turnstone.server.run import serve
+from turnstone.server.connection import HEAD_TIME
+from turnstone.server.run import MAX_CONNECTIONS, serve
 
 READ, APPROVE, FULL = "token-that-reads", "token-that-approves", "token-that-does-all"
 
@@ -51,12 +52,27 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    host: Host, *, auth: Auth | None = None, port: int = 0, **app: Any
+    host: Host,
+    *,
+    auth: Auth | None = None,
+    port: int = 0,
+    max_connections: int = MAX_CONNECTIONS,
+    head_time: float = HEAD_TIME,
+    **app: Any,
 ) -> AsyncIterator[Served]:
     """Serve this host; `app` are arguments of NodeApp."""
     node_app = NodeApp(host, auth or three_roles(), **app)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(serve(node_app, "127.0.0.1", port, ready=url.set_result))
+    running = asyncio.create_task(
+        serve(
+            node_app,
+            "127.0.0.1",
+            port,
+            ready=url.set_result,
+            max_connections=max_connections,
+            head_time=head_time,
+        )
+    )
     async with asyncio.timeout(PATIENCE):
         waiting: list[asyncio.Future[Any]] = [running, url]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

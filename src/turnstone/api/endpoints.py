@@ -14,9 +14,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from turnstone.api.parameters import NEXT, WS_ID, Query, limit
 from turnstone.core.events import Budget, Left, StepFinished, ToolFinished, TurnEnded
 from turnstone.core.host import (
     CreateWorkstream,
+    Decided,
+    Imported,
     Memory,
     NodeHealth,
     PolicyView,
@@ -32,6 +35,9 @@ Role: TypeAlias = Literal["public", "read", "approve", "full"]
 
 #: Each includes those before it.
 ROLES: tuple[Role, ...] = ("public", "read", "approve", "full")
+
+#: Bytes of a request that brings a whole session.
+MAX_IMPORT = 32 * 1024 * 1024
 
 
 def covers(role: Role, needed: Role) -> bool:
@@ -101,6 +107,10 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     expired: bool = False
     unreviewed: bool = False
+
+
+class DecisionsReply(msgspec.Struct, frozen=True, kw_only=True):
+    decisions: Sequence[Decided]
 
 
 class RevokeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,12 +219,32 @@ class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str = ""
 
 
-class SessionsReply(msgspec.Struct, frozen=True, kw_only=True):
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A slash command. `choices`: what may stand behind it; empty: any text, or nothing where
+    there are no `arguments`."""
+
+    name: str
+    usage: str
+    help: str
+    arguments: str = ""
+    required: bool = False
+    choices: list[str] = []
+    aliases: list[str] = []
+    where: Literal["everywhere", "terminal"] = "everywhere"
+
+
+class CommandsReply(msgspec.Struct, frozen=True, kw_only=True):
+    commands: list[CommandRow]
+
+
+class SessionsReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sessions: Sequence[SessionInfo]
+    next: str = ""  # the `after` of the next page; empty: there is none
 
 
-class SearchReply(msgspec.Struct, frozen=True, kw_only=True):
+class SearchReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hits: Sequence[SearchHit]
+    next: str = ""  # the `after` of the next page; empty: there is none
 
 
 class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,8 +270,38 @@ class ExportReply(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class MemoriesReply(msgspec.Struct, frozen=True, kw_only=True):
+class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`text`: the content of a file that was exported. `source`: what it is called in what is
+    said of it."""
+
+    text: str = ""
+    source: str = ""
+
+
+class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`value` as the file spells it, of a secret a mask. `source`: `default`, `file`,
+    `environment` or `command line`; `where`: the file and line, the variable, or the flag."""
+
+    name: str
+    value: str
+    source: str
+    where: str = ""
+    meaning: str = ""
+    secret: bool = False
+
+
+class SettingsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the program that serves; empty where it was not started from settings."""
+
+    program: str = ""
+    file: str = ""  # that was read
+    settings: Sequence[SettingRow] = ()
+    warnings: Sequence[str] = ()
+
+
+class MemoriesReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memories: Sequence[Memory]
+    next: str = ""  # the `after` of the next page; empty: there is none
 
 
 class RememberRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,6 +325,12 @@ class OkReply(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
+class HealthReply(NodeHealth, frozen=True, kw_only=True):
+    """`role`: what the token of this very request may do."""
+
+    role: Role = "read"
+
+
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
 
@@ -274,8 +340,16 @@ class LoginReply(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
-class WorkstreamsReply(msgspec.Struct, frozen=True, kw_only=True):
+class SignedOutReply(msgspec.Struct, frozen=True, kw_only=True):
+    """`ended`: browsers that were signed in."""
+
+    status: Literal["ok"] = "ok"
+    ended: int = 0
+
+
+class WorkstreamsReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workstreams: list[WorkstreamInfo]
+    next: str = ""  # the `after` of the next page; empty: there is none
 
 
 class DashboardRow(WorkstreamInfo, frozen=True, kw_only=True):
@@ -309,6 +383,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     request: type[msgspec.Struct] | None = None
     reply: type[msgspec.Struct] | None = None
     stream: bool = False
+    query: tuple[Query, ...] = ()
+    errors: tuple[int, ...] = ()  # statuses of its own, besides those of its kind
+    #: Where an `Idempotency-Key` goes: a field of the body, or `kept` with the answer.
+    idempotency: str = ""
+    max_body: int = 0  # bytes; 0: as of all others
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -317,21 +396,31 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/",
         role="public",
-        summary="A page that says what runs here.",
+        summary="The page of the node, or for who is not signed in, that for signing in.",
     ),
     Endpoint(
-        name="style",
+        name="static",
         method="GET",
-        path="/static/style.css",
+        path="/static/{path}",
         role="public",
-        summary="The page's style sheet.",
+        summary="The files that the pages are made of.",
+        errors=(
+            404,
+            416,
+        ),
     ),
     Endpoint(
         name="login_link",
         method="GET",
         path="/login",
         role="public",
-        summary="Exchanges the one-time `code` of a login link for a cookie.",
+        summary="Exchanges the one-time `code` of a login link for a cookie; the page for signing in.",
+        query=(Query(name="code", about="Of a login link."),),
+        errors=(
+            303,
+            401,
+            429,
+        ),
     ),
     Endpoint(
         name="login",
@@ -341,6 +430,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Exchanges a token for a cookie.",
         request=LoginRequest,
         reply=LoginReply,
+        errors=(401,),
     ),
     Endpoint(
         name="logout",
@@ -351,12 +441,34 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=OkReply,
     ),
     Endpoint(
+        name="logout_everywhere",
+        method="POST",
+        path="/api/auth/logout-everywhere",
+        role="read",
+        summary="Signs every browser out that signed in with the caller's token.",
+        reply=SignedOutReply,
+    ),
+    Endpoint(
         name="health",
         method="GET",
         path="/health",
         role="public",
         summary="Whether the node is up; with a token: version, model, counts of workstreams, endpoints.",
-        reply=NodeHealth,
+        reply=HealthReply,
+    ),
+    Endpoint(
+        name="openapi",
+        method="GET",
+        path="/openapi.json",
+        role="read",
+        summary="This table as an OpenAPI 3.1 document.",
+    ),
+    Endpoint(
+        name="docs",
+        method="GET",
+        path="/docs",
+        role="read",
+        summary="This table as a page.",
     ),
     Endpoint(
         name="metrics",
@@ -373,6 +485,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Open workstreams by creation: the first `limit=` behind `after=`; with `parent=`, the "
         "sub-agents of that one.",
         reply=WorkstreamsReply,
+        query=(
+            limit("all of them without"),
+            NEXT,
+            Query(name="parent", about="The workstream whose sub-agents are wanted."),
+        ),
+        errors=(404,),
     ),
     Endpoint(
         name="dashboard",
@@ -390,14 +508,28 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="How the turn of a message ended: `ws_id=`, `correlation_id=`; with `steps=true` "
         "also what it has said and done.",
         reply=EndingReply,
+        query=(
+            WS_ID,
+            Query(name="correlation_id", about="A message.", required=True),
+        ),
+        errors=(404,),
     ),
     Endpoint(
         name="events",
         method="GET",
         path="/api/events",
         role="read",
-        summary="Events of one workstream: `ws=` as they are, `ws_id=` in the spelling of 0.2.",
+        summary="Events of one workstream: `ws=` as they are, `ws_id=` in the spelling of 0.2; or of "
+        "up to 64, each `ws=ID` or `ws=ID@PLACE`, and of all with `global=1`; `types=` of them.",
         stream=True,
+        query=(
+            Query(name="ws", about="A workstream, or `ID@PLACE` from where to go on.", many=True),
+            Query(name="ws_id", about="A workstream, in the spelling of 0.2."),
+            Query(name="after", about="The last id that was seen."),
+            Query(name="global", about="`1`, or `1@PLACE`: of all too."),
+            Query(name="types", about="Types of events, with commas between: no others."),
+        ),
+        errors=(404,),
     ),
     Endpoint(
         name="events_global",
@@ -406,6 +538,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="States, creations, renames and closings of every workstream.",
         stream=True,
+        query=(
+            Query(name="after", about="The last id that was seen."),
+            Query(name="types", about="As above."),
+        ),
     ),
     Endpoint(
         name="new",
@@ -415,6 +551,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Creates a workstream.",
         request=NewRequest,
         reply=NewReply,
+        errors=(429,),
+        idempotency="kept",
     ),
     Endpoint(
         name="close",
@@ -424,6 +562,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Ends a workstream, stopping its turn.",
         request=WorkstreamRequest,
         reply=OkReply,
+        errors=(400,),
     ),
     Endpoint(
         name="erase",
@@ -432,6 +571,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="full",
         summary="Erases a workstream with all its records; `force=true` stops its turn first.",
         reply=OkReply,
+        query=(
+            Query(
+                name="force",
+                about="Whether to stop its turn.",
+                kind="choice",
+                choices=("true", "false"),
+            ),
+        ),
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="send",
@@ -441,6 +592,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Sends a message; `correlation_id` makes it safe to send again.",
         request=SendRequest,
         reply=SendReply,
+        errors=(400, 404, 409, 410),
+        idempotency="correlation_id",
     ),
     Endpoint(
         name="approve",
@@ -450,6 +603,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Answers a question; without `request_id`, the oldest one that waits.",
         request=ApproveRequest,
         reply=ApproveReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="plan",
@@ -459,6 +616,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Says something of a plan; without `request_id`, of the oldest one that waits.",
         request=PlanRequest,
         reply=ApproveReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="policy",
@@ -467,6 +628,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="What decides about the tool calls of a workstream: `ws_id=`.",
         reply=PolicyView,
+        query=(WS_ID,),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="decisions",
+        method="GET",
+        path="/api/policy/decisions",
+        role="read",
+        summary="What was decided about the last tool calls of a workstream, and by which rule: "
+        "`ws_id=`, `limit=`.",
+        reply=DecisionsReply,
+        query=(WS_ID, limit("100 without", 500)),
+        errors=(404,),
     ),
     Endpoint(
         name="revoke",
@@ -476,6 +650,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Takes a permission of a workstream back.",
         request=RevokeRequest,
         reply=RevokeReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="budget",
@@ -485,6 +663,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Sets what a workstream may use from now on, with all below it.",
         request=BudgetRequest,
         reply=BudgetReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="usage",
@@ -493,6 +675,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="What a workstream has used: itself, with all below it, and by model: `ws_id=`.",
         reply=UsageView,
+        query=(WS_ID,),
+        errors=(404,),
     ),
     Endpoint(
         name="cancel",
@@ -502,6 +686,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Stops the turn in progress, or that of the message `correlation_id`.",
         request=CancelRequest,
         reply=CancelReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="rewind",
@@ -511,6 +699,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Makes the conversation what it was just before a message.",
         request=RewindRequest,
         reply=RewindReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="fork",
@@ -520,6 +712,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Goes on from here, or from before a message, in a new workstream.",
         request=ForkRequest,
         reply=ForkReply,
+        errors=(404, 409, 429),
+        idempotency="kept",
     ),
     Endpoint(
         name="rename",
@@ -529,6 +723,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Gives a workstream a name, and its session an alias.",
         request=RenameRequest,
         reply=WorkstreamReply,
+        errors=(
+            404,
+            409,
+        ),
     ),
     Endpoint(
         name="sessions",
@@ -537,6 +735,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="Conversations, open and closed, newest first: `limit=`, `after=` a `ws_id`.",
         reply=SessionsReply,
+        query=(
+            limit("50 without", 500),
+            NEXT,
+        ),
+        errors=(404,),
     ),
     Endpoint(
         name="resume",
@@ -546,6 +749,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Opens a session again, or finds the one that is open.",
         request=ResumeRequest,
         reply=WorkstreamReply,
+        errors=(
+            404,
+            409,
+            429,
+        ),
     ),
     Endpoint(
         name="export",
@@ -554,6 +762,25 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="A session as a file: `session=`, `format=` `json` or `markdown`.",
         reply=ExportReply,
+        query=(
+            Query(name="session", about="An alias, or an id.", required=True),
+            Query(
+                name="format", about="`json` without.", kind="choice", choices=("json", "markdown")
+            ),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="import",
+        method="POST",
+        path="/api/sessions/import",
+        role="full",
+        summary="Takes the session of an exported file over, closed, to be resumed.",
+        request=ImportRequest,
+        reply=Imported,
+        max_body=MAX_IMPORT,
+        errors=(409, 429),
+        idempotency="kept",
     ),
     Endpoint(
         name="search",
@@ -562,6 +789,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="Where all words of `query=` were said: `limit=`, `ws_id=`.",
         reply=SearchReply,
+        query=(
+            Query(name="query", about="Words; all of them must occur."),
+            limit("20 without", 100),
+            NEXT,
+            Query(name="ws_id", about="In this workstream only."),
+        ),
+        errors=(404,),
     ),
     Endpoint(
         name="memories",
@@ -570,6 +804,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="read",
         summary="What is remembered: `query=`, `scope=`, `limit=`.",
         reply=MemoriesReply,
+        query=(
+            Query(name="query", about="Words."),
+            Query(name="scope", about="`user`, or `workspace:` and a path."),
+            limit("100 without", 1000),
+            NEXT,
+        ),
     ),
     Endpoint(
         name="remember",
@@ -579,6 +819,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Keeps a value under a key.",
         request=RememberRequest,
         reply=Memory,
+        idempotency="kept",
     ),
     Endpoint(
         name="forget",
@@ -587,6 +828,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         role="full",
         summary="Deletes what is remembered: `key=`, `scope=`.",
         reply=OkReply,
+        query=(
+            Query(name="key", about="Of what is remembered.", required=True),
+            Query(name="scope", about="`user` without."),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="settings",
+        method="GET",
+        path="/api/settings",
+        role="full",
+        summary="Every setting of the program, with its value and where that was set; secrets masked.",
+        reply=SettingsReply,
     ),
     Endpoint(
         name="timers",
@@ -630,6 +884,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Carries out a slash command; what it says is on the stream too.",
         request=CommandRequest,
         reply=CommandReply,
+        errors=(400, 404, 409),
+        idempotency="command_id",
+    ),
+    Endpoint(
+        name="commands",
+        method="GET",
+        path="/api/commands",
+        role="read",
+        summary="The slash commands, for completion.",
+        reply=CommandsReply,
     ),
 )
 

@@ -34,7 +34,9 @@ from turnstone.core.host import (
     BudgetView,
     CommandReply,
     CreateWorkstream,
+    Decided,
     ExportFormat,
+    Imported,
     Memory,
     NodeHealth,
     PlanReply,
@@ -140,6 +142,12 @@ class HttpHost(TimerCalls):
     async def policy(self, ws_id: str) -> PolicyView:
         return await self._call("policy", PolicyView, query={"ws_id": ws_id}, again=True)
 
+    async def decisions(self, ws_id: str, limit: int = 100) -> Sequence[Decided]:
+        query = {"ws_id": ws_id, "limit": str(limit)}
+        return (
+            await self._call("decisions", api.DecisionsReply, query=query, again=True)
+        ).decisions
+
     async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
         """`Host.revoke`; the node names who did it, after its token, and not `by`."""
         body = api.RevokeRequest(ws_id=ws_id, **msgspec.structs.asdict(grant))
@@ -235,6 +243,10 @@ class HttpHost(TimerCalls):
     ) -> str:
         query = {"session": name, "format": form}
         return (await self._call("export", api.ExportReply, query=query, again=True)).text
+
+    async def take_over(self, text: str, source: str = "") -> Imported:
+        body = api.ImportRequest(text=text, source=source)
+        return await self._call("import", Imported, body, again=True)
 
     async def memories(
         self, query: str = "", scope: str = "", limit: int = 100

@@ -69,6 +69,38 @@ class TooManyAttempts(TurnstoneError):
     status = 429
 
 
+class TooManyRequests(TurnstoneError):
+    """One token made more requests than the settings allow. `retry_after`: seconds."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class KeyUsed(TurnstoneError):
+    """The `Idempotency-Key` was used for another request before."""
+
+    code = "idempotency_key_used"
+    status = 409
+
+
+class TooSlow(TurnstoneError):
+    """The body of a request did not come in time."""
+
+    code = "too_slow"
+    status = 408
+
+
+class BadRequest(TurnstoneError):
+    """What was sent is not HTTP, or its head is longer than any request needs."""
+
+    code = "bad_request"
+    status = 400
+
+
 class InternalError(TurnstoneError):
     """A fault of the node itself."""
 

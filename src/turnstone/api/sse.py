@@ -25,6 +25,12 @@ def keepalive(event_id: str = "") -> bytes:
     return _id_line(event_id) + b": keepalive\n\n"
 
 
+def farewell(retry: int) -> bytes:
+    """The last of a stream that ends because its server stops; `retry` in milliseconds. No
+    comment: that would say that nothing was left unsent."""
+    return b"retry: %d\n\n" % retry
+
+
 def frame(event_id: str, data: bytes) -> bytes:
     """`data` is one line of JSON; an empty id leaves the line out."""
     return b"%bdata: %b\n\n" % (_id_line(event_id), data)

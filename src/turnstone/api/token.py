@@ -66,7 +66,7 @@ def find_token(state_dir: Path) -> str | None:
             hint="It must be a plain file of yours; remove it, and the next start makes a new one.",
         ) from error
     try:
-        _check(path, os.fstat(descriptor))
+        check_private(path, os.fstat(descriptor))
         token = os.read(descriptor, _LONGEST).strip()
     finally:
         os.close(descriptor)
@@ -78,7 +78,8 @@ def find_token(state_dir: Path) -> str | None:
     return token.decode("ascii")
 
 
-def _check(path: Path, found: os.stat_result) -> None:
+def check_private(path: Path, found: os.stat_result) -> None:
+    """Raises ConfigurationError unless this is a plain file of ours that nobody else can read."""
     if not stat.S_ISREG(found.st_mode):
         raise ConfigurationError(f"The token file {path} is not a plain file.", hint="Remove it.")
     if found.st_uid != os.geteuid():

@@ -2,7 +2,8 @@
 
 It renames `type`, keeps our own name beside it as `event`, and adds fields that 0.2 spelled
 otherwise. It takes nothing away, so that `restore` can undo it. Events that 0.2 did not have
-pass as they are: its readers ignore types that they do not know. Pure.
+pass as they are: its readers ignore types that they do not know. What 0.2 said in an event of
+its own, and we in others, is said beside those (`Companions`). Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from typing import Any
 
 import msgspec
 
-from turnstone.core.events import AnyEvent, Event, ToolStarted
+from turnstone.core.events import (
+    AnyEvent,
+    Content,
+    Event,
+    Reasoning,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    ToolStarted,
+    WsState,
+)
 
 #: Ours → theirs. `step_failed` is a `stream_end` too: 0.2 sent one after a failed request as
 #: well, and its pages stop waiting there (contract, section 2.9, item 5).
@@ -49,6 +60,46 @@ def restore(envelope: dict[str, Any]) -> AnyEvent:
     ours = {**envelope, "type": envelope.get("event", envelope.get("type"))}
     restored: AnyEvent = msgspec.convert(ours, AnyEvent)
     return restored
+
+
+class Companions:
+    """The events that 0.2 sent beside ours, to one reader: `thinking_stop` before the first
+    piece of a step and behind its end, `ws_activity` behind each state. They are no places to
+    come back to: their `id` is that of the event that they stand beside."""
+
+    def __init__(self) -> None:
+        self._thinking = False
+
+    def before(self, event: Event) -> bytes | None:
+        if isinstance(event, StepStarted):
+            self._thinking = True
+        elif self._thinking and isinstance(event, Content | Reasoning):
+            self._thinking = False
+            return _beside(event, "thinking_stop")
+        return None
+
+    def behind(self, event: Event) -> bytes | None:
+        if isinstance(event, StepFinished | StepFailed):
+            self._thinking = False
+            return _beside(event, "thinking_stop")
+        if isinstance(event, WsState):
+            return _beside(
+                event,
+                "ws_activity",
+                activity=event.activity,
+                activity_state=event.activity_state,
+            )
+        return None
+
+
+def _beside(event: Event, kind: str, **fields: str) -> bytes:
+    common = {
+        "ws_id": event.ws_id,
+        "id": event.id,
+        "correlation_id": event.correlation_id,
+        "timestamp": event.timestamp,
+    }
+    return json.dumps({"type": kind, **common, **fields}).encode("ascii")
 
 
 def _shown_already(event: Event) -> bool:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from oturn.arguments import sendable_arguments
 from turnstone.core import tokens
 from turnstone.core.events import (
     Compacted,
     ConversationSet,
     HistoryMessage,
+    Shown,
     ToolCallRecord,
     ToolFinished,
 )
@@ -47,38 +50,43 @@ class Conversation:
         text: str,
         calls: Sequence[ToolCallRecord] = (),
         finish: str = "",
+        **shown: Any,
     ) -> None:
-        """A person, or the model, has said this. `finish`: why the model stopped."""
+        """A person, or the model, has said this. `finish`: why the model stopped. `shown`: what
+        else of the history's message is known."""
         message: dict[str, Any] = {"role": role, "content": text}
         if calls:
             message["tool_calls"] = [_sent(call, finish) for call in calls]
         self.messages.append(message)
-        self.history.append(HistoryMessage(role=role, content=text, tool_calls=list(calls)))
+        self.history.append(
+            HistoryMessage(role=role, content=text, tool_calls=list(calls), **shown)
+        )
 
     def note(self, text: str) -> None:
         """The model is told this by the node itself; readers are not shown it."""
         self.messages.append({"role": "user", "content": text})
 
     def returned(
-        self, results: Iterable[ToolFinished], said: Mapping[str, str] | None = None
+        self,
+        results: Iterable[ToolFinished],
+        said: Mapping[str, str] | None = None,
+        shown: Mapping[str, Shown] | None = None,
     ) -> None:
         """The results of all calls of one answer, in the order in which the model called; and
-        what the person has said of some of these calls, by their ids."""
+        what the person has said of some of these calls, and pages show of them, by their ids."""
         for result in results:
             message: dict[str, Any] = {"role": "tool", "tool_call_id": result.call_id}
             message["content"] = result.output
             if result.images:
                 message[IMAGES] = list(result.images)
             self.messages.append(message)
-            self.history.append(
-                HistoryMessage(
-                    role="tool",
-                    content=result.output,
-                    tool_call_id=result.call_id,
-                    status=result.status,
-                    said=(said or {}).get(result.call_id, ""),
-                )
-            )
+            self.history.append(returned(result, said or {}, shown or {}))
+
+    def show(self, **changed: Any) -> None:
+        """Pages show this with the newest message from now on."""
+        if self.history:
+            shown = msgspec.structs.replace(self.history[-1].shown, **changed)
+            self.history[-1] = msgspec.structs.replace(self.history[-1], shown=shown)
 
     def become(self, event: ConversationSet) -> None:
         """Another conversation takes the place of this one."""
@@ -94,6 +102,7 @@ class Conversation:
             self.messages[short.at] = self.messages[short.at] | {"content": short.content}
         self.messages[: event.archived] = event.messages
         if event.archived:
+            self.show(compacted=True)
             self.compactions += 1
             self.account = event.summary
         self._counted, self._estimate = 0, 0.0
@@ -106,6 +115,22 @@ class Conversation:
         while history and history[-1].tool_calls:
             history.pop()
         return messages, history
+
+
+def returned(
+    result: ToolFinished, said: Mapping[str, str], shown: Mapping[str, Shown]
+) -> HistoryMessage:
+    """The result of a call as a reader is shown it. `said`, `shown`: by the ids of calls."""
+    return HistoryMessage(
+        role="tool",
+        content=result.output,
+        tool_call_id=result.call_id,
+        status=result.status,
+        said=said.get(result.call_id, ""),
+        correlation_id=result.correlation_id,
+        timestamp=result.timestamp,
+        shown=shown.get(result.call_id, Shown()),
+    )
 
 
 def _sent(call: ToolCallRecord, finish: str) -> dict[str, Any]:

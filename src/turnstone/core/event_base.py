@@ -126,7 +126,29 @@ class Usage(msgspec.Struct, frozen=True):
     total_tokens: int = 0
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a page shows with a message besides what was said: so that one that is opened late
+    shows what one that was open all the time does."""
+
+    sender: str = ""  # of a person's message
+    steered: bool = False  # it went to a turn in progress
+    reasoning: str = ""  # of an answer
+    step: int = 0
+    model: str = ""
+    header: str = ""  # of a tool's result: what the call did, as in ToolItem
+    preview: str = ""
+    seconds: float = 0.0  # that it took
+    compacted: bool = False  # behind it the messages before were compacted
+    outcome: Outcome | None = None  # the turn ended with it, so
+    reason: str = ""
+    worked: float = 0.0  # seconds of work of that turn
+
+
 class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """`correlation_id`: of a person's message its own, which rewinding and forking name; of all
+    others that of their turn. Empty, and `timestamp` 0, where it comes from elsewhere or from
+    before these were kept."""
+
     role: Literal["user", "assistant", "tool"]
     content: str
     tool_calls: list[ToolCallRecord] = []
@@ -134,6 +156,9 @@ class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
     status: str = ""
     said: str = ""  # by the person of this call: why it was refused, a remark on the plan it made
     pending: bool = False
+    correlation_id: str = ""
+    timestamp: float = 0.0  # Unix seconds
+    shown: Shown = Shown()
 
 
 class Shortened(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from turnstone.core.errors import InvalidRequest
 from turnstone.core.events import (
     Event,
     HistoryMessage,
+    Shown,
     ToolCallRecord,
     ToolFinished,
 )
@@ -71,7 +72,7 @@ def exported(records: Iterable[Event]) -> Exported:
         updated=summary.updated,
         workspace=created.workspace,
         messages=messages,
-        history=history,
+        history=[msgspec.structs.replace(m, correlation_id="") for m in history],
     )
 
 
@@ -164,6 +165,10 @@ def _message(message: HistoryMessage) -> Message:
         extra["status"] = message.status
     if message.said:
         extra["said"] = message.said
+    if message.timestamp:
+        extra["timestamp"] = message.timestamp
+    if message.shown != Shown():
+        extra["shown"] = msgspec.to_builtins(message.shown)
     return Message(
         role=message.role,
         content=message.content,
@@ -181,14 +186,17 @@ def _read_message(record: StoredRecord) -> list[HistoryMessage]:
     said = message.content
     text = said if isinstance(said, str) else _text_of(said)
     calls = [_call(call) for call in message.tool_calls or ()]
+    extra = message.extra or {}
     return [
         HistoryMessage(
             role=message.role,
             content=text,
             tool_calls=calls,
             tool_call_id=message.tool_call_id or "",
-            status=str((message.extra or {}).get("status", "")),
-            said=str((message.extra or {}).get("said", "")),
+            status=str(extra.get("status", "")),
+            said=str(extra.get("said", "")),
+            timestamp=msgspec.convert(extra.get("timestamp", 0.0), float),
+            shown=msgspec.convert(extra.get("shown", {}), Shown),
         )
     ]
 

@@ -135,6 +135,19 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about one tool call: `rule` says by which rule, or by whom; `header` what
+    the call does, where it was shown or started."""
+
+    call_id: str
+    tool: str
+    verdict: Literal["allow", "deny", "expired", "invalid"]
+    header: str = ""
+    rule: str = ""
+    reason: str = ""
+    timestamp: float = 0.0
+
+
 class Rewound(msgspec.Struct, frozen=True, kw_only=True):
     """The conversation is as it was before a message: its text, to be changed and sent again."""
 
@@ -275,6 +288,17 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that was taken over from a file, or `known`: it was there already. Either way
+    it is found under these ids. `notes`: what else is to be known of it."""
+
+    session_id: str
+    ws_id: str
+    known: bool = False
+    messages: int = 0
+    notes: Sequence[str] = ()
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """`scope`: `user`, or `workspace:<path>`. Times in Unix seconds."""
 
@@ -332,6 +356,10 @@ class Host(Protocol):
     async def revoke(self, ws_id: str, grant: Grant, by: str = "") -> bool:
         """Take a permission of the workstream back; it holds for no call that is judged from
         then on. False if it has no such permission. Raises UnknownWorkstream."""
+
+    async def decisions(self, ws_id: str, limit: int = 100) -> Sequence[Decided]:
+        """What was decided about the last tool calls of a workstream, open or closed, the newest
+        first. Raises UnknownWorkstream; InvalidRequest for a limit outside of 1 to 1000."""
 
     async def set_budget(self, ws_id: str, budget: Budget, by: str = "") -> BudgetView:
         """What the workstream may use from now on, with all below it; what it has used before
@@ -438,6 +466,11 @@ class Host(Protocol):
     async def export(self, name: str, form: ExportFormat = "json") -> str:
         """A session, named as in `resume`, as a file that `turnstone import` takes. Raises
         UnknownSession."""
+
+    async def take_over(self, text: str, source: str = "") -> Imported:
+        """Keep the session of a file that `export` or `turnstone export` wrote: closed, to be
+        resumed. The same one twice is there once. `source` is the file's name, for what is said
+        of it. Raises InvalidRequest for what is no such file."""
 
     async def memories(
         self, query: str = "", scope: str = "", limit: int = 100

@@ -23,7 +23,9 @@ from turnstone.core.host import (
     BudgetView,
     CommandReply,
     CreateWorkstream,
+    Decided,
     ExportFormat,
+    Imported,
     Memory,
     NodeHealth,
     PlanReply,
@@ -185,6 +187,9 @@ class LocalHost:
         async with self._manager.use(ws_id) as workstream:
             return workstream.policy()
 
+    async def decisions(self, ws_id: str, limit: int = 100) -> Sequence[Decided]:
+        return await self._sessions.decisions(ws_id, limit)
+
     async def revoke(self, ws_id: str, grant: ev.Grant, by: str = "") -> bool:
         async with self._manager.use(ws_id) as workstream:
             return await workstream.revoke(grant, by)
@@ -254,6 +259,9 @@ class LocalHost:
         form: ExportFormat = "json",
     ) -> str:
         return await self._sessions.export(name, form)
+
+    async def take_over(self, text: str, source: str = "") -> Imported:
+        return await self._sessions.take_over(text, source, self.node_id)
 
     async def memories(
         self, query: str = "", scope: str = "", limit: int = 100

@@ -87,6 +87,8 @@ def conversation_at(
     answer that made them, are left out: no provider takes them. What it has in common with `now`,
     the one that it takes the place of, is not in it again."""
     messages, history = transcript.conversation.whole()
+    if why == "forked":  # ids name messages of the journal that they are in
+        history = [msgspec.structs.replace(m, correlation_id="") for m in history]
     kept = _common(now.messages, messages) if now is not None else 0
     kept_history = _common(now.history, history) if now is not None else 0
     return ConversationSet(

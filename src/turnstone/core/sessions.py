@@ -5,12 +5,16 @@ Of the whole store, whichever node has them. Reads and records; the workstreams 
 
 from __future__ import annotations
 
-from turnstone.core import exporting
+import asyncio
+
+from turnstone.core import decided, exporting, importing
 from turnstone.core.engine import Engine
-from turnstone.core.errors import InvalidRequest, UnknownMemory, UnknownSession
+from turnstone.core.errors import InvalidRequest, UnknownMemory, UnknownSession, UnknownWorkstream
 from turnstone.core.events import WsRename
 from turnstone.core.host import (
+    Decided,
     ExportFormat,
+    Imported,
     Memory,
     SearchHit,
     SessionInfo,
@@ -22,7 +26,7 @@ from turnstone.core.remembering import keep
 from turnstone.core.store import Store, WorkstreamRow
 
 #: The most of each that one request is answered with.
-MAX_SESSIONS, MAX_HITS, MAX_MEMORIES = 500, 100, 1000
+MAX_SESSIONS, MAX_HITS, MAX_MEMORIES, MAX_DECISIONS = 500, 100, 1000, 1000
 
 #: Characters of a name.
 _LONGEST = 100
@@ -82,6 +86,29 @@ class Sessions:
         """`Host.export`."""
         row = await found(self._store, name)
         return exporting.written(await self._store.records(row.ws_id), form)
+
+    async def take_over(self, text: str, source: str, owner: str) -> Imported:
+        """`Host.take_over`."""
+        source = source.strip()[:_LONGEST] or "the file"
+        # Megabytes of text: the node has others to answer meanwhile.
+        session = await asyncio.to_thread(exporting.read, text, source)
+        done = importing.Imported()
+        await importing.take_over(self._store, session, owner, self._engine.clock, source, done)
+        [row, *_] = await self._store.resolve(session.session_id, match="session")
+        return Imported(
+            session_id=session.session_id,
+            ws_id=row.ws_id,
+            known=done.known > 0,
+            messages=done.messages,
+            notes=[*done.notes, *done.skipped],
+        )
+
+    async def decisions(self, ws_id: str, limit: int) -> list[Decided]:
+        _check(limit, MAX_DECISIONS)
+        records = await self._store.records(ws_id)
+        if not records:
+            raise UnknownWorkstream(f"There is no workstream {ws_id} in this store.")
+        return decided.decisions(records)[:limit]
 
     async def memories(self, query: str, scope: str, limit: int) -> list[Memory]:
         _check(limit, MAX_MEMORIES)

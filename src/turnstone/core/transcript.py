@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from turnstone.core.budget import Ledger
-from turnstone.core.conversation import Conversation
+from turnstone.core.conversation import Conversation, returned
 from turnstone.core.events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -35,6 +35,7 @@ from turnstone.core.events import (
     PromptSet,
     RequestCounted,
     SettingsChanged,
+    Shown,
     StepFailed,
     StepFinished,
     StepStarted,
@@ -79,6 +80,7 @@ class OpenTurn:
         self.results: dict[str, ToolFinished] = {}
         self.feedback: list[str] = []  # said with an approval, for the model to read after
         self.said: dict[str, str] = {}  # of calls of the last step: with a refusal, of a plan
+        self.shown: dict[str, Shown] = {}  # of the same calls: what pages show of them
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
         self.decided: dict[str, CallDecision] = {}  # of the last step
 
@@ -194,8 +196,13 @@ class Transcript:
         return self.turn
 
     def readable(self) -> list[HistoryMessage]:
-        """The conversation for a reader; the last assistant message says if a question waits."""
+        """The conversation for a reader, with the results that are there of calls of which
+        others still run; the last assistant message says if a question waits."""
         history = list(self.history)
+        turn = self.turn
+        if turn is not None and not turn.results.keys() >= turn.calls.keys():
+            done = turn.results.values()
+            history += [returned(result, turn.said, turn.shown) for result in done]
         if self.question is not None:
             for place in range(len(history) - 1, -1, -1):
                 if history[place].role == "assistant":
@@ -212,7 +219,13 @@ class Transcript:
     def _heard(self, message: MessageAccepted) -> None:
         """It enters the conversation, and what it permits holds from here on: not before, when
         it waited, and never if it was taken back."""
-        self.conversation.say("user", message.message)
+        self.conversation.say(
+            "user",
+            message.message,
+            correlation_id=message.correlation_id,
+            timestamp=message.timestamp,
+            shown=Shown(sender=message.sender, steered=message.steer),
+        )
         self.auto_approve |= message.auto_approve
         self.granted.update(map(Grant, message.auto_approve_tools))
 
@@ -295,20 +308,30 @@ class Transcript:
         turn.results = {}
         turn.decided = {}
         turn.said = {}
+        turn.shown = {}
         if event.usage is not None:
             self.last_usage = event.usage
             turn.usage = _sum(turn.usage, event.usage)
         if event.text or event.tool_calls:
-            self.conversation.say("assistant", event.text, event.tool_calls, event.finish)
+            self.conversation.say(
+                "assistant",
+                event.text,
+                event.tool_calls,
+                event.finish,
+                correlation_id=event.correlation_id,
+                timestamp=event.timestamp,
+                shown=Shown(reasoning=event.reasoning, step=event.step, model=event.model),
+            )
 
     def _tool_finished(self, turn: OpenTurn, event: ToolFinished) -> None:
         """Results enter the conversation together, in the order in which the model called."""
+        turn.shown[event.call_id] = _shown(turn, event)
         turn.running.pop(event.call_id, None)
         turn.results[event.call_id] = event
         self._moved = event.cwd or self._moved
         if turn.results.keys() >= turn.calls.keys():
             results = [turn.results[call_id] for call_id in turn.calls]
-            self.conversation.returned(results, turn.said)
+            self.conversation.returned(results, turn.said, turn.shown)
 
     def _answered(self, event: ApprovalAnswered) -> None:
         self.answers[event.request_id] = event
@@ -356,6 +379,7 @@ class Transcript:
         else:
             turn = self.begin(event.correlation_id)
             self._worked += turn.time.seconds
+            self.conversation.show(outcome=event.outcome, reason=event.reason, worked=event.seconds)
             self.turn = None
             self.endings = [event]
             self.question = None
@@ -396,6 +420,20 @@ _IN_ITS_TIME = (
     TurnEnded,
     WsRename,
 )
+
+
+def _shown(turn: OpenTurn, event: ToolFinished) -> Shown:
+    """What a page shows of this call: as it was started, or else as a person was asked."""
+    started = turn.running.get(event.call_id)
+    item = started.item if started is not None else None
+    if item is None:
+        asked = (item for question in turn.asked_now() for item in question.items)
+        item = next((item for item in asked if item.call_id == event.call_id), None)
+    return Shown(
+        header=item.header if item is not None else "",
+        preview=item.preview if item is not None else "",
+        seconds=max(0.0, event.timestamp - started.timestamp) if started is not None else 0.0,
+    )
 
 
 def _sum(one: Usage | None, other: Usage) -> Usage:

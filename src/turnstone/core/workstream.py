@@ -451,7 +451,7 @@ class Workstream:
         snapshot += [asked for asked in (transcript.question, transcript.plan) if asked is not None]
         if transcript.turn is None:
             snapshot += transcript.endings
-        return snapshot
+        return [*snapshot, *transcript.waiting]
 
     def _at(self, place: ev.EventId, event: ev.Event) -> ev.Event:
         timestamp = event.timestamp or round(self._engine.clock.now(), 6)

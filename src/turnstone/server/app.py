@@ -19,21 +19,37 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from turnstone.api.endpoints import ENDPOINTS, Endpoint, covers
-from turnstone.api.problems import ForeignHost, InternalError, UnknownPath, WrongMethod
-from turnstone.core.errors import NotAuthenticated, NotPermitted, TurnstoneError
+from turnstone.api.problems import (
+    BadRequest,
+    ForeignHost,
+    InternalError,
+    TooManyRequests,
+    UnknownPath,
+    WrongMethod,
+)
+from turnstone.core.config import Settings
+from turnstone.core.errors import NodeUnavailable, NotAuthenticated, NotPermitted, TurnstoneError
 from turnstone.core.host import Host
 from turnstone.core.metrics import Metrics
 from turnstone.server import (
     routes,
     routes_budget,
     routes_conversation,
+    routes_docs,
+    routes_events,
     routes_sessions,
+    routes_settings,
     routes_timers,
 )
-from turnstone.server.auth import Attempts, Auth, Identity
+from turnstone.server.auth import Auth, Identity
+from turnstone.server.compression import packing
+from turnstone.server.connection import MAX_HEAD, head_too_long
 from turnstone.server.figures import ENDPOINT, Requests
 from turnstone.server.guard import AllowedHosts, check_origin, secured
-from turnstone.server.requests import read_body, unread
+from turnstone.server.idempotency import Answers, read_key, with_key
+from turnstone.server.limits import Attempts, Rates
+from turnstone.server.proxies import Proxies
+from turnstone.server.requests import MAX_BODY, read_body, unread
 from turnstone.server.routes import Call, Handler, Node, refusal
 from turnstone.server.sse import KEEPALIVE
 
@@ -47,7 +63,10 @@ HANDLERS = {
     **routes_budget.HANDLERS,
     **routes_timers.HANDLERS,
     **routes_conversation.HANDLERS,
+    **routes_docs.HANDLERS,
+    **routes_events.HANDLERS,
     **routes_sessions.HANDLERS,
+    **routes_settings.HANDLERS,
 }
 
 #: Seconds that count as a moment ago: more than the delay, so that who goes on stays slow.
@@ -60,6 +79,8 @@ class NodeApp:
     `allowed_hosts` are names under which it is reached besides loopback and the address it
     listens on. `refusal_delay` and `keepalive` are in seconds. `metrics` gets the figures of
     this server; `public` names rows of the endpoint table that need no token here.
+    `settings` are those that the program was started with, to be shown. `rate_limit`: requests
+    of one token in a minute, 0 for any number. `trusted_proxies`: addresses and networks.
     """
 
     def __init__(
@@ -72,15 +93,21 @@ class NodeApp:
         keepalive: float = KEEPALIVE,
         metrics: Metrics | None = None,
         public: Collection[str] = (),
+        settings: Settings | None = None,
+        trusted_proxies: Iterable[str] = (),
+        rate_limit: int = 0,
     ) -> None:
         self.auth = auth
         self.hosts = AllowedHosts(allowed_hosts)
-        self._node = Node(host, auth, keepalive, metrics=metrics or Metrics())
+        self._node = Node(host, auth, keepalive, metrics=metrics or Metrics(), settings=settings)
+        self._refusals = _Refusals(refusal_delay, self._node.closing)
+        self._proxies = Proxies(trusted_proxies)
+        self._rates = Rates(rate_limit)
+        self._answers = Answers()
         self._requests = Requests(host)
         self._node.metrics.add(self._requests.samples)
         self._public = frozenset(public)
-        self._refusals = _Refusals(refusal_delay, self._node.closing)
-        self._app = secured(self._requests.counting(self._routed()))
+        self._app = secured(self._requests.counting(packing(self._routed())))
 
     def login_link(self, base_url: str) -> str:
         """A link that signs one browser in, once. Without tokens: just the page."""
@@ -88,16 +115,17 @@ class NodeApp:
         return f"{base_url}/login?code={code}" if code else f"{base_url}/"
 
     def drain(self) -> None:
-        """End every stream; their readers come back to whoever serves next."""
+        """End every stream; their readers come back to whoever serves next. What is asked from
+        now on is refused, and what is being answered is answered."""
         self._node.closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        await self._app(self._proxies.seen_through(scope), receive, send)
 
     def _routed(self) -> ASGIApp:
         routes = [
             Route(
-                endpoint.path,
+                endpoint.path.replace("{path}", "{path:path}"),
                 self._answering(endpoint, HANDLERS[endpoint.name]),
                 methods=[endpoint.method],
                 name=endpoint.name,
@@ -118,8 +146,13 @@ class NodeApp:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
             target: ASGIApp = app
             try:
+                _check_head(scope)
                 self.hosts.check(Headers(scope=scope))
-            except ForeignHost as error:
+                if self._node.closing.is_set():
+                    raise NodeUnavailable(
+                        "The node is stopping.", hint="Try again when it has been started anew."
+                    )
+            except (BadRequest, ForeignHost, NodeUnavailable) as error:
                 target = refusal(error)
             await target(scope, receive, send)
 
@@ -140,12 +173,34 @@ class NodeApp:
                 if endpoint.stream:
                     await self._refusals.pace(request)
                 raise
+            self._count(identity)
+            key = read_key(request.headers.get("idempotency-key")) if endpoint.idempotency else ""
             body = None
             if endpoint.request is not None:
-                body = await read_body(request, endpoint.request, identity)
-            return await handler(self._node, Call(request, identity, body))
+                limit = endpoint.max_body or MAX_BODY
+                body = await read_body(request, endpoint.request, identity, limit)
+            if not key or body is None:
+                return await handler(self._node, Call(request, identity, body))
+            if endpoint.idempotency != "kept":
+                filled = with_key(body, endpoint.idempotency, key)
+                return await handler(self._node, Call(request, identity, filled))
+            return await self._answers.once(
+                (identity.token if identity else "", endpoint.name, key),
+                body,
+                lambda: handler(self._node, Call(request, identity, body)),
+            )
 
         return answering
+
+    def _count(self, identity: Identity | None) -> None:
+        """Raises TooManyRequests."""
+        wait = self._rates.wait(identity.token) if identity and identity.token else 0
+        if wait:
+            raise TooManyRequests(
+                "This token has made too many requests in a short time.",
+                hint=f"Try again in {wait} s; [server] rate_limit is how many a minute may have.",
+                retry_after=wait,
+            )
 
 
 class _Refusals:
@@ -183,6 +238,13 @@ def _permit(endpoint: Endpoint, identity: Identity | None) -> None:
             f"A token of role {identity.role} does not cover this; it needs {endpoint.role}.",
             hint="Use a token of that role.",
         )
+
+
+def _check_head(scope: Scope) -> None:
+    """A head that arrives in one piece is parsed before it is measured. Raises BadRequest."""
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEAD:
+        raise head_too_long()
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -6,18 +6,22 @@ still are if they show a token of their own. From a browser each of these may be
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
 
-from turnstone.api.problems import BodyTooLarge, WrongMediaType
+from turnstone.api.problems import BodyTooLarge, TooSlow, WrongMediaType
 from turnstone.core.errors import InvalidRequest
 from turnstone.server.auth import Identity
 
 #: Bytes of one body. A message of this length is ten times any model's window.
 MAX_BODY = 1024 * 1024
+
+#: Seconds in which a body must be whole.
+BODY_TIME = 30.0
 
 #: Said to a program whose body was read as if it were empty, as 0.2 did.
 _UNREAD = "(The body was not JSON, or had half a surrogate pair, and was read as an empty one.)"
@@ -39,12 +43,15 @@ _IN_WORDS = {
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 
 
-async def read_body(request: Request, kind: type[BodyT], identity: Identity | None) -> BodyT:
-    """The request's body. Raises InvalidRequest, BodyTooLarge, WrongMediaType."""
+async def read_body(
+    request: Request, kind: type[BodyT], identity: Identity | None, limit: int = MAX_BODY
+) -> BodyT:
+    """The request's body, of at most `limit` bytes. Raises InvalidRequest, BodyTooLarge,
+    WrongMediaType, TooSlow."""
     lax = identity is not None and identity.via == "bearer"
     if not lax:
         _check_type(request)
-    content = await _read(request)
+    content = await _read(request, limit)
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
@@ -73,21 +80,27 @@ def _check_type(request: Request) -> None:
         )
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        raise _too_large()
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
     content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > MAX_BODY:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise TooSlow(
+            f"The body was not whole after {BODY_TIME:g} s.", hint="Send less, or faster."
+        ) from None
     return bytes(content)
 
 
-def _too_large() -> BodyTooLarge:
+def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"The body is longer than {MAX_BODY} bytes.", hint="Send less, or a file's path."
+        f"The body is longer than {limit} bytes.", hint="Send less, or a file's path."
     )
 
 

@@ -17,13 +17,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from turnstone.api import endpoints as api
-from turnstone.api import wire02
 from turnstone.api.problems import TooManyAttempts, body_of
 from turnstone.core import events as ev
+from turnstone.core.config import Settings
 from turnstone.core.errors import (
     EmptyMessage,
     InvalidRequest,
+    NodeUnavailable,
     NotAuthenticated,
+    StoreError,
     TurnstoneError,
     UnknownRequest,
     UnknownWorkstream,
@@ -38,12 +40,26 @@ from turnstone.core.host import (
     WorkstreamInfo,
 )
 from turnstone.core.metrics import CONTENT_TYPE, Metrics
-from turnstone.server import page as pages
-from turnstone.server.auth import OWN_NAMES, Auth, Identity, clear_cookie, set_cookie
-from turnstone.server.sse import KEEPALIVE, EventStream
+from turnstone.server import static as pages
+from turnstone.server.auth import (
+    LOGIN_WINDOW,
+    OWN_NAMES,
+    Auth,
+    Identity,
+    clear_cookie,
+    set_cookie,
+)
+from turnstone.server.sse import KEEPALIVE
 
 #: States of a workstream that is at work, or waits for a person in the middle of it.
 _ACTIVE = ("thinking", "running", "attention")
+
+#: Seconds after which it is worth to try again, where the error itself does not know.
+RETRY_AFTER: Mapping[type[TurnstoneError], int] = {
+    TooManyAttempts: int(LOGIN_WINDOW),
+    NodeUnavailable: 2,
+    StoreError: 2,
+}
 
 BodyT = TypeVar("BodyT", bound="msgspec.Struct | None")
 
@@ -57,6 +73,7 @@ class Node:
     keepalive: float = KEEPALIVE
     metrics: Metrics = field(default_factory=Metrics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +100,28 @@ class Call(Generic[BodyT]):
 Handler: TypeAlias = Callable[[Node, Call[Any]], Awaitable["ASGIApp"]]
 
 
-async def page(_node: Node, call: Call[None]) -> Response:
-    return pages.page(call.request, pages.greeting(call.identity))
+async def page(_node: Node, call: Call[None]) -> ASGIApp:
+    return pages.HOME if call.identity else pages.LOGIN
 
 
-async def style(_node: Node, _call: Call[None]) -> Response:
-    return pages.style()
+async def static(_node: Node, call: Call[None]) -> ASGIApp:
+    return pages.find(call.request.path_params["path"])
 
 
-async def login_link(node: Node, call: Call[None]) -> Response:
+async def login_link(node: Node, call: Call[None]) -> ASGIApp:
     if call.request.method == "HEAD":
         return Response()  # a preview of the link must not use it up
     if call.identity is not None and call.identity.via == "cookie":
         return RedirectResponse("/", 303)
+    if "code" not in call.request.query_params:
+        return pages.LOGIN
     _check_attempts(node.auth, call.client)
-    token = node.auth.redeem(call.request.query_params.get("code", ""))
+    token = node.auth.redeem(call.request.query_params["code"])
     if token is None:
         node.auth.logins.failed(call.client)
-        return pages.page(call.request, pages.BAD_CODE, 401)
+        return pages.LOGIN.with_status(401)
     response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
-    set_cookie(response, token, secure=call.secure)
+    set_cookie(response, node.auth.sign_in(token), secure=call.secure)
     return response
 
 
@@ -116,12 +135,21 @@ async def login(node: Node, call: Call[api.LoginRequest]) -> Response:
             hint="Use the login link that the program printed, or the token of its token file.",
         )
     response = answer(api.LoginReply(role=token.role))
-    set_cookie(response, token, secure=call.secure)
+    set_cookie(response, node.auth.sign_in(token), secure=call.secure)
     return response
 
 
-async def logout(_node: Node, call: Call[None]) -> Response:
+async def logout(node: Node, call: Call[None]) -> Response:
+    if call.identity is not None and call.identity.session:
+        node.auth.sessions.end(call.identity.session)
     response = answer(api.OkReply())
+    clear_cookie(response, secure=call.secure)
+    return response
+
+
+async def logout_everywhere(node: Node, call: Call[None]) -> Response:
+    token = call.identity.token if call.identity is not None else ""
+    response = answer(api.SignedOutReply(ended=node.auth.sessions.end_all(token)))
     clear_cookie(response, secure=call.secure)
     return response
 
@@ -129,7 +157,8 @@ async def logout(_node: Node, call: Call[None]) -> Response:
 async def health(node: Node, call: Call[None]) -> Response:
     if call.identity is None:
         return answer(api.OkReply())
-    return answer(await node.host.health())
+    told = msgspec.structs.asdict(await node.host.health())
+    return answer(api.HealthReply(**told, role=call.identity.role))
 
 
 async def metrics(node: Node, _call: Call[None]) -> Response:
@@ -140,10 +169,10 @@ async def metrics(node: Node, _call: Call[None]) -> Response:
 
 async def workstreams(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
-    found = await node.host.list(
-        query.get("parent", ""), limit=_limit(query.get("limit")), after=query.get("after", "")
-    )
-    return answer(api.WorkstreamsReply(workstreams=found))
+    limit = _limit(query.get("limit"))
+    found = await node.host.list(query.get("parent", ""), limit=limit, after=query.get("after", ""))
+    more = found[-1].id if found and len(found) == limit else ""
+    return answer(api.WorkstreamsReply(workstreams=found, next=more))
 
 
 async def dashboard(node: Node, _call: Call[None]) -> Response:
@@ -174,21 +203,6 @@ async def ending(node: Node, call: Call[None]) -> Response:
     wanted = query.get("steps") == "true"
     steps = list(await node.host.steps(ws_id, correlation_id)) if wanted else []
     return answer(api.EndingReply(ending=found, known=known, steps=steps))
-
-
-async def events(node: Node, call: Call[None]) -> EventStream:
-    query = call.request.query_params
-    ws_id, encode = (query["ws"], ev.encode) if "ws" in query else ("", wire02.encode)
-    ws_id = ws_id or query.get("ws_id", "")
-    found = node.host.follow(ws_id, _resume_at(call.request))
-    stream = EventStream(found, encode, node.closing, keepalive=node.keepalive)
-    await stream.open()
-    return stream
-
-
-async def events_global(node: Node, call: Call[None]) -> EventStream:
-    found = node.host.follow_all(_resume_at(call.request))
-    return EventStream(found, wire02.encode, node.closing, keepalive=node.keepalive)
 
 
 async def new(node: Node, call: Call[api.NewRequest]) -> Response:
@@ -302,17 +316,16 @@ async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
 
 HANDLERS: Mapping[str, Handler] = {
     "page": page,
-    "style": style,
+    "static": static,
     "login_link": login_link,
     "login": login,
     "logout": logout,
+    "logout_everywhere": logout_everywhere,
     "health": health,
     "metrics": metrics,
     "workstreams": workstreams,
     "dashboard": dashboard,
     "ending": ending,
-    "events": events,
-    "events_global": events_global,
     "new": new,
     "close": close,
     "erase": erase,
@@ -336,26 +349,17 @@ def answer(body: msgspec.Struct, status: int = 200) -> Response:
 
 def refusal(error: TurnstoneError, status: int | None = None) -> Response:
     """The error in its one shape."""
-    return answer(body_of(error), status or error.status)
+    response = answer(body_of(error), status or error.status)
+    wait = RETRY_AFTER.get(type(error)) or getattr(error, "retry_after", 0)
+    if wait:
+        response.headers["Retry-After"] = str(wait)
+    return response
 
 
 def _dashboard_row(info: WorkstreamInfo) -> api.DashboardRow:
     """What 0.2 called the title was the alias first."""
     shown = msgspec.structs.asdict(info) | {"title": info.alias or info.title}
     return api.DashboardRow(**shown)
-
-
-def _resume_at(request: Request) -> ev.EventId | None:
-    """Where the reader left. What its browser says itself is newer than the address it had."""
-    given = request.headers.get("last-event-id") or request.query_params.get("after")
-    if not given:
-        return None
-    try:
-        return ev.EventId.parse(given)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"after: {error}.", hint="Give the id of the last event that you saw, or none."
-        ) from error
 
 
 def _limit(given: str | None) -> int | None:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from turnstone.api import endpoints as api
+from turnstone.core.commands import COMMANDS
 from turnstone.core.errors import EmptyMessage
 from turnstone.server.routes import Call, Handler, Node, answer
 
@@ -32,4 +33,29 @@ async def command(node: Node, call: Call[api.CommandRequest]) -> Response:
     return answer(api.CommandReply(**msgspec.structs.asdict(told)))
 
 
-HANDLERS: Mapping[str, Handler] = {"rewind": rewind, "fork": fork, "command": command}
+async def commands(_node: Node, _call: Call[None]) -> Response:
+    return answer(
+        api.CommandsReply(
+            commands=[
+                api.CommandRow(
+                    name=command.name,
+                    usage=command.usage,
+                    help=command.help,
+                    arguments=command.arguments,
+                    required=command.required,
+                    choices=list(dict.fromkeys(command.choices.values())),
+                    aliases=list(command.aliases),
+                    where=command.where,
+                )
+                for command in COMMANDS
+            ]
+        )
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "rewind": rewind,
+    "fork": fork,
+    "command": command,
+    "commands": commands,
+}

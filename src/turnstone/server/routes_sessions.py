@@ -12,6 +12,7 @@ from starlette.responses import Response
 from turnstone.api import endpoints as api
 from turnstone.core.errors import InvalidRequest
 from turnstone.core.host import ExportFormat
+from turnstone.core.sessions import MAX_HITS, MAX_MEMORIES
 from turnstone.server.routes import Call, Handler, Node, answer
 
 
@@ -22,8 +23,11 @@ async def rename(node: Node, call: Call[api.RenameRequest]) -> Response:
 
 async def sessions(node: Node, call: Call[None]) -> Response:
     after = call.request.query_params.get("after", "")
-    found = await node.host.sessions(_number(call.request, "limit", 50), after)
-    return answer(api.SessionsReply(sessions=found))
+    limit = _number(call.request, "limit", 50)
+    found = await node.host.sessions(limit, after)
+    return answer(
+        api.SessionsReply(sessions=found, next=found[-1].ws_id if len(found) == limit else "")
+    )
 
 
 async def resume(node: Node, call: Call[api.ResumeRequest]) -> Response:
@@ -36,18 +40,36 @@ async def export(node: Node, call: Call[None]) -> Response:
     return answer(api.ExportReply(text=text))
 
 
+async def take_over(node: Node, call: Call[api.ImportRequest]) -> Response:
+    return answer(await node.host.take_over(call.body.text, call.body.source))
+
+
+async def decisions(node: Node, call: Call[None]) -> Response:
+    limit = _number(call.request, "limit", 100)
+    ws_id = call.request.query_params.get("ws_id", "")
+    return answer(api.DecisionsReply(decisions=await node.host.decisions(ws_id, limit)))
+
+
 async def search(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
     limit = _number(call.request, "limit", 20)
-    hits = await node.host.search(query.get("query", ""), limit, query.get("ws_id", ""))
-    return answer(api.SearchReply(hits=hits))
+    passed = _passed(call.request, limit, MAX_HITS)
+    found = await node.host.search(query.get("query", ""), passed + limit, query.get("ws_id", ""))
+    return answer(
+        api.SearchReply(hits=found[passed:], next=_next(len(found), passed + limit, MAX_HITS))
+    )
 
 
 async def memories(node: Node, call: Call[None]) -> Response:
     query = call.request.query_params
     limit = _number(call.request, "limit", 100)
-    found = await node.host.memories(query.get("query", ""), query.get("scope", ""), limit)
-    return answer(api.MemoriesReply(memories=found))
+    passed = _passed(call.request, limit, MAX_MEMORIES)
+    found = await node.host.memories(query.get("query", ""), query.get("scope", ""), passed + limit)
+    return answer(
+        api.MemoriesReply(
+            memories=found[passed:], next=_next(len(found), passed + limit, MAX_MEMORIES)
+        )
+    )
 
 
 async def remember(node: Node, call: Call[api.RememberRequest]) -> Response:
@@ -65,6 +87,8 @@ HANDLERS: Mapping[str, Handler] = {
     "sessions": sessions,
     "resume": resume,
     "export": export,
+    "import": take_over,
+    "decisions": decisions,
     "search": search,
     "memories": memories,
     "remember": remember,
@@ -81,6 +105,23 @@ def _number(request: Request, name: str, default: int) -> int:
     if not (given.isascii() and given.isdigit()):
         raise InvalidRequest(f"{name}: {given!r} is no whole number.")
     return int(given[:9])
+
+
+def _passed(request: Request, limit: int, most: int) -> int:
+    """How many of a list were on the pages before. A list of at most `most` is cut there."""
+    given = request.query_params.get("after", "") or "0"
+    number = int(given) if re.fullmatch(r"[0-9]{1,9}", given) else most
+    if number and number + limit > most:
+        raise InvalidRequest(
+            f"after: {given[:60]!r} is no place in this list.",
+            hint=f"Give the `next` of the page before; a list ends after {most}.",
+        )
+    return number
+
+
+def _next(found: int, wanted: int, most: int) -> str:
+    """The place behind this page; empty where nothing can follow."""
+    return str(wanted) if found == wanted and wanted < most else ""
 
 
 def _format(given: str) -> ExportFormat:

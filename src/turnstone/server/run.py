@@ -18,6 +18,7 @@ import uvicorn
 from turnstone.core.errors import ConfigurationError
 from turnstone.server.app import NodeApp
 from turnstone.server.auth import Auth
+from turnstone.server.connection import HEAD_TIME, MAX_HEAD, protocol
 from turnstone.server.guard import is_loopback
 
 #: Seconds that requests may take to end when the server stops. Supervisors kill after ten.
@@ -29,18 +30,36 @@ KEEP_ALIVE = 30
 
 _LAST_PORT = 65_535
 
+#: Connections that may be open at a time, where nobody says otherwise.
+MAX_CONNECTIONS = 10_000
+
 #: Connections that may wait to be taken.
 _BACKLOG = 2048
 
 
-async def serve(app: NodeApp, host: str, port: int, *, ready: Callable[[str], None]) -> None:
+async def serve(
+    app: NodeApp,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[str], None],
+    max_connections: int = MAX_CONNECTIONS,
+    head_time: float = HEAD_TIME,
+) -> None:
     """Serve until SIGTERM, SIGINT or cancellation; port 0 takes a free one.
 
-    `ready` is called once, with the base URL, when requests are taken. Raises
-    ConfigurationError where listening is refused or impossible.
+    `ready` is called once, with the base URL, when requests are taken. `head_time`: seconds for
+    the head of a request. Raises ConfigurationError where listening is refused or impossible.
     """
     with contextlib.closing(listen(host, port, app.auth)) as listener:
-        await serve_on(listener, app, host, ready=ready)
+        await serve_on(
+            listener,
+            app,
+            host,
+            ready=ready,
+            max_connections=max_connections,
+            head_time=head_time,
+        )
 
 
 def listen(host: str, port: int, auth: Auth) -> socket.socket:
@@ -53,13 +72,20 @@ def listen(host: str, port: int, auth: Auth) -> socket.socket:
 
 
 async def serve_on(
-    listener: socket.socket, app: NodeApp, host: str, *, ready: Callable[[str], None]
+    listener: socket.socket,
+    app: NodeApp,
+    host: str,
+    *,
+    ready: Callable[[str], None],
+    max_connections: int = MAX_CONNECTIONS,
+    head_time: float = HEAD_TIME,
 ) -> None:
     """Serve on a socket from `listen`, as `serve` does. The caller closes it."""
     app.hosts.listen_on(host)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=protocol(max_connections, head_time),
+        h11_max_incomplete_event_size=MAX_HEAD,
         ws="none",
         loop="asyncio",
         lifespan="off",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Protocol
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
@@ -16,7 +17,6 @@ from starlette.types import Message, Receive, Scope, Send
 from turnstone.api import sse
 from turnstone.api.problems import body_of
 from turnstone.core.errors import TurnstoneError
-from turnstone.core.events import Connected, Event, Truncated
 
 #: Seconds without an event after which a comment is sent (contract, section 2.5).
 KEEPALIVE = 5.0
@@ -42,27 +42,42 @@ _HEADERS = [
 ]
 
 
+#: Milliseconds after which a browser is to come back to a server that stops: a restart
+#: takes about as long.
+_COME_BACK = 2000
+
+
+class Frames(Protocol):
+    """What a stream is made of: the frames, and where its reader is when all were sent."""
+
+    def frames(self) -> AsyncGenerator[bytes]:
+        """Each whole; they may come in pieces of several. Raises TurnstoneErrors."""
+
+    def settled(self) -> str:
+        """Asked when the reader has had all frames: the place that it was not told yet."""
+
+
 class EventStream:
-    """`encode` turns an event into one line of JSON. Use once: `open`, then call."""
+    """One answer. Use once: `open`, then call. `still`: whether its reader may have it; asked
+    as often as a quiet stream is kept alive, and no is its end."""
 
     def __init__(
         self,
-        events: AsyncIterator[Event],
-        encode: Callable[[Event], bytes],
+        source: Frames,
         closing: asyncio.Event,
         *,
         keepalive: float = KEEPALIVE,
+        still: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._events = events
-        self._encode = encode
+        self._source = source
+        self._events: AsyncIterator[bytes] = source.frames()
         self._closing = closing
         self._keepalive = keepalive
-        self._first: asyncio.Task[Event] | None = None
+        self._still = still
+        self._first: asyncio.Task[bytes] | None = None
         self._frames: list[bytes] = []
         self._size = 0
         self._ended = False
-        self._snapshot = ""  # the id of the snapshot that is being sent, or was last
-        self._due = ""  # that id, where it must still be told
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -95,6 +110,8 @@ class EventStream:
             await asyncio.wait((writing, gone, stopping), return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
             if not gone.done():
+                if stopping.done() and not self._ended:
+                    self._add(sse.farewell(_COME_BACK))
                 self._end()
                 await asyncio.wait((writing, gone), timeout=_LAST_WORDS)
             whole = writing.done()
@@ -106,28 +123,32 @@ class EventStream:
         """Fetch events while there is room for them."""
         try:
             if self._first is not None:
-                self._put(await self._first)
-            async for event in self._events:
-                self._put(event)
+                self._add(await self._first)
+            async for frame in self._events:
+                self._add(frame)
                 while self._size > _BUFFER:
                     self._room.clear()
                     await self._room.wait()
         except StopAsyncIteration:
             pass  # there was not even a first one
         except TurnstoneError as error:
-            self._add(sse.frame("", _last_words(error)))
+            self._add(sse.frame("", error_event(error)))
         self._end()
 
     async def _write(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
         written = -GATHER
+        asked = loop.time()
         while not (self._ended and not self._frames):
             try:
                 async with asyncio.timeout(self._keepalive):
                     await self._news.wait()
             except TimeoutError:
-                self._add(sse.keepalive(self._due))
-                self._due = ""
+                self._add(sse.keepalive(self._source.settled()))
+            if loop.time() - asked >= self._keepalive:
+                asked = loop.time()
+                if not self._still():
+                    return
             if not self._ended:
                 await asyncio.sleep(max(0.0, written + GATHER - loop.time()))
             chunk = b"".join(self._frames)
@@ -139,16 +160,6 @@ class EventStream:
             await send(_body(chunk, more=True))
             written = loop.time()
             self._room.set()
-
-    def _put(self, event: Event) -> None:
-        """The events of a snapshot share one id, and a reader that came back with it would miss
-        what of the snapshot it had not seen. So they are sent without; the id follows them, alone
-        or with the next event."""
-        if isinstance(event, Connected | Truncated):
-            self._snapshot = event.id
-        inside = event.id == self._snapshot
-        self._due = event.id if inside else ""
-        self._add(sse.frame("" if inside else event.id, self._encode(event)))
 
     def _add(self, frame: bytes) -> None:
         self._frames.append(frame)
@@ -168,10 +179,10 @@ class EventStream:
             await self._events.aclose()
 
 
-def _last_words(error: TurnstoneError) -> bytes:
+def error_event(error: TurnstoneError, ws_id: str = "") -> bytes:
     """An error after the beginning: in the form of an event that 0.2 knows, and with no id."""
-    told = {"type": "error", "message": str(error)} | msgspec.to_builtins(body_of(error))
-    return msgspec.json.encode(told)
+    told = {"type": "error", "ws_id": ws_id, "message": str(error)}
+    return msgspec.json.encode(told | msgspec.to_builtins(body_of(error)))
 
 
 async def _until_gone(receive: Receive) -> None:

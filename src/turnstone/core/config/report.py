@@ -17,13 +17,21 @@ class Described(msgspec.Struct, frozen=True):
     name: str
     value: str
     source: Source
+    meaning: str = ""
+    secret: bool = False
 
 
 def describe(settings: Settings, *, every: bool = False) -> list[Described]:
     """The settings that the program makes use of, or every one, in the table's order."""
     named = [row for model in settings.models for row in model_rows(model.name)]
     return [
-        Described(row.name, shown(settings.value(row.name)), settings.source(row.name))
+        Described(
+            row.name,
+            shown(settings.value(row.name)),
+            settings.source(row.name),
+            row.meaning,
+            row.secret,
+        )
         for row in (*SETTINGS, *named)
         if every or settings.program in row.programs
     ]

@@ -22,6 +22,7 @@ from turnstone.core.config.table import (
     RESTORE,
     SERVER,
     SIM,
+    TOKENS,
     UP,
     Setting,
 )
@@ -30,6 +31,7 @@ _ENGINE: Final = (CHAT, UP, SERVER)
 _NODE: Final = (UP, SERVER)
 _ASKS_NODE: Final = (UP, ERASE, SERVER)
 _STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, IMPORT, EXPORT, SERVER)
+_STATE: Final = (*_STORE, TOKENS)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
 _REDIS: Final = (UP, QUEUE, SERVER, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -584,6 +586,35 @@ _SERVER: Final = (
         programs=_NODE,
         meaning="Further names under which browsers may reach the server, as in the Host header.",
     ),
+    Setting(
+        section="server",
+        key="trusted_proxies",
+        kind="list",
+        default=(),
+        programs=_NODE,
+        meaning=(
+            "Addresses and networks of proxies before the server, which is told by them"
+            " (X-Forwarded-For, X-Forwarded-Proto) who the client is and whether it came by TLS."
+        ),
+    ),
+    Setting(
+        section="server",
+        key="max_connections",
+        kind="integer",
+        default=10000,
+        minimum=1,
+        programs=_NODE,
+        meaning="The most connections at a time; a further one is answered with 503.",
+    ),
+    Setting(
+        section="server",
+        key="rate_limit",
+        kind="integer",
+        default=12000,
+        minimum=0,
+        programs=_NODE,
+        meaning="The most requests of one token in a minute, a further one is answered with 429; 0 is no limit.",
+    ),
 )
 
 _LABELS: Final = (
@@ -907,7 +938,7 @@ _PLATFORM: Final = (
         derived="$XDG_DATA_HOME/turnstone/turnstone.db, or ~/.local/share/turnstone/turnstone.db",
         flag="--store",
         metavar="FILE",
-        programs=_STORE,
+        programs=_STATE,
         meaning="The database in which everything is kept.",
     ),
     Setting(

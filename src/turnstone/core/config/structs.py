@@ -140,6 +140,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_workstreams: int
     queue: bool
     allowed_hosts: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
+    max_connections: int
+    rate_limit: int  # requests of one token in a minute; 0: no limit
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,8 +185,11 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthToken(msgspec.Struct, frozen=True, kw_only=True):
+    """`value` is the token, or `sha256:` and its digest in hex."""
+
     value: Secret
     role: Role = "read"
+    name: str = ""
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):

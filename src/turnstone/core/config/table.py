@@ -22,6 +22,7 @@ RESTORE: Final = "turnstone restore"
 IMPORT: Final = "turnstone import"
 EXPORT: Final = "turnstone export"
 QUEUE: Final = "turnstone queue"
+TOKENS: Final = "turnstone token"
 SERVER: Final = "turnstone-server"
 BRIDGE: Final = "turnstone-bridge"
 CONSOLE: Final = "turnstone-console"
@@ -38,6 +39,7 @@ PROGRAMS: Final = (
     IMPORT,
     EXPORT,
     QUEUE,
+    TOKENS,
     SERVER,
     BRIDGE,
     CONSOLE,

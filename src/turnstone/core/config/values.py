@@ -28,6 +28,8 @@ _LARGEST: Final = 10**18
 #: How Python hands on the bytes of a command line or variable that are no UTF-8.
 _NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 #: Longer values are cut in messages.
 _SHOWN_CHARACTERS: Final = 60
 
@@ -203,7 +205,7 @@ def _checked_list(row: Setting, raw: list[object]) -> tuple[str, ...]:
 def _token(row: Setting, entry: object) -> AuthToken:
     if not isinstance(entry, dict):
         raise WrongValue("a list with something else in it", expected(row))
-    unknown = sorted(str(key) for key in entry.keys() - {"value", "role"})
+    unknown = sorted(str(key) for key in entry.keys() - {"value", "role", "name"})
     if unknown:
         raise WrongValue(f'a token with the unknown key "{unknown[0]}"', expected(row))
     value, role = entry.get("value"), entry.get("role", "read")
@@ -212,7 +214,12 @@ def _token(row: Setting, entry: object) -> AuthToken:
     if role not in row.choices:
         # Not shown: in `role:value` it may be a part of a token that has a colon.
         raise WrongValue("a token with another role", expected(row))
-    return AuthToken(value=Secret(value.strip()), role=cast("Role", role))
+    name = entry.get("name", "")
+    if not isinstance(name, str) or (name and not _TOKEN_NAME.fullmatch(name)):
+        raise WrongValue("a token with a name that is none", expected(row))
+    if value.strip().startswith("sha256:") and not _DIGEST.fullmatch(value.strip()):
+        raise WrongValue("a token that begins with sha256: and is no digest", expected(row))
+    return AuthToken(value=Secret(value.strip()), role=cast("Role", role), name=name)
 
 
 def _shown(row: Setting, raw: object) -> str:

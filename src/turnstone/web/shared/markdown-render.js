@@ -1,0 +1,114 @@
+// @ts-check
+/**
+ * Markdown to a document fragment. The only place in which text becomes markup.
+ *
+ * What comes out holds no script, no style, no class and no id from the text, no image, and only
+ * links to http, https and mailto, each with its target shown. Raw HTML in the text is shown as
+ * the text that it is.
+ */
+
+import { Marked } from "../vendor/marked.js";
+import DOMPurify from "../vendor/purify.js";
+import { visible } from "./text.js";
+
+/** Links that may be followed; any other is shown as the text that it was written with. */
+const FOLLOWED = /^(?:https?:\/\/|mailto:)/i;
+
+const marked = new Marked({ gfm: true, breaks: false });
+
+marked.use({
+  renderer: {
+    html: (/** @type {any} */ token) => escaped(token.text ?? token.raw ?? ""),
+    link(/** @type {any} */ token) {
+      if (!FOLLOWED.test(token.href)) return escaped(token.raw);
+      return `<a href="${escaped(token.href)}">${this.parser.parseInline(token.tokens)}</a>`;
+    },
+    image(/** @type {any} */ token) {
+      if (!FOLLOWED.test(token.href)) return escaped(token.raw);
+      return `<a href="${escaped(token.href)}">image: ${escaped(token.text || token.href)}</a>`;
+    },
+    code: (/** @type {any} */ token) =>
+      `<pre data-lang="${escaped(language(token.lang))}"><code>${escaped(token.text)}\n</code></pre>`,
+    checkbox: (/** @type {any} */ token) => (token.checked ? "☑ " : "☐ "),
+  },
+});
+
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
+    "ol", "p", "pre", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+  ],
+  ALLOWED_ATTR: ["href", "align", "start", "data-lang"],
+  ADD_URI_SAFE_ATTR: ["align", "start", "data-lang"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  ALLOWED_URI_REGEXP: FOLLOWED,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+/** Top-level blocks of a text, in the order in which they stand. @param {string} text */
+export function blocksOf(text) {
+  return marked.lexer(text);
+}
+
+/**
+ * One block as nodes.
+ * @param {string} text @returns {DocumentFragment}
+ */
+export function rendered(text) {
+  const markup = /** @type {string} */ (marked.parse(visible(text), { async: false }));
+  const fragment = /** @type {any} */ (DOMPurify.sanitize(markup, ALLOWED));
+  for (const link of fragment.querySelectorAll("a")) secure(link);
+  for (const table of fragment.querySelectorAll("table")) wrap(table);
+  return fragment;
+}
+
+/** @param {HTMLAnchorElement} link */
+function secure(link) {
+  const target = link.getAttribute("href");
+  if (!target) {
+    link.replaceWith(...link.childNodes);
+    return;
+  }
+  link.rel = "noopener noreferrer";
+  link.target = "_blank";
+  link.title = visible(target);
+  const host = hostOf(target);
+  if (host && !(link.textContent ?? "").includes(host)) {
+    const shown = document.createElement("span");
+    shown.className = "md-host";
+    shown.textContent = ` (${visible(host)})`;
+    link.append(shown);
+  }
+}
+
+/** As the browser will read it: letters of other scripts in the form `xn--…`. @param {string} target */
+function hostOf(target) {
+  try {
+    const url = new URL(target);
+    return url.protocol === "mailto:" ? url.pathname : url.host;
+  } catch {
+    return target;
+  }
+}
+
+/** A wide table scrolls by itself. @param {HTMLTableElement} table */
+function wrap(table) {
+  const box = document.createElement("div");
+  box.className = "md-table";
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", "Table");
+  table.replaceWith(box);
+  box.append(table);
+}
+
+/** @param {string | undefined} info */
+function language(info) {
+  return (info ?? "").trim().split(/\s/)[0].slice(0, 40);
+}
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replace(/[&<>"']/g, (found) => `&#${found.charCodeAt(0)};`);
+}

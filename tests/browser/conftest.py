@@ -1,0 +1,38 @@
+"""A node and a browser, for tests that look at pages as people do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from support.browsing import chromium
+from support.hosts import Told
+from support.nodes import local_node
+from support.servers import Served, serving
+from turnstone.core.local_host import LocalHost
+
+
+@pytest.fixture
+def model() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def host(tmp_path: Path, model: Told) -> AsyncIterator[LocalHost]:
+    async with local_node(tmp_path, model) as node:
+        yield node.host
+
+
+@pytest.fixture
+async def node(host: LocalHost) -> AsyncIterator[Served]:
+    async with serving(host) as served:
+        yield served
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
