@@ -81,6 +81,7 @@ from turnstone.core.turn_events import (
 )
 from turnstone.core.workstream_events import (
     BudgetSet,
+    CommandDone,
     Compacted,
     ConversationSet,
     GrantRevoked,
@@ -110,6 +111,7 @@ __all__ = [
     "CallsDecided",
     "CancelRequested",
     "ClearUi",
+    "CommandDone",
     "Compacted",
     "Connected",
     "Content",
@@ -189,6 +191,7 @@ AnyEvent: TypeAlias = (
     | Compacted
     | PromptSet
     | SettingsChanged
+    | CommandDone
     | Titled
     | BudgetSet
     | Tainted
@@ -236,6 +239,7 @@ JOURNALED: tuple[type[Event], ...] = (
     Compacted,
     PromptSet,
     SettingsChanged,
+    CommandDone,
     Titled,
     BudgetSet,
     Tainted,
