@@ -119,7 +119,7 @@ def question(**fields: Any) -> ev.ToolItem:
 
 def test_one_call_that_no_flag_permits_is_enough() -> None:
     one = question(rule="a_tool is asked by default")
-    other = question(rule="/x is outside the workspace, or holds secrets")
+    other = question(rule="/x is outside the workspace")
     unasked = question(name="search", rule="search runs unasked", needs_approval=False)
     assert "--auto-approve a_tool," in way_out([one, unasked])
     assert "No flag" in way_out([one, other])

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.long_talk import Prints
 from turnstone.core import agent_rules, taint
 from turnstone.core import events as ev
 from turnstone.core.erasure import parents_first
@@ -16,8 +17,8 @@ from turnstone.core.policy import Grants, decide
 from turnstone.core.policy_rules import Rule, Rules, parse
 from turnstone.core.sandbox import Level
 from turnstone.core.store import WorkstreamRow
-from turnstone.core.sub_agents import Inherited
-from turnstone.core.tool import PathUse, Prepared, ToolSpec
+from turnstone.core.sub_agents import Inherited, Offer
+from turnstone.core.tool import PathUse, Prepared, Tool, ToolSpec
 from turnstone.core.transcript import Transcript
 
 NAMES = ("bash", "look", "fetch")
@@ -171,3 +172,23 @@ def test_rows_are_sorted_with_each_sub_agent_behind_the_one_above_it(
         parent = row.summary.get("parent")
         if parent in found:
             assert found.index(parent) < found.index(row.ws_id)
+
+
+def test_a_sub_agent_is_offered_no_tool_that_the_one_above_it_is_not() -> None:
+    made: dict[str, Tool] = {}
+    for one in (
+        spec("read_file", agent=True, auto_approve=True),
+        spec("bash", task_agent=True),
+        spec("fetch", agent=True, agent_auto_approve=True),
+        spec("task", effect="agent"),
+        spec("plan", effect="agent"),
+    ):
+        made[one.name] = tool = Prints(one.name, "")
+        tool.spec = one
+    above = Transcript()
+    above.apply(ev.WsCreated(agent="task", depth=1, parent="p", tools=["read_file", "task"]))
+
+    assert agent_rules.offer(made, "task", above, 3) == Offer(("read_file", "task"), ("read_file",))
+    assert agent_rules.offer(made, "task", above, 2) == Offer(("read_file",), ("read_file",))
+    assert agent_rules.offer(made, "plan", above, 3) == Offer(("read_file",), ("read_file",))
+    assert agent_rules.offer(made, "task", above, 1) is None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from modelserver import Reply, call, calls, text
 from modelserver.plans import echo, tool_results
 from oturn.transport.openai import OpenAITransport
+from support.held_tools import HeldTool
 from support.nodes import Node, local_node
 from support.watching import ending, send, snapshot, until
 from turnstone.cli.conversation import HERE
@@ -228,6 +229,40 @@ async def test_the_beginning_of_an_id_deletes_nothing(node: Node) -> None:
     assert len(await node.host.list()) == 2
     await said(node, two, f"/delete {session}")
     assert [info.id for info in await node.host.list()] == [two]
+
+
+async def test_a_budget_that_is_sent_again_is_not_renewed(node: Node) -> None:
+    ws_id = await made(node)
+    for line, command_id in (("tool_calls=3", "c-1"), ("tool_calls=2", "c-2")):
+        await node.host.command(ws_id, f"/budget {line}", command_id=command_id)
+    again = await node.host.command(ws_id, "/budget tool_calls=3", command_id="c-1")
+    assert again.text == "Done already."
+    assert (await node.host.usage(ws_id)).budget == ev.Budget(tool_calls=2)
+
+
+async def test_an_alias_that_is_sent_again_takes_nothing_back(node: Node) -> None:
+    ws_id = await made(node)
+    for alias, command_id in (("one", "c-1"), ("two", "c-2"), ("one", "c-1")):
+        await node.host.command(ws_id, f"/name {alias}", command_id=command_id)
+    assert [info.alias for info in await node.host.list()] == ["two"]
+
+
+async def test_a_cancel_that_is_sent_again_stops_no_later_turn(tmp_path: Path) -> None:
+    tool = HeldTool()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        return text("done") if tool_results(body) else calls(call("wait", key="k"))
+
+    async with local_node(tmp_path, plan, tools={"wait": tool}) as node:
+        ws_id = (await node.host.create(CreateWorkstream())).id
+        assert "No turn" in (await node.host.command(ws_id, "/cancel", command_id="c-1")).text
+    async with local_node(tmp_path, plan, tools={"wait": tool}) as node:
+        cid = await send(node.host, ws_id, "go")
+        await tool.runs("k")
+        again = await node.host.command(ws_id, "/cancel", command_id="c-1")
+        tool.let_go("k")
+        ended = await ending(node.host, ws_id, cid)
+    assert (again.text, ended.outcome) == ("Done already.", "done")
 
 
 async def test_persona_and_instructions_are_in_the_next_prompt_and_can_be_taken_out(

@@ -104,6 +104,27 @@ async def test_a_call_that_was_not_run_moves_nothing_though_it_has_the_id_of_one
         assert (await ending(node.host, ws.id, "c1")).text.endswith("/sub/deep")
 
 
+async def test_always_for_a_command_does_not_hold_for_it_in_the_background(
+    tmp_path: Path,
+) -> None:
+    async with local_node(tmp_path, told, confinement=CONFINED) as node:
+        host = node.host
+        ws = await host.create(CreateWorkstream())
+        grants = []
+        for cid, more in (("c1", {}), ("c2", {"background": True})):
+            await send(host, ws.id, json.dumps([command("true", **more)]), cid)
+            [*_, question], _ = await asked(host, ws.id, cid)
+            grants.append(question.items[0].grant)
+            yes = Answer(ws_id=ws.id, request_id=question.request_id, approved=True, always=True)
+            await host.approve(yes)
+            await ending(host, ws.id, cid)
+        again = await say(host, ws.id, "c3", command("true"), command("true", background=True))
+
+    words = "bash for exactly 'true', confined at L3 without network"
+    assert grants == [words, f"{words}, in the background"]
+    assert "exit code 0" in again or "runs" in again
+
+
 async def test_always_for_a_command_holds_for_its_folder_alone(tmp_path: Path) -> None:
     async def answer(cid: str, **how: Any) -> ev.ApprovalAsked:
         [*_, question], _ = await asked(host, ws.id, cid)

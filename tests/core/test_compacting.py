@@ -281,6 +281,44 @@ async def test_a_compaction_between_turns_can_be_cancelled_and_says_so(tmp_path:
     assert ended.outcome == "done"
 
 
+async def test_a_compaction_of_what_became_another_conversation_is_dropped_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+    talk = LongTalk()
+
+    def plan(body: dict[str, Any]) -> Reply:
+        if is_summary(body):
+            begun.set()
+            return hold(text("an account"), gate)
+        return talk(body)
+
+    async with local_node(tmp_path, plan, tools=tools(), context_window=32_768) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, f"{GOAL} read 3", "c1")
+        asked = asyncio.create_task(compact(node.host, ws.id))
+        assert await asyncio.to_thread(begun.wait, 20)
+        assert not (await node.host.command(ws.id, "/clear")).error
+        gate.set()
+        said = await asked
+        await turn(node.host, ws.id, "hello", "c2")
+
+        assert "became another one" in said
+        assert await compactions(node.host, ws.id) == []
+    assert [m["content"] for m in node.model.requests[-1]["messages"][1:]] == ["hello"]
+
+
+async def test_a_person_is_told_how_many_of_their_words_are_not_kept(tmp_path: Path) -> None:
+    long = "Repair it: heed all of these rules. " * 300
+    async with local_node(tmp_path, LongTalk(), context_window=8_192) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await turn(node.host, ws.id, long, "c1")
+        await turn(node.host, ws.id, "go on", "c2")
+        said = await compact(node.host, ws.id)
+
+    assert "There was no room for every word of yours: 1 text cut." in said
+
+
 async def test_a_compaction_asked_for_in_a_turn_comes_before_its_next_request(
     tmp_path: Path,
 ) -> None:

@@ -156,6 +156,42 @@ def test_remarks_that_do_not_fit_at_all_are_counted() -> None:
     assert "<plan>" not in shown
 
 
+#: Tokens that a window of 8,192 leaves for messages, beside the prompt and all tools.
+SMALL = 0.8 * 8_192 - 3_156
+
+
+def carried_of(*said: str, room: float = SMALL) -> Carried:
+    """What is carried of these words of a person, each with a long answer behind it."""
+    made = conversation(
+        [step for text in said for step in (("person", text), ("answer", "x " * 400))]
+    )
+    found = plan(made.messages, made.history, (), room=room)
+    assert found is not None
+    return found.carried
+
+
+def test_in_a_small_window_a_long_goal_and_many_corrections_are_whole() -> None:
+    rules = " ".join(f"Rule {n}: never touch module_{n}." for n in range(112))
+    goal = f"Repair the nightly build; heed each of these rules. {rules}"
+    assert 1_000 < tokens.of_text(goal) < 1_180
+    assert carried_of(goal, "go on", "and on") == Carried(goal=goal, remarks=("go on", "and on"))
+    corrections = tuple(
+        f"Correction {n}: in module_{n} keep the old interface, for the tests rely on it."
+        for n in range(66)
+    )
+    kept = carried_of("Repair it.", *corrections)  # the newest are still sent as they were said
+    assert len(kept.remarks) > 55
+    assert kept == Carried(goal="Repair it.", remarks=corrections[: len(kept.remarks)])
+
+
+def test_what_a_person_said_and_is_not_kept_whole_is_counted() -> None:
+    goal = "Repair it: heed all of these rules. " * 300
+    kept = carried_of(goal, *(f"Correction {n}: keep the interface." * 3 for n in range(200)))
+    assert "left out here" in kept.goal
+    assert kept.cut == 1
+    assert kept.left_out > 100
+
+
 def test_the_newest_plan_and_the_files_in_work_are_carried() -> None:
     calls = [("plan", "ok", "the first plan"), ("read_file", "ok", "x")]
     later = [("plan", "ok", "the plan that holds"), ("write_file", "ok", "x")]

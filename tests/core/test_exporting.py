@@ -26,6 +26,7 @@ from turnstone.core.events import (
     Shortened,
     StepFinished,
     StepStarted,
+    Tainted,
     Titled,
     ToolCallRecord,
     ToolFinished,
@@ -95,7 +96,11 @@ def turns(draw: st.DrawFn) -> list[Event]:
         short = [Shortened(1, "short")] if draw(st.booleans()) else []
         stands = [{"role": "user", "content": draw(TEXTS)}]
         records.append(Compacted(archived=1, messages=stands, shortened=short))
-    records.append(Titled(title=draw(TEXTS)))
+    records.append(Titled(title=draw(st.sampled_from(["", "A title", "Ein Vögelchen `-->`"]))))
+    sources = draw(
+        st.lists(st.sampled_from(["web_fetch a.example", "bash with network"]), max_size=2)
+    )
+    records += [Tainted(source=source) for source in sources]
     records.append(WsRename(name="other", alias="mine"))
     return [sound(record) for record in records]
 
@@ -134,6 +139,7 @@ def test_a_conversation_goes_on_in_another_store_as_it_stood(records: list[Event
     assert there.conversation.history == session.history
     assert (there.summary.name, there.summary.alias) == ("other", "mine")
     assert there.title == session.title
+    assert there.tainted == session.tainted
 
 
 def test_a_call_without_a_result_is_left_out() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import random
+import re
+import shlex
 import string
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
@@ -42,6 +45,13 @@ SHAPED = [
     "nvapi-" + "a1B2" * 12,
     "eyJ" + "a1B2" * 4 + ".eyJ" + "c3D4" * 4 + "." + "e5F6" * 4,
     "eyJ" + "a1B2" * 4 + ".." + "c3D4" * 4 + "." + "e5F6" * 4 + "." + "g7H8" * 4,
+    "xai-" + "a1B2" * 12,
+    "hvs." + "a1B2" * 8,
+    "glrt-" + "a1B2" * 5,
+    "dckr_pat_" + "a1B2" * 7,
+    "shpat_" + "a1b2" * 8,
+    "AGE-SECRET-KEY-1" + "QPZ2" * 14,
+    "whsec_" + "a1B2" * 8,
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\naC1rZXk=\n-----END OPENSSH PRIVATE KEY-----",
 ]
 
@@ -91,6 +101,31 @@ NAMED = [
     f"AccountName=x;AccountKey=«{OPAQUE}==»;EndpointSuffix=y",
     "postgres://user:«hunter2»@db.example.org:5432/app",
     "amqps://user:«p:w»@mq.example.org",
+    "postgres://user:«ab/cd1»@db.example.org/app",
+    f"git clone https://«{OPAQUE}»@git.example.org/x",
+    f"authorization:    Bearer    «{OPAQUE}»",
+    f"{{'x_api_key': '«{OPAQUE}»'}}",
+    f"https://example.org/cb#access_token=«{OPAQUE}»&x=1",
+    f"https://example.org/?access_key=«{OPAQUE}»",
+    f"https://example.org/?key=«{OPAQUE}»&x=1",
+    f"https://example.org/?auth=«{OPAQUE}»",
+    f"Password=«{OPAQUE}»;Server=h;User Id=u",
+    f"password=«{OPAQUE}» host=h user=u",
+    f"DB_PASSWORD=«{OPAQUE}»",
+    f"export OPENAI_API_KEY=«{OPAQUE}»",
+    f"aws_secret_access_key = «{OPAQUE}/+x»",
+    f'{{"password": "«{OPAQUE}»", "a": 1}}',
+    f"token: «{OPAQUE}»",
+    '{"auth": "«dXNlcjpwYXNzd29yZDEyMw==»"}',
+    f"//packages.example.org/:_authToken=«{OPAQUE}»",
+    f"machine h login u password «{OPAQUE}»",
+    f"curl -s -u admin:«{OPAQUE}» https://example.org/",
+    f"user:«{OPAQUE}»@tcp(127.0.0.1:3306)/db",
+    f'Authorization: Digest username="u", response="«{"0a1b" * 8}»"',
+    f"Authorization: AWS4-HMAC-SHA256 Credential=x/2013, Signature=«{'0a1b' * 16}»",
+    f"https://hooks.slack.com/services/«T00000000/B00000000/{OPAQUE}»",
+    f"https://discord.com/api/webhooks/123456789012345678/«{OPAQUE * 3}»",
+    f"https://api.telegram.org/bot«123456789:AA{'a1B2c3D4e' * 4}»/getMe",
 ]
 
 #: What has such names and no secret.
@@ -118,6 +153,28 @@ NAMELESS = [
     "host = socket.gethostname(); password = input()",
     "the api-key: see docs/api.md",
     "key: value, api-key: /etc/keys/key1.pem",
+    'mysql.connect(host="x", user=user_name, password=config.password)',
+    "db = DB(server=srv, password=self.password)",
+    "user = request.user; password = request.POST.password",
+    "https://example.org/?password=required&user=x",
+    "/login?password=hidden&user=x",
+    'route("/reset?token=:token")',
+    "https://docs.example.org/?sig=sha256",
+    "uid=1000(u) gid=1000 pwd=/srv/u/project",
+    "sk-learn-compatible-estimator-name",
+    'class="sk-folding-cube-animation-wrapper"',
+    "redis://[[username]:[password]]@host:6379/0",
+    "postgres://user:password@localhost/db and mongodb://${USER}:${PASS}@host",
+    "Auth-Token, X-Request-Id2",
+    "authorization=AuthorizationPolicy2, apiKey=ApiKeyV2Provider",
+    "Authorization: Bearer oauth2.accessToken",
+    "X-Api-Key: your-api-key-1",
+    "tokens: [api-key, access_token_v2x]",
+    "image: registry://repo:5000@sha256:aabb and git+https://git.example.org:443@main",
+    "http://localhost:8080/@vite/client or https://host:8080/path@1.2.3",
+    "Cookie: cookie_name=cookie_value",
+    "secret: k8s-db-credentials and token = base64.b64encode",
+    "password: str = sha256_of_password, key = utf8_general_ci",
 ]
 
 
@@ -172,6 +229,37 @@ def test_a_known_value_is_masked_in_every_spelling_that_programs_give_it() -> No
         coded = base64.b64encode(b"x" * offset + raw + b"tail").decode()
         assert MASK in masking.text(coded)
         assert coded[6:-10] not in masking.text(coded)
+
+
+AWKWARD = "aB/cD+e1~f2=gH&iJ <it's>\"x$"
+
+#: How programs write it, as they do.
+SPELLED = {
+    "hex": AWKWARD.encode().hex().upper(),
+    "python quote": quote(AWKWARD),
+    "python quote_plus": quote_plus(AWKWARD),
+    "curl": re.sub("%..", lambda found: found[0].lower(), quote(AWKWARD, safe="")),
+    "encodeURI": quote(AWKWARD, safe=";,/?:@&=+$#!*'()"),
+    "encodeURIComponent": quote(AWKWARD, safe="!*'()"),
+    "php": json.dumps(AWKWARD)[1:-1].replace("/", "\\/"),
+    "go": json.dumps(AWKWARD)[1:-1].translate({38: "\\u0026", 60: "\\u003c", 62: "\\u003e"}),
+    "html": html.escape(AWKWARD, quote=False),
+    "html attribute": html.escape(AWKWARD),
+    "html of go": html.escape(AWKWARD).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    "shell %q": re.sub(r"([^\w/+=.:-])", r"\\\1", AWKWARD),
+    "shell %q of ~ within": re.sub(r"([^\w/+=.:~-])", r"\\\1", AWKWARD),
+    "shlex": shlex.quote(AWKWARD)[1:-1],
+    "single quotes": AWKWARD.replace("'", "'\\''"),
+    "repr": repr(AWKWARD)[1:-1],
+}
+
+
+@pytest.mark.parametrize("text", SPELLED.values(), ids=SPELLED)
+def test_a_known_value_is_masked_as_this_program_writes_it(text: str) -> None:
+    masking = Masking([AWKWARD])
+    assert masking.text(f"<{text}>") == f"<{MASK}>"
+    stream = masking.stream()
+    assert "".join([*map(stream.piece, f"<{text}>"), stream.rest()]) == f"<{MASK}>"
 
 
 def test_a_value_that_is_too_short_to_tell_from_a_word_is_not_masked() -> None:
@@ -348,6 +436,67 @@ def test_of_a_private_key_of_any_length_nothing_is_shown_while_it_is_printed(siz
     stream = Masking().stream()
     shown = "".join(stream.piece(text[i : i + size]) for i in range(0, len(text), size))
     assert shown + stream.rest() == f"before\n{MASK}\nafter\n"
+
+
+AFTER = "def important(): ...\nFAILED tests/test_x.py\n"
+NAMES_A_KEY = [
+    "./a.py:3:START = '-----BEGIN RSA PRIVATE KEY-----'\n",
+    "# -----BEGIN PRIVATE KEY-----\n",
+    'x = "-----BEGIN PRIVATE KEY-----" and more\n',
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nword\n",
+    "assert '-----BEGIN PRIVATE KEY-----\\n' in text, text\n",
+]
+
+
+@pytest.mark.parametrize("text", NAMES_A_KEY)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_line_that_only_names_the_beginning_of_a_private_key_hides_nothing(
+    text: str, size: int
+) -> None:
+    text += AFTER
+    assert Masking().text(text) == text
+    stream = Masking().stream()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join([*map(stream.piece, pieces), stream.rest()]) == text
+
+
+KEY_LINES = ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "a1B2c3D4" * 5, "Zm9vYmFy"]
+BEGINS_KEY = "-----BEGIN PRIVATE KEY-----"
+
+#: What a private key looks like where it goes on, without its end.
+WRITTEN = [
+    "\n".join([BEGINS_KEY, *KEY_LINES]),
+    "\r\n".join([BEGINS_KEY, *KEY_LINES]),
+    "\n".join([BEGINS_KEY, "Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-128-CBC,0F", "", *KEY_LINES]),
+    "\n    ".join([BEGINS_KEY, *KEY_LINES]),
+    "\n".join([BEGINS_KEY, *(f"  {n}\t{line}" for n, line in enumerate(KEY_LINES))]),
+    "\n".join([BEGINS_KEY, *(f"etc/b.pem:{n}:{line}" for n, line in enumerate(KEY_LINES))]),
+    '\\n"\n  "'.join([BEGINS_KEY, *KEY_LINES]),
+    '\\n" +\n  "'.join([BEGINS_KEY, *KEY_LINES]),
+    "\\n".join([BEGINS_KEY, *KEY_LINES]),
+    "\n+".join([BEGINS_KEY, *KEY_LINES]),
+]
+
+
+@pytest.mark.parametrize("key", WRITTEN)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_private_key_without_its_end_ends_with_its_last_line(key: str, size: int) -> None:
+    text = f"first\n{key}\n{AFTER}"
+    told = f"first\n{MASK}\n{AFTER}"
+    assert Masking().text(text) == told
+    stream = Masking().stream()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join([*map(stream.piece, pieces), stream.rest()]) == told
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_private_key_on_one_line_is_masked(size: int) -> None:
+    """As `echo $KEY` prints it."""
+    text = " ".join([BEGINS_KEY, *KEY_LINES, "-----END PRIVATE KEY----- and more\n"])
+    stream = Masking().stream()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join([*map(stream.piece, pieces), stream.rest()]) == f"{MASK} and more\n"
+    assert Masking().text(text) == f"{MASK} and more\n"
 
 
 def numbered(lines: list[str]) -> str:

@@ -9,13 +9,14 @@ import pytest
 
 from modelserver.plans import tool_results
 from support.nodes import Node, local_node
-from support.teams import children, of_kind, team
+from support.teams import Touch, children, of_kind, team
 from support.watching import ending, send, snapshot, until
 from turnstone.core import events as ev
 from turnstone.core.errors import UnknownRequest
 from turnstone.core.host import CreateWorkstream, PlanReply
 from turnstone.core.sandbox import Confinement, Level
 from turnstone.core.store import SqliteStore
+from turnstone.tools.plan import Plan
 
 CONFINED = Confinement(Level.L3, "L3 (for a test)")
 
@@ -122,6 +123,24 @@ async def test_the_plan_of_another_session_is_left_alone(tmp_path: Path) -> None
         ".plan.md": f"<!-- plan of session {sessions[first]} -->\nmine\n",
         f".plan-{sessions[second]}.md": f"<!-- plan of session {sessions[second]} -->\nyours\n",
     }
+
+
+async def test_two_sessions_that_plan_at_the_same_time_both_keep_their_plans(
+    tmp_path: Path,
+) -> None:
+    look = Touch("look", "pure", asked=False)
+    async with local_node(tmp_path, team, tools={"look": look, "plan": Plan()}) as node:
+        made = CreateWorkstream(auto_approve_tools=["plan"])
+        both = [(await node.host.create(made)).id for _ in "ab"]
+        for ws_id in both:
+            await send(node.host, ws_id, f"plan [look {ws_id}; say plan of {ws_id}]; say done")
+        await look.runs(*both)  # both are judged, and neither is written
+        for ws_id in both:
+            look.let_go(ws_id)
+            await until(node.host, ws_id, ev.PlanAsked)
+        files = sorted(path.read_text().splitlines()[1] for path in node.workspace.iterdir())
+
+    assert files == sorted(f"plan of {ws_id}" for ws_id in both)
 
 
 async def test_a_file_of_the_persons_own_is_left_alone_too(tmp_path: Path) -> None:

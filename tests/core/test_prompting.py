@@ -12,6 +12,7 @@ import pytest
 
 from modelserver import Reply, call, calls, text
 from modelserver.plans import tool_results
+from support.long_talk import LongTalk
 from support.nodes import local_node
 from support.watching import ending, send
 from turnstone.core.host import CreateWorkstream
@@ -108,3 +109,23 @@ def test_what_is_no_file_of_notes_is_none(tmp_path: Path, kind: str) -> None:
             path.write_bytes(b"\xff\xfe\0notes")
     assert "secret" not in project_notes(tmp_path)
     assert bool(project_notes(tmp_path)) is (kind == "binary")
+
+
+@pytest.mark.parametrize("known", [0, 8_192])
+async def test_long_notes_of_a_project_leave_a_small_window_room_for_the_conversation(
+    tmp_path: Path, known: int
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    notes = "Use tabs, not blanks. Run the tests first.\n" * 950
+    (tmp_path / "workspace/AGENTS.md").write_text(notes)
+    talk = LongTalk(8_192)
+    settings = {"context_window": known, "params": {"max_tokens": 1_024}}
+    async with local_node(tmp_path, talk, **settings) as node:
+        ws = await node.host.create(CreateWorkstream())
+        for number in range(8):
+            await send(node.host, ws.id, "a message of many words " * 40, f"c{number}")
+            assert (await ending(node.host, ws.id, f"c{number}")).outcome == "done"
+        prompt = node.model.requests[-1]["messages"][0]["content"]
+
+    assert talk.too_long == (0 if known else 1)  # its refusal tells the window
+    assert "AGENTS.md is longer; it was cut here, after 4,915 bytes" in prompt

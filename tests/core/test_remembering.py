@@ -175,6 +175,21 @@ async def test_what_was_said_in_an_earlier_turn_is_recalled_also_where_it_is_sti
     assert "the needle is blue" in (await call(Recall(), context, query="needle")).output
 
 
+async def test_what_was_said_before_is_recalled_however_often_this_turn_has_the_word(
+    journal: Journal, context: ToolContext
+) -> None:
+    await said(journal, "c1", "the needle is blue")
+    await journal.append(MessageAccepted(message="which colour?", correlation_id="c2"))
+    for step in range(1, 301):
+        await journal.append(
+            StepStarted(step=step, correlation_id="c2"),
+            StepFinished(step=step, text=f"needle {step}?", correlation_id="c2"),
+        )
+    told = (await call(Recall(), context, query="needle")).output
+    assert "the needle is blue" in told
+    assert "needle 300?" not in told
+
+
 async def test_a_conversation_is_marked_by_what_others_have_read_and_not_again_by_its_own(
     store: SqliteStore, journal: Journal, context: ToolContext
 ) -> None:

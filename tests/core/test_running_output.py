@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from turnstone.core.events import EffectClass
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.livelog import MAX_STREAMED
 from turnstone.core.local_host import LocalHost
-from turnstone.core.results import MAX_SHOWN
+from turnstone.core.results import GATHERED, MAX_SHOWN
 
 
 def waits(*keys: str) -> Any:
@@ -29,6 +32,18 @@ def waits(*keys: str) -> Any:
         return text(results[-1][1]) if results else calls(*(call("wait", key=k) for k in keys))
 
     return plan
+
+
+async def shown(host: LocalHost, ws_id: str, *texts: str) -> list[ev.Event]:
+    """What a reader starts from who comes once all of these were shown."""
+    waiting, seen = "", host.follow(ws_id)
+    assert isinstance(seen, AsyncGenerator)
+    async with asyncio.timeout(PATIENCE), aclosing(seen):
+        async for event in seen:
+            waiting += event.text if isinstance(event, ev.ToolOutput) else ""
+            if len(waiting) >= len("".join(texts)):
+                break
+    return await snapshot(host, ws_id)
 
 
 def printed(events: list[ev.Event]) -> str:
@@ -46,7 +61,7 @@ async def test_a_late_reader_sees_the_call_that_runs_and_what_it_has_printed(
         for piece in ("first line\n", "second "):
             tool.going["one"](piece)
         tool.going["two"]("of two")
-        late = await snapshot(node.host, ws.id)
+        late = await shown(node.host, ws.id, "first line\nsecond ", "of two")
         tool.let_go("one")
         await until(node.host, ws.id, ev.ToolFinished)
         later = await snapshot(node.host, ws.id)
@@ -86,7 +101,7 @@ async def test_a_call_that_has_the_id_of_an_earlier_one_begins_with_no_output(
         tool.let_go("k0")
         await tool.runs("k1")
         tool.going["k1"]("of the second")
-        late = await snapshot(node.host, ws.id)
+        late = await shown(node.host, ws.id, "of the second")
         tool.let_go("k1")
         await ending(node.host, ws.id, "c1")
 
@@ -123,6 +138,26 @@ async def test_pieces_that_come_together_are_one_event(tmp_path: Path) -> None:
 
     assert printed(seen) == "".join(f"{n} " for n in range(1000))
     assert sum(isinstance(e, ev.ToolOutput) for e in seen) == 1
+
+
+async def test_what_comes_in_tiny_pieces_is_looked_at_together(tmp_path: Path) -> None:
+    """Each look takes as long as what is held back, and the loop stands meanwhile."""
+    tool, text = HeldTool(), "cookie:a=b; ghp_" * 6_000
+    async with local_node(tmp_path, waits("k"), tools={"wait": tool}) as node:
+        ws = await node.host.create(CreateWorkstream())
+        await send(node.host, ws.id, "go", "c1")
+        await tool.runs("k")
+        began = time.process_time()
+        for at in range(0, len(text), GATHERED):
+            tool.going["k"](text[at : at + GATHERED])
+        together = time.process_time() - began
+        for at in range(0, len(text), 16):
+            tool.going["k"](text[at : at + 16])
+        apart = time.process_time() - began - together
+        tool.let_go("k")
+        await ending(node.host, ws.id, "c1")
+
+    assert apart < 20 * together  # looked at one by one, some hundred times
 
 
 @pytest.mark.parametrize(

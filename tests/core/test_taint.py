@@ -34,6 +34,8 @@ FREE = [
     (prepared("write_file", "idempotent", paths=(use("/ws/a", "write"),)), spec("write_file")),
     (prepared("bash", "effect", commands=("ls",)), spec("bash")),
     (prepared("recall"), spec("recall")),
+    (prepared("bash", network=True, tends=True), spec("bash")),
+    (prepared("bash", "effect", network=True, tends=True), spec("bash")),
 ]
 HELD = [
     (prepared("web_fetch", "effect", network=True), spec("web_fetch", untrusted=True)),

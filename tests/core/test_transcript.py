@@ -19,7 +19,6 @@ from turnstone.core.events import (
     GrantRevoked,
     MessageAccepted,
     PromptSet,
-    SettingsChanged,
     Shortened,
     StepFinished,
     StepStarted,
@@ -205,6 +204,7 @@ def test_a_compaction_replaces_what_is_sent_and_nothing_that_is_shown() -> None:
         summary="an account",
         tokens_after=700,
         window=8_192,
+        model_key="small",
     )
     transcript = fold(
         said("go"), StepStarted(correlation_id="c1"), called("a"), result, PromptSet(), compacted
@@ -213,13 +213,12 @@ def test_a_compaction_replaces_what_is_sent_and_nothing_that_is_shown() -> None:
     assert [m["content"] for m in transcript.messages] == ["what stands for it", "", "0123…"]
     assert [m.content for m in transcript.history] == ["go", "", long]
     assert transcript.conversation.account == "an account"
-    assert transcript.learnt.window == 8_192
+    assert transcript.learnt.windows == {"small": 8_192}
     assert transcript.summary.last_tokens == 700
-    transcript.apply(Compacted(window=4_096))
+    transcript.apply(Compacted(window=4_096, model_key="smaller"))
+    transcript.apply(Compacted(window=2_048))  # as it was recorded before models had keys
     assert transcript.conversation.account == "an account"
-    assert transcript.learnt.window == 4_096
-    transcript.apply(SettingsChanged(model="another"))
-    assert transcript.learnt.window == 0
+    assert transcript.learnt.windows == {"small": 8_192, "smaller": 4_096}
 
 
 def test_what_is_recorded_between_the_records_of_a_turn_takes_no_time_from_it() -> None:

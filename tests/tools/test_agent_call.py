@@ -111,9 +111,11 @@ def test_each_end_of_a_sub_agent_is_told_as_what_it_is(
 async def test_a_plan_that_cannot_be_written_is_reviewed_all_the_same(tmp_path: Path) -> None:
     context, tool = placed(tmp_path), Plan()
     prepared = await tool.prepare({"prompt": "do it"}, context)
-    (tmp_path / ".plan.md").mkdir()
+    for use in prepared.paths:
+        use.path.mkdir()
     result = await tool.run(prepared, context, lambda _: None)
 
     assert result.status == "ok"
-    assert "It could not be written to .plan.md: it is a directory." in result.output
+    own = prepared.paths[-1].path.name
+    assert f"It could not be written to {own}: it is a directory." in result.output
     assert "the plan in no file" in result.output

@@ -53,6 +53,20 @@ async def test_the_model_reads_output_and_exit_code(
     assert (result.status, result.output) == (status, output)
 
 
+async def test_what_a_command_has_made_that_others_start_later_is_told(
+    bash: Bash, context: ToolContext
+) -> None:
+    (context.workspace / ".github").mkdir()
+    made = "mkdir -p .git .VSCode .github/workflows; echo x >.envrc; echo x >plain"
+
+    first = await call(bash, context, command=made)
+    again = await call(bash, context, command=f"{made}; exit 3")
+
+    assert first.output.startswith("[no output]\n[new in the workspace: .VSCode, .envrc, .git. ")
+    assert "start by themselves" in first.output
+    assert again.output == "[exit code 3]"
+
+
 async def test_a_command_that_takes_too_long_is_told_with_what_it_had_said(
     bash: Bash, context: ToolContext
 ) -> None:

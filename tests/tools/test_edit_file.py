@@ -88,17 +88,17 @@ async def test_how_a_place_was_found_is_shown_and_told(context: ToolContext, fil
 
 
 async def test_a_place_found_by_likeness_says_how_alike_it_is(context: ToolContext, file) -> None:
-    lines = [f"    line number {n} of the text" for n in range(9)]
+    lines = [f"    line(number={n})  # of the text" for n in range(9)]
     file.write_text("\n".join(lines))
     await read(context)
     quoted = "\n".join([*lines[:3], lines[3].replace("text", "test"), *lines[4:]])
 
-    told = await edit(context, quoted, quoted.replace("number 7", "number seven"))
+    told = await edit(context, quoted, quoted.replace("number=7", "number=seven"))
 
     assert told == "Replaced 1 occurrence in file, at line 1 (found by likeness (100%))." or (
         told.startswith("Replaced 1 occurrence in file, at line 1 (found by likeness (9")
     )
-    assert file.read_text() == "\n".join(lines).replace("number 7", "number seven")
+    assert file.read_text() == "\n".join(lines).replace("number=7", "number=seven")
 
 
 async def test_a_file_that_was_not_read_is_not_edited(context: ToolContext, file) -> None:

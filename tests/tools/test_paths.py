@@ -15,6 +15,8 @@ import pytest
 
 from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
+from turnstone.core.policy import Grants, decide
+from turnstone.core.sandbox import Level
 from turnstone.core.sensitive import HOME_SECRETS, HOME_STARTER_FILES, HOME_STARTER_FOLDERS
 from turnstone.core.tool import ToolContext
 from turnstone.tools.files import Changed, digest, reading, replace
@@ -123,6 +125,26 @@ async def test_what_commands_may_not_make_in_a_home_is_asked_about_before_it_is_
     place: str, context: ToolContext
 ) -> None:
     assert not (await prepare(WriteFile(), context, path=place, content="")).paths[0].inside
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (".vscode/tasks.json", "is started or obeyed by other programs later"),
+        (".env", "may hold secrets"),
+        ("~/.ssh/config", "may hold secrets"),
+        ("../file", "is outside the workspace"),
+    ],
+)
+async def test_the_question_about_a_path_names_the_reason_for_it(
+    path: str, why: str, context: ToolContext
+) -> None:
+    tool = WriteFile()
+    call = await prepare(tool, context, path=path, content="")
+
+    ruling = decide(call, tool.spec, Grants(auto_approve=True), Level.L3)
+
+    assert ruling.rule.startswith(f"{call.paths[0].path} {why}")
 
 
 @pytest.mark.parametrize("path", SENSITIVE["write"])

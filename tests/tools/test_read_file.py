@@ -195,8 +195,24 @@ async def test_of_a_pdf_the_text_is_shown_by_pages(context: ToolContext) -> None
 async def test_a_long_pdf_is_cut_at_a_page_and_says_where_to_go_on(context: ToolContext) -> None:
     output = await read(context, pdf(*["word " * 900] * 9))
 
-    assert output.count("[page ") == 3
-    assert output.endswith("[cut off here at 10,000 characters; go on with offset 4]")
+    assert output.count("[page ") == 2
+    assert output.endswith("word\n\n[cut off here at 10,000 characters; go on with offset 3]")
+
+
+async def test_a_page_longer_than_a_result_is_cut_and_that_is_told(context: ToolContext) -> None:
+    output = await read(context, pdf("word " * 9000, "second"))
+
+    assert "[this page is cut off here at 10,000 characters]" in output
+    assert output.endswith("go on with offset 2]")
+
+
+async def test_pages_without_text_do_not_add_up_to_a_result_without_end(
+    context: ToolContext,
+) -> None:
+    output = await read(context, pdf(*[""] * 2_000))
+
+    assert len(output) < 10_000 + 500
+    assert "go on with offset" in output
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"%PDF-1.4\n" + b"\0\xff" * 500, pdf("a")[:300]])

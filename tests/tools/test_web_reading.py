@@ -134,12 +134,13 @@ async def test_a_pdf_is_read_page_by_page() -> None:
     [
         (pdf("Secret", password="x"), True, "is a PDF that only a password opens"),
         (pdf(""), True, "is a PDF without text; it may be a scan"),
+        (pdf(*[""] * 2_001), True, "is a PDF without text in its first 2,000 pages; it may be"),
         (pdf("Text")[:200], True, "is a PDF that cannot be read"),
         (b"%PDF-1.4 nonsense", True, "is a PDF that cannot be read"),
         (b"", True, "is a PDF that cannot be read"),
         (pdf("Text"), False, "is a PDF larger than what is read"),
     ],
-    ids=["locked", "scan", "cut", "nonsense", "nothing", "large"],
+    ids=["locked", "scan", "long scan", "cut", "nonsense", "nothing", "large"],
 )
 async def test_a_pdf_that_cannot_be_read_is_told(body: bytes, whole: bool, said: str) -> None:
     with pytest.raises(FetchFailed, match=said):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
 from turnstone.core.tool import ToolContext
+from turnstone.tools.edit_file import EditFile
 from turnstone.tools.read_file import ReadFile
 from turnstone.tools.write_file import WriteFile
 
@@ -168,6 +170,28 @@ async def test_to_overwrite_what_was_not_seen_is_asked_about_as_such(context: To
     labels = [call.label for call in (new, unseen, seen, changed)]
     assert labels == ["", "overwrite_file", "", "overwrite_file"]
     assert unseen.hash == seen.hash
+
+
+@pytest.mark.parametrize(("most", "size"), [(100_000, 10_100), (10_000, 9_999)])
+async def test_to_overwrite_a_line_of_which_a_part_was_not_shown_is_asked_about_as_such(
+    context: ToolContext, most: int, size: int
+) -> None:
+    context = replace(context, max_output=most)
+    path = context.workspace / "file"
+    path.write_text("x" * size + "\nend\n")
+    for arguments in ({}, {"offset": 1, "limit": 1}, {"offset": 2}):
+        told = await call(ReadFile(), context, path="file", **arguments)
+        assert told.status == "ok"
+    prepared = await prepare(WriteFile(), context, path="file", content="a")
+    await call(EditFile(), context, path="file", old_string="end", new_string="more")
+    edited = await prepare(WriteFile(), context, path="file", content="a")
+    path.write_text("short\nend\n")
+    await call(ReadFile(), context, path="file")
+    short = await prepare(WriteFile(), context, path="file", content="a")
+
+    assert path.read_text() == "short\nend\n"
+    labels = [call.label for call in (prepared, edited, short)]
+    assert labels == ["overwrite_file", "overwrite_file", ""]
 
 
 async def test_other_names_of_the_file_are_shown(context: ToolContext) -> None:

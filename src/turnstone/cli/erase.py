@@ -83,7 +83,7 @@ async def compact(settings: Settings) -> str:
 
 async def _named(settings: Settings, name: str) -> str:
     async with _opened(settings) as (store, _):
-        return (await found_whole(store, name)).ws_id
+        return (await found_whole(store, name)).row.ws_id
 
 
 async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:

@@ -14,11 +14,11 @@ from turnstone.core import importing
 from turnstone.core.clock import SystemClock
 from turnstone.core.config import Settings
 from turnstone.core.errors import InvalidRequest
-from turnstone.core.exporting import read, written
+from turnstone.core.exporting import read
 from turnstone.core.host import ExportFormat
 from turnstone.core.importing import Imported
 from turnstone.core.node import lock_process
-from turnstone.core.sessions import found
+from turnstone.core.sessions import exported, found
 from turnstone.core.store import Store
 from turnstone.core.store.store02 import read_02
 from turnstone.wiring import open_store
@@ -57,8 +57,8 @@ async def give_out(settings: Settings, name: str, form: ExportFormat, target: Pa
     Raises UnknownSession; InvalidRequest where the file cannot be written, or is there.
     """
     async with _store(settings) as (store, _):
-        row = await found(store, name)
-        text = written(await store.records(row.ws_id), form)
+        one = await found(store, name)
+        text = await exported(store, one, form)
     if target is None:
         return text.rstrip("\n")
     try:
@@ -70,7 +70,7 @@ async def give_out(settings: Settings, name: str, form: ExportFormat, target: Pa
             f"{target} cannot be written: {error.strerror}.",
             hint="Name another file with -o; one that is there is not replaced.",
         ) from error
-    return f"Session {row.session_id} is in {target}."
+    return f"Session {one.session_id} is in {target}."
 
 
 def told(done: Imported, source: str) -> str:

@@ -25,7 +25,8 @@ from turnstone.core.journal import Journal
 from turnstone.core.masking import MASK
 from turnstone.core.policy_rules import Parts
 from turnstone.core.purse import OverBudget, Purse
-from turnstone.core.results import ShownOutput, given, masked, writes_mask
+from turnstone.core.results import given, masked, writes_mask
+from turnstone.core.showing import showing
 from turnstone.core.sub_agents import Inherited
 from turnstone.core.tool import Prepared, ToolContext, ToolResult
 
@@ -222,7 +223,9 @@ class Calls:
             grant=permissions.in_words(ruling.always, self._engine, self._context.workspace),
             grants=list(ruling.always),
         )
-        return masked(item, self._engine.masking, exactly=bool(prepared.commands))
+        writes = any(use.access == "write" for use in prepared.paths)
+        diff = writes and prepared.effect == "idempotent" and not prepared.commands
+        return masked(item, self._engine.masking, diff=diff)
 
     def _questions(self, asked: list[str]) -> list[list[str]]:
         """The calls of each question: those of a step together, but of a sub-agent one by one,
@@ -294,17 +297,13 @@ class Calls:
         return ""
 
     async def _run_now(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
-        shown = ShownOutput(self._engine.masking)
-
         def show(text: str) -> None:
-            if text:
-                self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
 
         tool = self._engine.tools[call.name]
         try:
-            place = self._place(call)
-            result = await tool.run(prepared, place, lambda text: show(shown.piece(text)))
-            show(shown.rest())
+            with showing(self._engine.masking, show) as emit:
+                result = await tool.run(prepared, self._place(call), emit)
         except ToolRefused as refused:
             result = ToolResult("error", str(refused))
         except Exception as error:

@@ -42,6 +42,7 @@ class Carried:
     goal: str = ""  # the first request of the conversation
     remarks: tuple[str, ...] = ()  # what else the person has said, oldest first
     left_out: int = 0  # the oldest remarks, for which there was no room
+    cut: int = 0  # of goal, plan, remarks and requests, how many `fitted` has cut
     plan: str = ""
     requests: tuple[str, ...] = ()  # of the turn in progress
     read: tuple[str, ...] = ()  # files, the latest last
@@ -94,6 +95,8 @@ def fitted(carried: Carried, room: float) -> Carried:
     while excess > 0 and dropped < len(remarks):
         excess -= tokens.of_text(remarks[dropped])
         dropped += 1
+    texts = (carried.goal, carried.plan, *carried.requests, *carried.remarks[dropped:])
+    kept = (*core, *remarks[dropped:])
     written = _latest(carried.written, room * _FILES)
     read = _latest(carried.read, room * _FILES - _size_of_names(written))
     return replace(
@@ -103,6 +106,7 @@ def fitted(carried: Carried, room: float) -> Carried:
         requests=tuple(core[2:]),
         remarks=tuple(remarks[dropped:]),
         left_out=carried.left_out + dropped,
+        cut=sum(one != other for one, other in zip(kept, texts, strict=True)),
         read=read,
         written=written,
     )

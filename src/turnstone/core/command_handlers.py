@@ -44,9 +44,14 @@ async def clear(order: Order) -> Said:
 
 async def new(order: Order) -> Said:
     session = order.desk.engine.ids.session()
+    was = order.workstream.info()
     became = ev.ConversationSet(why="new", session_id=session, correlation_id=order.command_id)
     await order.workstream.change(became, resting=True)
-    return Said(f"A new conversation, session {session}.")
+    along = f" The alias {was.alias} goes along to this one." if was.alias else ""
+    return Said(
+        f"A new conversation, session {session}. /resume {was.session_id} goes on with the one "
+        f"before, in a workstream of its own.{along}"
+    )
 
 
 async def rewind(order: Order) -> Said:
@@ -76,7 +81,9 @@ async def fork(order: Order) -> Said:
 
 
 async def cancel(order: Order) -> Said:
+    """Recorded also where nothing ran: sent again, it must not stop what has begun since."""
     stopped = await order.desk.host.cancel(order.ws_id)
+    await order.workstream.done("/cancel", order.command_id)
     return Said("Stopped." if stopped else "No turn is running.")
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from turnstone.core import spending
 from turnstone.core.command_order import LISTED, NOTHING, Handler, Order, Said, cut
 from turnstone.core.errors import InvalidRequest
 from turnstone.core.event_base import counted
-from turnstone.core.events import Budget, HistoryMessage, ToolCallRecord
+from turnstone.core.events import Budget, HistoryMessage, ToolCallRecord, WsRename
 from turnstone.core.host import ExportFormat, Used
-from turnstone.core.sessions import found_whole
+from turnstone.core.sessions import before, check_names, found_whole
 from turnstone.core.timers import ACTIONS, TimerAction, described
 from turnstone.core.tool import Tool
 
@@ -42,27 +43,28 @@ async def resume(order: Order) -> Said:
 
 
 async def name(order: Order) -> Said:
-    host = order.desk.host
-    if order.argument == NOTHING:
-        await host.rename(order.ws_id, alias="")
-        return Said("The session has no alias now.")
-    if order.argument:
-        info = await host.rename(order.ws_id, order.argument, order.argument)
-        return Said(f"The session is called {info.alias}.")
     info = order.workstream.info()
+    if order.argument:
+        alias = "" if order.argument == NOTHING else order.argument
+        check_names(alias, alias)
+        called = WsRename(name=alias or info.name, alias=alias, correlation_id=order.command_id)
+        await order.workstream.change(called)
+        return Said(f"The session is called {alias}." if alias else "The session has no alias now.")
     alias = f", alias {info.alias}" if info.alias else ""
     return Said(f"Workstream {info.id} ({info.name}), session {info.session_id}{alias}.")
 
 
 async def delete(order: Order) -> Said:
-    row = await found_whole(order.desk.store, order.argument)
+    row, session_id, _ = await found_whole(order.desk.store, order.argument)
     if row.ws_id == order.ws_id:
         raise InvalidRequest(
             "That is the session you are in; another one can be deleted.",
             hint="Go to another one first, or use /clear.",
         )
+    earlier = await before(order.desk.store, row)
     await order.desk.host.erase(row.ws_id)
-    return Said(f"Session {row.session_id} is deleted, with all its records.")
+    these = f" and those of {', '.join(earlier)} before it" if earlier else ""
+    return Said(f"Session {session_id} is deleted, with all its records{these}.")
 
 
 async def history(order: Order) -> Said:
@@ -86,7 +88,12 @@ async def budget(order: Order) -> Said:
     notice = ""
     if order.argument:
         wanted = _read(order.argument, (await order.desk.host.usage(order.ws_id)).budget)
-        notice = (await order.desk.host.set_budget(order.ws_id, wanted, order.by)).notice
+        desk = order.desk
+        notice = (
+            await spending.set_budget(
+                desk.manager, desk.engine, order.ws_id, wanted, order.by, order.command_id
+            )
+        ).notice
     left = (await order.desk.host.usage(order.ws_id)).left
     said = f"Left of the budget: {left.in_words()}." if left.limited else "No budget is set."
     return Said(f"{said} {notice}".strip())

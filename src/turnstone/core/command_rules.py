@@ -21,6 +21,7 @@ from turnstone.core.shell_programs import (
     EVALUATORS,
     INTERPRETERS,
     LOGINS,
+    PLAIN,
     READERS,
     SHELLS,
     TEXT_RUNNERS,
@@ -39,6 +40,7 @@ MAX_WRAPPED = 64
 
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 _PIECE = re.compile(r"'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<star>\*)|(?P<bare>[^'\"*]+)")
+_NAME = re.compile(r"[^\s;&|(){}'\"]+")
 _UNPLAIN = re.compile(r"[^A-Za-z0-9_./:@%+,=~^-]")
 
 
@@ -117,15 +119,40 @@ class CommandPattern:
         return max((self._matches(words) for words in commands), default=Match.NO) or least
 
     def _matches(self, words: tuple[Word, ...]) -> Match:
-        program, *wanted = self.words
         if words[0] is None:
             return Match.MAYBE
-        if not any(
-            program.fits(name) or _folded(program).fits(name.casefold())
-            for name in (words[0], words[0].rpartition("/")[2], base_name(words[0]))
-        ):
-            return Match.NO
-        return _arguments(wanted, without_global_options(words)[1:])
+        if not self._names(words[0]):
+            return Match.MAYBE if self._may_start(words) else Match.NO
+        return _arguments(self.words[1:], without_global_options(words)[1:])
+
+    def _names(self, program: str) -> bool:
+        """Whether the pattern is about this program, with whatever arguments."""
+        first = self.words[0]
+        return any(
+            first.fits(name) or _folded(first).fits(name.casefold())
+            for name in (program, program.rpartition("/")[2], base_name(program))
+        )
+
+    def _may_start(self, words: tuple[Word, ...]) -> bool:
+        """Whether the program, of which that is not known, may run such a command that stands
+        among its arguments: in words of their own, or as shell text."""
+        if words[0] is None or base_name(words[0]) in PLAIN:
+            return False
+        for at, word in enumerate(words[1:], 1):
+            if word is None:
+                continue
+            said = word.partition("=")[2] if re.match("-.*=", word) else word
+            if self._names(said):
+                after = without_global_options((said, *words[at + 1 :]))[1:]
+                if at > MAX_WRAPPED or _arguments(self.words[1:], after) is not Match.NO:
+                    return True
+            elif any(map(self._names, _NAME.findall(said))):
+                if at > MAX_WRAPPED:
+                    return True
+                programs = (found[0] for found in _found(said)[0])
+                if any(name is not None and self._names(name) for name in programs):
+                    return True
+        return False
 
 
 def parse_pattern(text: str) -> CommandPattern:

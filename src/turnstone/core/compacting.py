@@ -22,6 +22,7 @@ from turnstone.core.carried import stand_in
 from turnstone.core.compaction import ACCOUNT, Plan, due_at, plan, stretch
 from turnstone.core.engine import Engine
 from turnstone.core.errors import StoreError
+from turnstone.core.event_base import counted
 from turnstone.core.journal import Journal
 from turnstone.core.paid import Paid
 from turnstone.core.prompting import Prompting
@@ -57,6 +58,9 @@ _NOTHING = Compaction("There is nothing to compact yet.")
 LATER = Compaction(
     "The turn waits for a person. If there is anything to compact by then, that is done before "
     "the turn's next request."
+)
+_OVERTAKEN = Compaction(
+    "The conversation became another one while it was summed up: nothing was compacted."
 )
 _STOPPED = Compaction("The compaction was stopped; the conversation is as it was.")
 
@@ -183,16 +187,21 @@ class Compacting:
         `stated`: the window that it told. Where it told none, the size that it has refused is
         taken for the window from then on. Raises StoreError.
         """
-        return await self._compact("refused", correlation_id, stated or 0) is not None
+        made = await self._compact("refused", correlation_id, stated or 0)
+        return made is not None and made.record is not None
 
     @property
     def _model(self) -> str:
         return self._engine.models.name_for(self._journal.transcript.summary)
 
+    @property
+    def _key(self) -> str:
+        return self._engine.models.key(self._journal.transcript.summary)
+
     def _measured(self) -> Measure:
         """The measure, its window no larger than what was refused as too long."""
         measure = self._measure()
-        refused = self._journal.transcript.learnt.refused.get(self._model, 0)
+        refused = self._journal.transcript.learnt.refused.get(self._key, 0)
         smaller = 0 < refused < (measure.window or refused + 1)
         return replace(measure, window=refused) if smaller else measure
 
@@ -200,7 +209,7 @@ class Compacting:
         return due_at(measure.window, measure.answer, self._engine.auto_compact)
 
     async def _compact(self, why: _Why, correlation_id: str, stated: int = 0) -> Compaction | None:
-        """None: there was nothing to gain, and nothing was recorded."""
+        """None: there was nothing to gain. Only where it has a record, anything was changed."""
         transcript = self._journal.transcript
         conversation = transcript.conversation
         measure = _told(self._measure(), stated) if stated else self._measured()
@@ -222,9 +231,11 @@ class Compacting:
         count = len(conversation.messages)
         generation = transcript.conversations, conversation.compactions
         account = await self._account(planned, room, measure)
-        prompt = await self._prompting.fresh()
+        prompt = await self._prompting.fresh(measure.window)
         compacted = self._record(planned, account, measure, why, correlation_id, prompt)
-        compacted = msgspec.structs.replace(compacted, asked=self._model, refused=refused)
+        compacted = msgspec.structs.replace(
+            compacted, asked=self._model, model_key=self._key, refused=refused
+        )
 
         def made() -> list[ev.Event]:
             now = transcript.conversations, conversation.compactions
@@ -233,7 +244,8 @@ class Compacting:
             return [ev.PromptSet(text=prompt, correlation_id=correlation_id), compacted]
 
         if not (await self._journal.append_from(made)).events:
-            return None
+            self._say(_OVERTAKEN.text, correlation_id)
+            return _OVERTAKEN
         told = _in_words(compacted)
         self._say(told, correlation_id)
         return Compaction(told, compacted)
@@ -280,6 +292,8 @@ class Compacting:
             archived=planned.archived,
             messages=[message] if planned.archived else [],
             shortened=list(planned.shortened),
+            cut=planned.carried.cut if planned.archived else 0,
+            left_out=planned.carried.left_out if planned.archived else 0,
             summary=account.text,
             unsummarised=account.missing,
             why=why,
@@ -321,6 +335,10 @@ def _in_words(compacted: ev.Compacted) -> str:
         told = f"Compacted: long results are sent shortened; about {before} tokens became {after}."
     else:
         told = f"The window of the model has {compacted.window:,} tokens, as its server says."
+    lost = {"cut": compacted.cut, "left out": compacted.left_out}
+    if any(lost.values()):
+        parts = (f"{counted(number, 'text')} {how}" for how, number in lost.items() if number)
+        told += f" There was no room for every word of yours: {' and '.join(parts)}."
     if compacted.archived and compacted.unsummarised:
         told += (
             " It could not be summed up, and only what is kept word for word stands for it "

@@ -19,7 +19,10 @@ from turnstone.core.carried import Carried, cut, fitted, gather, levelled
 from turnstone.core.events import HistoryMessage, Shortened
 
 #: Shares of the room: what is carried word for word may take, and the account of the rest.
-WORDS, ACCOUNT = 0.4, 0.12
+_WORDS, ACCOUNT = 0.4, 0.12
+
+#: In a small room those words come first: they may take so many tokens, up to this share of it.
+_LEAST_WORDS, _MOST_WORDS = 2_000.0, 0.5
 
 #: To what share of the room a compaction brings the messages; with the newest exchange, which
 #: is only shortened where it must be, it may be more.
@@ -80,7 +83,8 @@ def plan(
     sizes = [tokens.of_message(message) for message in messages]
     aim = min(room, sum(sizes))  # where all would fit, and somebody asks, more goes than must
     where = places(messages, history)
-    words = fitted(gather(history, len(history), requests), room * WORDS).size()
+    for_words = max(room * _WORDS, min(room * _MOST_WORDS, _LEAST_WORDS))
+    words = fitted(gather(history, len(history), requests), for_words).size()
     most = words + aim * ACCOUNT + _FRAME
     tail = max(aim * _LEAST_TAIL, aim * _AIM - most)
     archived = _first_kept(messages, sizes, tail)
@@ -96,7 +100,7 @@ def plan(
     if not archived and not shortened:
         return None
     end = min((at for at in where[archived:] if at is not None), default=len(history))
-    carried = fitted(gather(history, end, requests), room * WORDS)
+    carried = fitted(gather(history, end, requests), for_words)
     kept = sum(sizes[archived:]) - _saved(messages, shortened)
     account = min(room * ACCOUNT, sum(sizes[:archived]) / 2)
     after = kept + (carried.size() + account + _FRAME if archived else 0.0)

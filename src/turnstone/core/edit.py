@@ -79,6 +79,8 @@ def change(
     found = _exact(text, old, near_line) if at is None else _exactly_at(text, old, at)
     if isinstance(found, Refusal):
         return found
+    if found is not None and not new and (line_start := _leaves_blanks(text, old, found)) >= 0:
+        found, at = None, line_start
     how: How = "exact"
     similarity = 1.0
     if found is None:
@@ -153,6 +155,15 @@ def _exact(text: str, old: str, near_line: int | None) -> int | Refusal | None:
 
 def _exactly_at(text: str, old: str, at: int) -> int | None:
     return at if text.startswith(old, at) else None
+
+
+def _leaves_blanks(text: str, old: str, at: int) -> int:
+    """Where the line begins of which only blanks would be left, before the line that follows,
+    if `old` went: then the whole line is meant. -1 if it leaves none."""
+    start = text.rfind("\n", 0, at) + 1
+    blanks = text[start:at]
+    whole = old.endswith("\n") and old.strip() and blanks and not blanks.strip(" \t")
+    return start if whole else -1
 
 
 def _chosen(lines: list[int], near_line: int | None) -> int | Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -9,6 +10,8 @@ _SPACES = " \t"
 
 #: Spaces that one tab may stand for.
 _WIDTHS = range(1, 9)
+
+_TRIPLE = re.compile("\"{3}|'{3}")
 
 _Turn: TypeAlias = Callable[[str], str | None]
 
@@ -32,6 +35,26 @@ def reindented(pairs: Sequence[tuple[str, str]], new: Sequence[str]) -> list[str
         if None not in lines:
             return [line for line in lines if line is not None]
     return None
+
+
+def within_strings(lines: Sequence[str]) -> set[int]:
+    """The lines that begin within triple quotes: to indent one changes what the string says.
+
+    Not those of a docstring, which stands first in a block: its indentation is taken off.
+    """
+    inside: set[int] = set()
+    quote, documents, before = "", False, ""
+    for number, line in enumerate(lines):
+        if quote and not documents:
+            inside.add(number)
+        for found in _TRIPLE.finditer(line):
+            if not quote:
+                first = not line[: found.start()].strip(_SPACES)
+                quote, documents = found[0], first and before.endswith(":")
+            elif found[0] == quote:
+                quote = ""
+        before = line.strip(_SPACES) or before
+    return inside
 
 
 def _indent(line: str) -> str:

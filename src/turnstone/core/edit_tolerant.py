@@ -1,12 +1,14 @@
 """Whole lines of a file that are nearly those that were quoted. Pure.
 
 First lines that differ in spaces at their ends and in their indentation; then lines that
-differ a little more, where the lines to be replaced are quoted right and only the text around
-them is not. Lines that the edit does not change stay as the file has them.
+differ a little more, where the lines to be replaced are quoted right, and of the text around
+them only remarks, signs and spaces are not. Lines that the edit does not change stay as the file
+has them.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from difflib import SequenceMatcher
 from itertools import accumulate
 from typing import Literal
 
-from turnstone.core.edit_indent import reindented
+from turnstone.core.edit_indent import reindented, within_strings
 
 #: How alike the quoted text and the file's must be, from 0 to 1; and by how much the best
 #: place must be ahead of the next.
@@ -42,6 +44,10 @@ _INDENTATION = (
     "old_string was found with another indentation, and how new_string should be indented"
     " cannot be told from it. Read the file again and quote it exactly."
 )
+
+#: What is no code: remarks to the end of a line, of the kinds that nothing else looks like.
+_REMARK = re.compile(r"^//.*|(?:^|\s)#\s.*")
+_WORD = re.compile(r"\w+")
 
 #: Characters that are written for one another, by people and by models.
 _ALIKE = str.maketrans(
@@ -140,12 +146,16 @@ def _body(
     """The lines that shall stand there; None if their indentation cannot be told."""
     window = lines[start : start + len(old)]
     indented = reindented(list(zip(old, window, strict=True)), new)
+    literal = within_strings(new)
     body: list[str] = []
     for kind, first, last, new_first, new_last in changes:
         if kind == "equal":
             body += window[first:last]
         elif kind != "delete":
             if indented is None:
+                return None
+            added = range(new_first, new_last)
+            if any(n in literal and indented[n] != new[n] for n in added):
                 return None
             body += indented[new_first:new_last]
     whole = "\n".join(window)
@@ -204,8 +214,9 @@ def _alike(
     each = all(fuzz.ratio(wanted[n], folded[at]) >= 100 * _EACH for n, at in enumerate(window))
     if not each or not _quoted_right(lines[start : start + len(old)], old, changes):
         return (
-            f"{_NOT_FOUND} Text that is like it stands at line {start + 1}, but the lines to be"
-            " replaced are not quoted as they are there. Read it again and quote it exactly."
+            f"{_NOT_FOUND} Text that is like it stands at line {start + 1}, but the names in it,"
+            " or the lines to be replaced, are not quoted as they are there. Read it again and"
+            " quote it exactly."
         )
     return start, similarity
 
@@ -230,10 +241,13 @@ def _candidates(folded: list[str], wanted: list[str]) -> list[int]:
 def _quoted_right(
     window: list[str], old: list[str], changes: Sequence[tuple[str, int, int, int, int]]
 ) -> bool:
-    """Whether the lines that go, and those beside a change, are in the file as quoted.
+    """Whether the lines that go, those beside a change, and the names in all others are in the
+    file as quoted. With another name, it is another function that is meant.
 
     Those beside it may differ in characters that look alike, since they stay.
     """
+    if any(_names(own) != _names(quoted) for own, quoted in zip(window, old, strict=True)):
+        return False
     for kind, first, last, _, _ in changes:
         if kind == "equal":
             continue
@@ -243,6 +257,11 @@ def _quoted_right(
         if any(_folded(window[n]) != _folded(old[n]) for n in beside):
             return False
     return True
+
+
+def _names(line: str) -> list[str]:
+    """All words and numbers of a line, but for those of a remark."""
+    return _WORD.findall(_REMARK.sub("", _folded(line)))
 
 
 def _nearest(rated: list[tuple[float, int]]) -> str:

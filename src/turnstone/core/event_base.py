@@ -87,7 +87,7 @@ class Grant(msgspec.Struct, frozen=True):
     tool: str
     path: str = ""  # absolute, resolved; of a command where it starts; empty: (in) the workspace
     command: str = ""  # its exact text; empty: whatever the command
-    confined: str = ""  # of a command: how it has to be, `L3 without network`
+    confined: str = ""  # of a command: how it has to be, `L3 without network, in the background`
 
 
 class ToolItem(msgspec.Struct, frozen=True, kw_only=True):

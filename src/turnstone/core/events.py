@@ -82,6 +82,7 @@ from turnstone.core.turn_events import (
 )
 from turnstone.core.workstream_events import (
     BudgetSet,
+    CommandDone,
     Compacted,
     ConversationSet,
     GrantRevoked,
@@ -111,6 +112,7 @@ __all__ = [
     "CallsDecided",
     "CancelRequested",
     "ClearUi",
+    "CommandDone",
     "Compacted",
     "Connected",
     "Content",
@@ -191,6 +193,7 @@ AnyEvent: TypeAlias = (
     | Compacted
     | PromptSet
     | SettingsChanged
+    | CommandDone
     | Titled
     | BudgetSet
     | Tainted
@@ -238,6 +241,7 @@ JOURNALED: tuple[type[Event], ...] = (
     Compacted,
     PromptSet,
     SettingsChanged,
+    CommandDone,
     Titled,
     BudgetSet,
     Tainted,

@@ -1,8 +1,8 @@
 """A session as a file, and back: JSON, or the Markdown that oturn keeps sessions in. No I/O.
 
 A file holds the conversation as readers see it and, where that differs, as the model is sent
-it. What is read back is equal to what was written, in both. Permissions, costs and the journal
-itself are not in it.
+it, and what it has read from outside. What is read back is equal to what was written, in all of
+it. Permissions, costs and the journal itself are not in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from turnstone.core.events import (
     ToolFinished,
 )
 from turnstone.core.host import ExportFormat
+from turnstone.core.naming import is_name
 from turnstone.core.transcript import Transcript
 
 _MESSAGE = "pydantic:oturn.model.Message"
@@ -54,6 +55,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str = ""
     messages: list[dict[str, Any]] = []  # as the model is sent them
     history: list[HistoryMessage] = []  # as a reader is shown them
+    tainted: list[str] | None = None  # what it has read from outside; None: the file does not say
 
 
 def exported(records: Iterable[Event]) -> Exported:
@@ -73,6 +75,7 @@ def exported(records: Iterable[Event]) -> Exported:
         workspace=created.workspace,
         messages=messages,
         history=[msgspec.structs.replace(m, correlation_id="") for m in history],
+        tainted=list(transcript.tainted),
     )
 
 
@@ -117,6 +120,13 @@ def read(text: str, name: str) -> Exported:
         )
     if not session.history:
         raise InvalidRequest(f"{name} holds no conversation.")
+    if not is_name(session.session_id):
+        raise InvalidRequest(
+            f"{name} says an id of its session that is none: {session.session_id[:40]!r}.",
+            hint="It must be one line of up to 100 characters.",
+        )
+    if not session.session_id.strip():
+        return msgspec.structs.replace(session, session_id=_digest(text))
     return session
 
 
@@ -136,13 +146,17 @@ def _from_markdown(text: str, name: str) -> Exported:
         elif isinstance(record.data, dict) and _END in record.data:
             end = record.data[_END]
     if not about:
-        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
-        about = {_HEADER: 0, "session_id": digest[:12]}
+        about = {_HEADER: 0}
     elif end != len(history):
         raise _incomplete(name, end, len(history))
     messages = _sent(history) if sent is None else sent
     whole = about | {"messages": messages, "history": msgspec.to_builtins(history)}
     return msgspec.convert(whole, Exported)
+
+
+def _digest(text: str) -> str:
+    """The id of a session whose file says none: the same each time that it is read."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
 def _incomplete(name: str, end: object, count: int) -> InvalidRequest:

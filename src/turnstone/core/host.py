@@ -457,7 +457,8 @@ class Host(Protocol):
 
     async def resume(self, name: str) -> WorkstreamInfo:
         """Open the session of this alias, id (of session or workstream) or unique beginning of
-        one, to be gone on with; one that is open is only found.
+        one, to be gone on with; one that is open is only found. An earlier session of a
+        workstream, before `/new`, goes on in a fork of it: in the same one each time.
 
         Raises UnknownSession, NotOwner while another process that lives has it,
         TooManyWorkstreams.

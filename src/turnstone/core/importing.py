@@ -13,10 +13,11 @@ import msgspec
 
 from turnstone.core.clock import Clock
 from turnstone.core.conversation import Conversation
-from turnstone.core.errors import InvalidRequest, NameTaken
+from turnstone.core.errors import InvalidRequest, NameTaken, StoreError, Unsettled
 from turnstone.core.events import (
     ConversationSet,
     Event,
+    Tainted,
     Titled,
     ToolCallRecord,
     ToolFinished,
@@ -26,13 +27,14 @@ from turnstone.core.events import (
     sound,
 )
 from turnstone.core.exporting import Exported
+from turnstone.core.import_checks import NO_RESULT, mended
 from turnstone.core.memory import checked_value, key_of
 from turnstone.core.store import Store, WorkstreamRow
 from turnstone.core.store.store02 import Found02, Said02, Session02
 from turnstone.core.summary import Summary
 
-#: What stands for a result that is not there: no provider takes a call without one.
-_NO_RESULT = "[the result of this call was not kept]"
+#: Characters of what was read from outside, as a file tells it.
+_SOURCE = 200
 
 
 @dataclass(slots=True)
@@ -57,17 +59,23 @@ async def take_over(
     retention: float = 0.0,
 ) -> None:
     """One session, whose conversation goes on where the file ends. `retention`: seconds after
-    which the store's nodes erase what is idle; 0: never."""
+    which the store's nodes erase what is idle; 0: never.
+
+    Whatever it has read from outside marks it here too; a file that does not say is itself from
+    outside. Raises InvalidRequest for messages that are none, StoreError.
+    """
+    ws_id = await _free(store, session.session_id)  # before the next: whoever is faster is seen
     if await store.resolve(session.session_id, match="session"):
         done.known += 1
         return
-    ws_id = await _free(store, session.session_id)
+    notes: list[str] = []
+    session = mended(session, source, notes)
     now = round(clock.now(), 6)
-    created = min(session.created or session.updated or now, now)
-    changed = min(session.updated or now, now)
+    created = min(max(0.0, session.created) or max(0.0, session.updated) or now, now)
+    changed = min(max(0.0, session.updated) or now, now)
     if retention and changed < now - retention:
         changed = now  # else it would be erased at once
-        done.notes.append(
+        notes.append(
             f"session {session.session_id} is older than sessions are kept here: it is dated now."
         )
     first = WsCreated(
@@ -83,16 +91,32 @@ async def take_over(
         source=source,
         timestamp=changed,
     )
+    unsaid = f"import of {source}"
+    read = [unsaid] if session.tainted is None else session.tainted
+    marks = [
+        Tainted(source=_line(what) or unsaid, timestamp=changed) for what in dict.fromkeys(read)
+    ]
     title = [Titled(title=session.title, timestamp=changed)] if session.title else []
     closed = WsClosed(reason="imported", timestamp=changed)
     name = WsRename(name=first.name, alias=session.alias, timestamp=changed)
+    told = [became, *marks, *title]
     try:
-        await _write(store, ws_id, owner, first, [became, *title, name, closed])
-    except NameTaken as error:
-        done.skipped.append(f"session {session.session_id} comes without its name: {error.message}")
-        await _write(store, ws_id, owner, first, [became, *title, closed])
+        try:
+            await _write(store, ws_id, owner, first, [*told, name, closed])
+        except NameTaken as error:
+            nameless = f"session {session.session_id} comes without its name: {error.message}"
+            done.skipped.append(nameless)
+            await _write(store, ws_id, owner, first, [*told, closed])
+    except Unsettled:
+        raise
+    except StoreError:
+        if not await store.resolve(session.session_id, match="session"):
+            raise
+        done.known += 1  # another import of it was faster
+        return
     done.sessions += 1
     done.messages += len(session.history)
+    done.notes += notes
     if not session.turnstone_session:
         done.notes.append(
             f"{source} is a file of oturn, which has no end mark: it was taken as it is, and if "
@@ -147,7 +171,7 @@ def converted(session: Session02, skipped: list[str]) -> Exported:
                 ToolFinished(
                     call_id=call.id,
                     status="ok" if call.id in results else "unknown",
-                    output=results.get(call.id, _NO_RESULT),
+                    output=results.get(call.id, NO_RESULT),
                 )
                 for call in calls
             )
@@ -196,6 +220,11 @@ def _answered(row: Said02, calls: Sequence[ToolCallRecord], results: dict[str, s
     if row.call_id in left:
         return row.call_id
     return left[0] if left else ""
+
+
+def _line(text: str) -> str:
+    """On one line, to be shown in a question to a person."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_SOURCE]
 
 
 async def _free(store: Store, session_id: str) -> str:

@@ -48,6 +48,9 @@ class ModelCalls:
         self._prompting = Prompting(journal, engine, context)
         self._model = engine.models.default  # that is asked, or was last
         self.prompt = 0.0  # tokens of what was asked last, estimated and uncorrected
+        self.taken = 0  # of it and its answer, where a longer answer was refused; otherwise 0
+        self._held = 0  # tokens of the answer that was asked for last; 0: any number
+        self._room = 0  # of the one that is asked for next, once longer ones were refused
         self.compacting = Compacting(journal, engine, self._prompting, paid, self._measure)
 
     @property
@@ -68,16 +71,33 @@ class ModelCalls:
         except UnknownModel as error:
             return s.StepFailed(str(error))
         await self.compacting.before_request(correlation_id)
+        self._room, self.taken = 0, 0
         answer = await self._once(correlation_id)
-        for _ in range(_SHORTER):
-            if not (isinstance(answer, ModelError) and answer.kind == "too_long"):
-                break
-            if not await self.compacting.after_refusal(answer.context_window, correlation_id):
+        compacted = 0
+        while isinstance(answer, ModelError) and answer.kind == "too_long":
+            told = answer.context_window
+            if self._halve(told, above=self._measure().tokens):
+                pass
+            elif compacted < _SHORTER and await self.compacting.after_refusal(told, correlation_id):
+                compacted += 1
+            elif not self._halve(told):
                 break
             if self._journal.live.streamed():
                 self._journal.publish(ev.StreamReset(step=effect.step), correlation_id)
             answer = await self._once(correlation_id)
-        return self._failed(answer) if isinstance(answer, ModelError) else answer
+        if isinstance(answer, ModelError):
+            return self._failed(answer)
+        if self._room:
+            self.taken = round(self._measure().tokens) + self._held
+        return answer
+
+    def _halve(self, stated: int | None, above: float = 0.0) -> bool:
+        """Ask for half as long an answer the next time; False where that would be too short, or
+        not longer than `above`, or the server has told its window, to which answers are held."""
+        if stated or self._held <= max(LEAST_ANSWER, above):
+            return False
+        self._room = max(LEAST_ANSWER, self._held // 2)
+        return True
 
     async def _once(self, correlation_id: str) -> s.StepFinished | ModelError:
         """One request, paid for, and what comes of it."""
@@ -85,6 +105,7 @@ class ModelCalls:
         self.prompt = measure.uncorrected
         most = self._most(request, measure)
         held = await self._paid.affordable(self._model, self.prompt, most, LEAST_ANSWER)
+        self._held = held
         params = {**request.params, **({"max_tokens": held} if held else {})}
         request = replace(request, params=params)
         self._debugging.asked(request, correlation_id)
@@ -109,23 +130,29 @@ class ModelCalls:
             return s.StepFinished(answer.message)
 
     def _most(self, request: ModelRequest, measure: Measure) -> int:
-        """Tokens that the answer may have, held to the window; 0: as the server likes."""
+        """Tokens that the answer may have, held to the window, or to what was taken where more
+        was refused; 0: as the server likes."""
         most = int(request.params.get("max_tokens") or 0)
-        if not (most and measure.window):
-            return most
-        return min(most, max(LEAST_ANSWER, measure.window - round(_SLACK * measure.tokens)))
+        if not most:
+            return 0
+        if self._room:
+            return min(most, self._room)
+        if measure.window:
+            most = min(most, max(LEAST_ANSWER, measure.window - round(_SLACK * measure.tokens)))
+        taken = self._journal.transcript.learnt.taken.get(self._model.key, 0)
+        return min(most, max(LEAST_ANSWER, taken - round(measure.tokens))) if taken else most
 
     def _measure(self) -> Measure:
         """What is known of the next request, and of the model that it goes to."""
         transcript = self._journal.transcript
-        own, told = self._engine.models.window(transcript.summary), transcript.learnt.window
+        key = self._engine.models.key(transcript.summary)
         return Measure(
-            window=min(own or told, told or own),
+            window=self._prompting.window,
             answer=int(self._engine.params.get("max_tokens") or 0),
             prompt=tokens.of_text(transcript.prompt),
             tools=tokens.of_tools(self._tools()),
             messages=transcript.conversation.estimate(),
-            ratio=self._paid.ratio(self._engine.models.name_for(transcript.summary)),
+            ratio=self._paid.ratio(key),
             recall="recall" in offered(transcript, self._engine.tools),
         )
 

@@ -6,6 +6,7 @@ than the one that is named: where that one is down, it is told.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -40,6 +41,13 @@ class Model:
     practice: bool = False  # it stands in for a model, and understands nothing
     vision: bool = False  # takes images
     told: str = ""  # where it is and what is known of it, for people
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others that had or will have its name: where it is, what it is
+        called there and how much it takes. What was learnt of one holds for no other."""
+        known = f"{self.id}\n{self.gate.health().url}\n{self.context_window}"
+        return hashlib.sha256(known.encode(errors="replace")).hexdigest()[:12]
 
     def fitted(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a request to it: an answer takes half of its context at most."""
@@ -126,6 +134,11 @@ class Models:
         name that model no more."""
         model = self._models.get(self.name_for(workstream))
         return model.context_window if model is not None else 0
+
+    def key(self, workstream: Summary) -> str:
+        """Of the workstream's model (`Model.key`); empty where the settings name it no more."""
+        model = self._models.get(self.name_for(workstream))
+        return model.key if model is not None else ""
 
     def takes_images(self, workstream: Summary) -> bool:
         """Whether the workstream's model takes images."""

@@ -126,6 +126,7 @@ class Answer:
             usage=self.usage,
             money=round(self.cost().money, 9),
             asked=self._model.name,
+            model_key=self._model.key,
             estimate=round(self.prompt) if self.counted is not None else 0,
         )
 
@@ -137,10 +138,9 @@ class Paid:
         self._journal = journal
         self._purse = purse
 
-    def ratio(self, name: str) -> float:
-        """Of the counts of a model to our estimates, by its name in the settings; 1 where
-        nothing is known."""
-        return self._journal.transcript.learnt.ratios.get(name, 1.0)
+    def ratio(self, key: str) -> float:
+        """Of the counts of the model of this key to our estimates; 1 where nothing is known."""
+        return self._journal.transcript.learnt.ratios.get(key, 1.0)
 
     def tell(self, waits: str) -> None:
         """Tell readers what a request waits for."""
@@ -155,7 +155,7 @@ class Paid:
         Requests of others in the tree are waited for where they take up the room: an answer is
         held to what is left only when nothing is in flight, and never to less than `least`.
         """
-        corrected = self.ratio(model.name) * prompt
+        corrected = self.ratio(model.key) * prompt
         await self._purse.room(_cost(model, corrected, most or least))
         left = await self._purse.left()
         return answer_within(left, corrected, most, least, model.price)
@@ -176,7 +176,7 @@ class Paid:
         Raises OverBudget: nothing was asked; StoreError. At the end of the block it is settled,
         and counted if it was made.
         """
-        ratio = self.ratio(model.name)
+        ratio = self.ratio(model.key)
         reservation = await self._purse.reserve(_cost(model, ratio * prompt, most))
         answer = Answer(model, prompt, ratio)
         try:

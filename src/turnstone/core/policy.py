@@ -96,9 +96,9 @@ def _permitted(
     if not missing:
         return Ruling("allow", by[0])
     always = tuple(dict.fromkeys(g for use in missing for g in _grants(prepared, use, level)))
-    outside = next((use.path for use in missing if use is not None and not use.inside), None)
+    outside = next((use for use in missing if use is not None and not use.inside), None)
     if outside is not None:
-        why = f"{outside} is outside the workspace, or holds secrets"
+        why = f"{outside.path} {_place(outside)}"
     elif prepared.exposes:
         why = prepared.exposes
     elif grants.auto_approve:
@@ -106,6 +106,13 @@ def _permitted(
     else:
         why = f"{spec.name} is asked by default"
     return Ruling("ask", why, always=always)
+
+
+def _place(use: PathUse) -> str:
+    """Why a path counts as outside, in words."""
+    if use.starts:
+        return "is started or obeyed by other programs later, with the person's own rights"
+    return "may hold secrets" if use.sensitive else "is outside the workspace"
 
 
 def _allowing(
@@ -131,13 +138,15 @@ def _allowing(
 
 
 def _grants(prepared: Prepared, use: PathUse | None, level: Level) -> tuple[Grant, ...]:
-    """What *always* is about: a path outside, the exact commands in their folder and as they
-    are confined now, or the tool."""
+    """What *always* is about: a path outside, the exact commands in their folder, as they are
+    confined now and whether for hours in the background, or the tool."""
     if use is not None and not use.inside:
         return (Grant(prepared.tool, str(use.path)),)
     if prepared.commands:
         folder = str(prepared.directory or "")
         confined = f"{level.name} {'with' if prepared.network else 'without'} network"
+        if prepared.background:
+            confined += ", in the background"
         return tuple(Grant(prepared.tool, folder, text, confined) for text in prepared.commands)
     return (Grant(prepared.tool),)
 

@@ -27,11 +27,20 @@ class Prompting:
             made = ev.PromptSet(text=await self.fresh(), correlation_id=correlation_id)
             await self._journal.append(made)
 
-    async def fresh(self) -> str:
-        """The prompt as it would be made now."""
+    @property
+    def window(self) -> int:
+        """Tokens of the context of the workstream's model, as the settings or its server have
+        told it; 0: unknown."""
+        transcript, models = self._journal.transcript, self._engine.models
+        own = models.window(transcript.summary)
+        told = transcript.learnt.windows.get(models.key(transcript.summary), 0)
+        return min(own or told, told or own)
+
+    async def fresh(self, window: int = 0) -> str:
+        """The prompt as it would be made now. `window`: the model's, where that is news."""
         changed = self._journal.transcript.settings
         workspace = self._context.workspace
-        notes = await asyncio.to_thread(project_notes, workspace)
+        notes = await asyncio.to_thread(project_notes, workspace, window or self.window)
         text = system_prompt(
             Facts(
                 workspace=workspace,

@@ -39,6 +39,7 @@ class _Mark:
     digest: str
     lines: list[tuple[int, int]]
     edits: list[OwnEdit] = field(default_factory=list)
+    cut: bool = False  # a part of one of the lines was not shown
 
 
 class ReadMarks:
@@ -47,11 +48,23 @@ class ReadMarks:
     def __init__(self) -> None:
         self._marks: dict[Path, _Mark] = {}
 
-    def seen(self, path: Path, digest: str, first: int = 1, last: int = TO_THE_END) -> None:
-        """These lines of this content, beside those of the same content that were seen before."""
+    def seen(
+        self,
+        path: Path,
+        digest: str,
+        first: int = 1,
+        last: int = TO_THE_END,
+        *,
+        cut: bool = False,
+    ) -> None:
+        """These lines of this content, beside those of the same content that were seen before.
+
+        `cut`: of one of them a part only. Enough to edit it, and not to overwrite the file."""
         mark = self._marks.get(path)
         if mark is None or mark.digest != digest:
             mark = self._marks[path] = _Mark(digest, [])
+        whole = (first, last) == (1, TO_THE_END)
+        mark.cut = cut or (mark.cut and not whole)
         mark.lines.append((first, last))
 
     def edited(self, path: Path, edit: OwnEdit) -> None:
@@ -66,15 +79,20 @@ class ReadMarks:
             moved = edit.by - edit.lines
             lines.append((below + moved, last if last == TO_THE_END else last + moved))
         kept = [(first, last) for first, last in lines if first <= last]
-        self._marks[path] = _Mark(edit.after, kept, [*mark.edits, edit][-_REMEMBERED:])
+        self._marks[path] = _Mark(edit.after, kept, [*mark.edits, edit][-_REMEMBERED:], mark.cut)
 
     def digest(self, path: Path) -> str:
         """Of the content of which something was seen last; empty if nothing was."""
         mark = self._marks.get(path)
         return mark.digest if mark else ""
 
+    def has_seen_all(self, path: Path) -> bool:
+        """Whether the whole of that content was."""
+        mark = self._marks.get(path)
+        return mark is not None and not mark.cut and self.has_seen(path)
+
     def has_seen(self, path: Path, first: int = 1, last: int = TO_THE_END) -> bool:
-        """Whether all these lines of that content were; by default the whole of it."""
+        """Whether all these lines of that content were, or parts of them."""
         mark = self._marks.get(path)
         for begin, end in sorted(mark.lines) if mark else ():
             if begin > first:

@@ -24,10 +24,8 @@ from turnstone.core.memory import (
     workspace_scope,
 )
 from turnstone.core.store import Store
+from turnstone.core.store.base import Unless
 from turnstone.core.store.search import read_message_id
-
-#: Hits that are looked at beyond those asked for: those of the turn in progress are left out.
-_SPARE = 10
 
 
 class Remembering:
@@ -55,10 +53,7 @@ class Remembering:
         memories = await self._store.memories(list(self._scopes.values()), query)
         if not query.strip():
             return Recalled(memories)
-        turn = self._journal.transcript.turn
-        begun = EventId.parse(turn.message.id).seq if turn is not None else None
-        every = await self._store.search(query, limit + _SPARE)
-        found = [hit for hit in every if begun is None or not self._in_view(hit, begun)][:limit]
+        found = await self._store.search(query, limit, unless=self._in_view())
         outside = await self._outside({hit.ws_id for hit in found})
         hits = [Hit(hit, outside.get(hit.ws_id, "")) for hit in found]
         return Recalled(memories, hits, self._news(hits))
@@ -75,12 +70,21 @@ class Remembering:
         news = (outside,) if outside and ws_id != self._journal.ws_id else ()
         return Opened(passage, outside, news)
 
-    def _in_view(self, hit: SearchHit, begun: int) -> bool:
-        """Whether the model reads it in its turn as it is: not what a compaction took away."""
-        if hit.ws_id != self._journal.ws_id or hit.seq < begun:
-            return False
-        text = hit.snippet.strip("…")
-        return any(text in str(message["content"]) for message in self._journal.transcript.messages)
+    def _in_view(self) -> Unless | None:
+        """Says of a hit whether the model reads it in its turn as it is: not what a compaction
+        took away. Goes by what is sent now."""
+        transcript = self._journal.transcript
+        if transcript.turn is None:
+            return None
+        begun = EventId.parse(transcript.turn.message.id).seq
+        ws_id = self._journal.ws_id
+        sent = [str(message["content"]) for message in transcript.messages]
+
+        def reads(hit: SearchHit) -> bool:
+            text = hit.snippet.strip("…")
+            return hit.ws_id == ws_id and hit.seq >= begun and any(text in one for one in sent)
+
+        return reads
 
     async def _outside(self, ws_ids: Iterable[str]) -> dict[str, str]:
         """Those of the workstreams that have read from outside, with what marks a reader."""

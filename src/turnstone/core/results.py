@@ -6,6 +6,7 @@ Whatever a tool prints or returns passes through here once, before it is told or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -22,22 +23,39 @@ MAX_SHOWN = 256_000
 _NOT_SHOWN = "\n[it has printed more, which is not shown while it runs]\n"
 
 
+#: Characters that are looked at together at least, where no pause comes before: each look is at
+#: what is held back too, and some programs print a character at a time.
+GATHERED = 4096
+
+
 class ShownOutput:
     """The output of one call while it runs, piece by piece, as readers may see it."""
 
     def __init__(self, masking: Masking) -> None:
         self._stream = masking.stream()
         self._shown = 0
+        self._gathered: list[str] = []
+        self._size = 0
 
     def piece(self, text: str) -> str:
-        """What to show now that this was printed; often nothing, or more than this."""
-        if self._shown > MAX_SHOWN:
-            return ""
-        return self._cut(self._stream.piece(text))
+        """What to show now that this was printed; nothing while it is little, then all of it."""
+        if self._shown <= MAX_SHOWN:
+            self._gathered.append(text)
+            self._size += len(text)
+        return self.pause() if self._size >= GATHERED else ""
+
+    def pause(self) -> str:
+        """What to show of all that was printed, now that nothing has come for a moment."""
+        text = "".join(self._gathered)
+        self._gathered, self._size = [], 0
+        return self._cut(self._stream.piece(text)) if text else ""
 
     def rest(self) -> str:
         """What was held back, once nothing more is printed."""
-        return "" if self._shown > MAX_SHOWN else self._cut(self._stream.rest())
+        if self._shown > MAX_SHOWN:
+            return ""
+        shown = self.pause()
+        return shown if self._shown > MAX_SHOWN else shown + self._cut(self._stream.rest())
 
     def _cut(self, text: str) -> str:
         self._shown += len(text)
@@ -55,19 +73,28 @@ def given(result: ToolResult, masking: Masking, *, source: str, nonce: str) -> T
     return ToolResult(result.status, output, images=result.images)
 
 
-def masked(item: ToolItem, masking: Masking, *, exactly: bool) -> ToolItem:
-    """A call as people are shown it and the journal keeps it: a diff shows what a file holds.
+def masked(item: ToolItem, masking: Masking, *, diff: bool) -> ToolItem:
+    """A call as people are asked about it and the journal keeps it: what the model wrote, exactly.
 
-    `exactly`: a command is shown as the model wrote it, and as it is run; its header sums it up.
-    Only the values that this process was given are masked there too, with a mark that is seen.
+    Only the values that this process was given are masked, with a mark that is seen: what merely
+    looks like a secret may be what a person has to see before they permit it. `diff`: the preview
+    shows a file around a change; what stays there as it is, is masked as all that a file holds.
     """
-    mask = masking.known if exactly else masking.text
+    preview = masking.known(item.preview)
     return msgspec.structs.replace(
         item,
-        header=masking.text(item.header),
-        preview=mask(item.preview),
-        arguments=_masked(item.arguments, mask),
+        header=masking.known(item.header),
+        preview=_unchanged_masked(preview, masking) if diff else preview,
+        arguments=_masked(item.arguments, masking.known),
         rule=masking.text(item.rule),
+    )
+
+
+def _unchanged_masked(diff: str, masking: Masking) -> str:
+    """Nothing that begins in a line that stays can hide one that changes."""
+    parts = groupby(diff.split("\n"), lambda line: line.startswith(" "))
+    return "\n".join(
+        masking.text("\n".join(lines)) if stays else "\n".join(lines) for stays, lines in parts
     )
 
 

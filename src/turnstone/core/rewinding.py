@@ -189,7 +189,8 @@ def fork_of(
 
 def _used(ledger: Ledger, worked: float, source: str) -> list[Event]:
     """The records that count against a budget what was used of it before: going on from an
-    earlier point, or in a copy, is no way around it."""
+    earlier point in a fork gives nothing of it back. Each fork has what was left for itself:
+    several may use it, each once."""
     if not ledger.limited:
         return []
     cost, seconds = ledger.used(worked)

@@ -66,18 +66,9 @@ HOME_STARTER_FOLDERS = tuple(
     ).split()
 )
 
-#: Names of files and folders from which something is started later, by itself, with the
-#: person's rights: harmless to read, and asked about before they are written.
-STARTER_NAMES = (
-    ".bash*",
-    ".zsh*",
-    ".zprofile",
-    ".zlogin",
-    ".zlogout",
-    ".profile",
-    ".xprofile",
-    ".xsession*",
-    ".gitconfig",
+#: Names of files and folders of a project from which editors, git, shells and services start
+#: something later, by themselves, where a person opens the folder, or pushes it.
+PROJECT_STARTERS = (
     ".gitmodules",
     ".gitattributes",
     ".mcp.json",
@@ -91,6 +82,21 @@ STARTER_NAMES = (
     ".husky",
     ".ci",
     "jenkinsfile",
+)
+
+#: All such names, with those of shells: harmless to read, and asked about before they are
+#: written.
+STARTER_NAMES = (
+    ".bash*",
+    ".zsh*",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".profile",
+    ".xprofile",
+    ".xsession*",
+    ".gitconfig",
+    *PROJECT_STARTERS,
 )
 
 #: Where secrets are, wherever such a place is: names, and places of several names, folded.

@@ -28,7 +28,6 @@ from turnstone.core.extraction import Extraction
 from turnstone.core.journal import Journal
 from turnstone.core.limits import Stop
 from turnstone.core.model_calls import ModelCalls
-from turnstone.core.models import Model
 from turnstone.core.paid import Paid
 from turnstone.core.purse import OverBudget, Purse
 from turnstone.core.tool import ToolContext
@@ -75,6 +74,7 @@ class Session:
         self._here.clear()
         turn = self._journal.transcript.turn
         if turn is None:
+            self._tell_model("The conversation went on with the model {asked} so far")
             return await self._drive(None)
         state = state_after(turn.records, self._max_steps)
         # A process that was told to stop, or ended while a person was asked, did not end
@@ -91,15 +91,14 @@ class Session:
         unknown = self._unknown(turn, {"effect"})
         await self._stop_agents({e.call_id: turn.running[e.call_id] for e in unknown})
         first = [ev.TurnResumed(attempt=attempt, correlation_id=self._cid), *unknown]
-        self._tell_model(turn)
+        self._tell_model("This turn was begun with the model {asked}")
         await self._drive(state_after([*turn.records, *first], self._max_steps), first=first)
 
-    def _tell_model(self, turn: OpenTurn) -> None:
-        """Tell readers where the turn goes on with another model than it was left with."""
-        asked = [e.model for e in turn.records if isinstance(e, ev.StepStarted) and e.model]
-        now = self._shown_model()
-        if asked and asked[-1] != now:
-            told = f"This turn was begun with the model {asked[-1]}, and goes on with {now}."
+    def _tell_model(self, until_now: str) -> None:
+        """Tell readers where it is another model that is asked now, and nobody has chosen it."""
+        asked, now = self._journal.transcript.learnt.asked, self._shown_model()
+        if asked and asked != now:
+            told = f"{until_now.format(asked=asked)}, and goes on with {now}."
             self._journal.publish(ev.Info(message=told), self._cid)
 
     def _shown_model(self) -> str:
@@ -311,8 +310,7 @@ class Session:
                 )
             case s.StepFinished():
                 step = self._journal.transcript.open_turn().steps
-                asked, prompt = self._model.asked, round(self._model.prompt)
-                return _step_finished(signal.message, step, cid, asked, prompt)
+                return _step_finished(signal.message, step, cid, self._model)
             case s.StepFailed():
                 return ev.StepFailed(error=signal.error, correlation_id=cid)
             case s.ApprovalAsked():
@@ -404,8 +402,9 @@ class Session:
 
 
 def _step_finished(
-    message: s.AssistantMessage, step: int, cid: str, model: Model, prompt: int
+    message: s.AssistantMessage, step: int, cid: str, asking: ModelCalls
 ) -> ev.StepFinished:
+    model = asking.asked
     used = usage_of(message.usage) or ev.Usage()
     money = model.price.of(used.prompt_tokens, used.total_tokens - used.prompt_tokens)
     return ev.StepFinished(
@@ -418,6 +417,8 @@ def _step_finished(
         model=message.model or model.id,
         finish=message.finish or "",
         asked=model.name,
-        estimate=prompt,
+        model_key=model.key,
+        estimate=round(asking.prompt),
+        taken=asking.taken,
         correlation_id=cid,
     )

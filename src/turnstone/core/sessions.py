@@ -6,8 +6,9 @@ Of the whole store, whichever node has them. Reads and records; the workstreams 
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
-from turnstone.core import decided, exporting, importing
+from turnstone.core import decided, earlier, exporting, forking, importing
 from turnstone.core.engine import Engine
 from turnstone.core.errors import InvalidRequest, UnknownMemory, UnknownSession, UnknownWorkstream
 from turnstone.core.events import WsRename
@@ -22,14 +23,12 @@ from turnstone.core.host import (
 )
 from turnstone.core.manager import WorkstreamManager
 from turnstone.core.memory import checked_scope, key_of
+from turnstone.core.naming import LONGEST, is_name
 from turnstone.core.remembering import keep
 from turnstone.core.store import Store, WorkstreamRow
 
 #: The most of each that one request is answered with.
 MAX_SESSIONS, MAX_HITS, MAX_MEMORIES, MAX_DECISIONS = 500, 100, 1000, 1000
-
-#: Characters of a name.
-_LONGEST = 100
 
 #: Ids that are named where several begin alike.
 _SHOWN = 5
@@ -56,11 +55,7 @@ class Sessions:
         name, wanted = name.strip(), None if alias is None else alias.strip()
         if not name and wanted is None:
             raise InvalidRequest("name: give a name, an alias, or both.")
-        for field, text in (("name", name), ("alias", wanted or "")):
-            if len(text) > _LONGEST or not text.isprintable():
-                raise InvalidRequest(
-                    f"{field}: it must be one line of up to {_LONGEST} characters."
-                )
+        check_names(name, wanted or "")
         row = await self._store.row(ws_id)
         if row is not None and row.closed:
             before = str(row.summary.get("name", ""))
@@ -73,27 +68,34 @@ class Sessions:
             return workstream.info()
 
     async def resume(self, name: str) -> WorkstreamInfo:
-        """`Host.resume`."""
-        row = await found(self._store, name)
+        """`Host.resume`. An earlier session of a workstream goes on in a fork from where it was
+        left: in the same one each time."""
+        row, session_id, left = await found(self._store, name)
         if row.summary.get("agent"):
             raise InvalidRequest(
                 f"Workstream {row.ws_id} is a sub-agent: it cannot be resumed by itself.",
                 hint=f"Resume the one above it, {row.summary.get('parent')}.",
             )
-        return await self._manager.reopen(row)
+        if not left:
+            return await self._manager.reopen(row)
+        info = await forking.fork(
+            self._manager, self._store, self._engine, row.ws_id, str(left), f"resume {session_id}"
+        )
+        goes_on = await self._store.row(info.id)
+        return await self.resume(goes_on.session_id if goes_on is not None else info.id)
 
     async def export(self, name: str, form: ExportFormat) -> str:
         """`Host.export`."""
-        row = await found(self._store, name)
-        return exporting.written(await self._store.records(row.ws_id), form)
+        return await exported(self._store, await found(self._store, name), form)
 
     async def take_over(self, text: str, source: str, owner: str) -> Imported:
         """`Host.take_over`."""
-        source = source.strip()[:_LONGEST] or "the file"
+        source = source.strip()[:LONGEST] or "the file"
         # Megabytes of text: the node has others to answer meanwhile.
         session = await asyncio.to_thread(exporting.read, text, source)
         done = importing.Imported()
-        await importing.take_over(self._store, session, owner, self._engine.clock, source, done)
+        clock, kept = self._engine.clock, self._engine.retention
+        await importing.take_over(self._store, session, owner, clock, source, done, kept)
         [row, *_] = await self._store.resolve(session.session_id, match="session")
         return Imported(
             session_id=session.session_id,
@@ -130,13 +132,23 @@ class Sessions:
             raise UnknownMemory(f"Nothing is remembered as {key_of(key)} in {scope}.")
 
 
-async def found(store: Store, name: str) -> WorkstreamRow:
+class Found(NamedTuple):
+    """A session: of this workstream, and for an earlier one the record where it was left."""
+
+    row: WorkstreamRow
+    session_id: str
+    left: int = 0
+
+
+async def found(store: Store, name: str) -> Found:
     """The session that is meant by this alias, id or beginning of one. Raises UnknownSession."""
-    rows = await store.resolve(name.strip(), _SHOWN) if name.strip() else []
-    if len(rows) == 1:
-        return rows[0]
-    if rows:
-        ids = ", ".join(f"{row.ws_id} (session {row.session_id})" for row in rows)
+    name = name.strip()
+    rows = await store.resolve(name, _SHOWN) if name else []
+    meant = await _meant(store, rows[0], name) if len(rows) == 1 else list(map(_now, rows))
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        ids = ", ".join(f"{one.row.ws_id} (session {one.session_id})" for one in meant)
         raise UnknownSession(
             f"{name!r} means several sessions: {ids}.", hint="Give more of the id."
         )
@@ -146,17 +158,61 @@ async def found(store: Store, name: str) -> WorkstreamRow:
     )
 
 
-async def found_whole(store: Store, name: str) -> WorkstreamRow:
-    """The same for what cannot be undone: by the alias or the whole id alone."""
+async def found_whole(store: Store, name: str) -> Found:
+    """The same for what cannot be undone: by the alias or the whole id alone, and never by that
+    of an earlier session, since its workstream holds later ones too."""
     rows = await store.resolve(name.strip(), match="whole") if name.strip() else []
-    if len(rows) == 1:
-        return rows[0]
-    row = await found(store, name)
-    raise InvalidRequest(
-        f"{name!r} is only the beginning of an id (session {row.session_id}, workstream "
-        f"{row.ws_id}); nothing is deleted by that.",
-        hint="Give the whole id, or the alias.",
-    )
+    one = await found(store, name)
+    if len(rows) != 1:
+        raise InvalidRequest(
+            f"{name!r} is only the beginning of an id (session {one.session_id}, workstream "
+            f"{one.row.ws_id}); nothing is deleted by that.",
+            hint="Give the whole id, or the alias.",
+        )
+    if one.left:
+        now = _now(one.row).session_id
+        raise InvalidRequest(
+            f"Session {one.session_id} is an earlier one of workstream {one.row.ws_id}, which is "
+            f"session {now} now; nothing is deleted by that.",
+            hint=f"Deleting {now} deletes the workstream, with this session.",
+        )
+    return one
+
+
+async def before(store: Store, row: WorkstreamRow) -> list[str]:
+    """The ids of the earlier sessions of a workstream, the first one first."""
+    if not row.summary.get("session_id"):
+        return []
+    return [one.session_id for one in earlier.held(await store.records(row.ws_id)) if one.left]
+
+
+async def exported(store: Store, one: Found, form: ExportFormat) -> str:
+    """The file of this session. Raises InvalidRequest where nothing was said in it."""
+    records = await store.records(one.row.ws_id)
+    return exporting.written(earlier.up_to(records, one.left), form)
+
+
+def check_names(name: str, alias: str) -> None:
+    """Raises InvalidRequest for what cannot be one."""
+    for field, text in (("name", name), ("alias", alias)):
+        if not is_name(text):
+            raise InvalidRequest(f"{field}: it must be one line of up to {LONGEST} characters.")
+
+
+def _now(row: WorkstreamRow) -> Found:
+    return Found(row, str(row.summary.get("session_id") or row.session_id))
+
+
+async def _meant(store: Store, row: WorkstreamRow, name: str) -> list[Found]:
+    """Which of the sessions that this workstream has been. Its journal is only read where there
+    were several, and the name is not one of the last."""
+    now = _now(row)
+    if not row.summary.get("session_id"):
+        return [now]
+    if name in (row.ws_id, now.session_id, row.summary.get("alias")):
+        return [now]
+    sessions = earlier.held(await store.records(row.ws_id))
+    return [Found(row, *one) for one in earlier.meant(name, row.ws_id, sessions)]
 
 
 def _check(limit: int, most: int) -> None:

@@ -16,20 +16,24 @@ WRAPPERS = frozenset(
         "stdbuf setsid setpriv chroot unshare nsenter flock watch parallel strace ltrace script "
         "unbuffer exec command builtin coproc find fd fdfind busybox toybox catchsegv systemd-run "
         "ssh bwrap prlimit firejail start-stop-daemon uv npx uvx pipx poetry pdm hatch rye "
-        "docker podman kubectl direnv ld.so faketime perf valgrind torsocks proxychains rlwrap npm pnpm yarn"
+        "docker podman kubectl direnv ld.so faketime perf valgrind torsocks proxychains rlwrap npm pnpm yarn "
+        "fakeroot linux32 linux64 setarch sg tini dumb-init gosu su-exec eatmydata xvfb-run "
+        "dbus-run-session chronic entr conda mamba bundle mise"
     ).split()
 )
 
 SHELLS = frozenset("sh bash dash zsh ksh mksh ash fish csh tcsh rbash pwsh".split())
 
 #: Start a shell that reads its commands, where they are given none.
-LOGINS = frozenset("sudo doas su runuser chroot unshare nsenter script".split())
+LOGINS = frozenset("sudo doas su runuser chroot unshare nsenter script sg".split())
 
 #: Add words that they read to those that they are given.
 READERS = frozenset({"xargs", "parallel"})
 
 #: Take shell text among their arguments.
-TEXT_RUNNERS = frozenset("eval ssh su runuser watch script env parallel trap xargs flock".split())
+TEXT_RUNNERS = frozenset(
+    "eval ssh su runuser watch script env parallel trap xargs flock sg entr hyperfine nix-shell".split()
+)
 
 #: Their first argument that is no option is a file with a program; before it may be a program.
 INTERPRETERS = frozenset(
@@ -42,7 +46,23 @@ ALWAYS_OPAQUE = frozenset(
         "awk gawk mawk nawk sed gsed ed ex vi vim nvim view vimdiff emacs nano expect gdb lldb "
         "source . alias at batch crontab screen tmux less more most dc bc m4 socat hash enable "
         "mapfile readarray compgen complete bind fc "
-        "sqlite3 psql mysql"
+        "sqlite3 psql mysql run-parts newgrp"
+    ).split()
+)
+
+#: Run nothing that their arguments name, options apart. Of a program that is in none of these
+#: tables nobody knows that, so that a name among its arguments may be one that it runs.
+PLAIN = frozenset(
+    (
+        "echo printf true false : cd pwd pushd popd ls cat head tail wc nl tac cut paste sort uniq "
+        "tr fold fmt column join comm diff cmp stat file du df tree od xxd hexdump strings seq "
+        "basename dirname realpath readlink grep egrep fgrep rg ag cp mv ln rm rmdir mkdir mktemp "
+        "touch chmod chown chgrp install truncate dd tee tar bsdtar zip unzip gzip gunzip zcat bzip2 "
+        "xz zstd md5sum sha1sum sha256sum sha512sum cksum base64 git hg svn make gmake ninja "
+        "pip pip3 apt apt-get apt-cache dpkg brew dnf yum apk pacman cargo go gcc g++ cc clang "
+        "curl wget scp rsync jq yq man info help apropos whatis whereis which type kill pkill "
+        "killall pgrep ps date sleep test [ [[ export unset set shift return exit local declare "
+        "typeset readonly read let wait jobs id whoami uname hostname nproc env printenv"
     ).split()
 )
 

@@ -25,12 +25,17 @@ _PAID: tuple[ModelRole, ...] = ("chat", "agent", "title", "compaction", "extract
 
 
 async def set_budget(
-    manager: WorkstreamManager, engine: Engine, ws_id: str, budget: ev.Budget, by: str
+    manager: WorkstreamManager,
+    engine: Engine,
+    ws_id: str,
+    budget: ev.Budget,
+    by: str,
+    command_id: str = "",
 ) -> BudgetView:
-    """`Host.set_budget`."""
+    """`Host.set_budget`. `command_id`: of the command that asks for it."""
     check(budget)
     async with manager.use(ws_id) as workstream:
-        await workstream.set_budget(budget, by)
+        await workstream.set_budget(budget, by, command_id)
         info = workstream.info()
         summary = workstream.transcript.summary
         return BudgetView(

@@ -31,7 +31,7 @@ def source(prepared: Prepared, spec: ToolSpec, workspace: Parts) -> str:
     """
     if spec.untrusted:
         return prepared.header.partition("\n")[0]
-    if prepared.commands and prepared.network:
+    if prepared.network and (prepared.commands or prepared.tends):
         return f"{prepared.tool} with network"
     read = (use.path for use in prepared.paths if use.access == "read" and not use.inside)
     outside = next((path for path in read if path.parts[: len(workspace)] != workspace), None)
@@ -55,6 +55,8 @@ def held_back(
 
 def _way_out(prepared: Prepared, spec: ToolSpec, level: Level) -> str:
     """How data could leave by this call; empty if it cannot."""
+    if prepared.tends:
+        return ""  # what runs was asked about when it was started, and is told nothing new
     if prepared.tool in _REMEMBERED:
         return "what it remembers is read by other conversations"
     if prepared.commands:

@@ -47,6 +47,7 @@ class PathUse:
     inside: bool  # within the workspace, and not sensitive
     sensitive: bool = False  # may hold secrets, or something starts by itself from it
     tree: bool = False  # with everything in it
+    starts: bool = False  # sensitive because something starts by itself from it, once written
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ class Prepared:
     #: What its commands may change that starts by itself later: it cannot be kept from them.
     exposes: str = ""
     tends: bool = False  # only looks after what its workstream has running in the background
+    background: bool = False  # its commands go on after the call, for hours; in `arguments` too
     hash: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

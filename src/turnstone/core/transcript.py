@@ -23,6 +23,7 @@ from turnstone.core.events import (
     CallDecision,
     CallsDecided,
     CancelRequested,
+    CommandDone,
     Compacted,
     ConversationSet,
     Event,
@@ -257,6 +258,8 @@ class Transcript:
                 self.settings = _merged(self.settings, event)
                 if any(getattr(event, name) is not None for name in _OF_THE_PROMPT):
                     self.prompt = ""
+            case BudgetSet() | WsRename() | CommandDone():
+                self.commands.add(event.correlation_id)
             case Titled():
                 self.title = event.title
             case Tainted() if event.source not in self.tainted:
@@ -409,6 +412,7 @@ _IN_ITS_TIME = (
     BudgetReserved,
     BudgetSet,
     BudgetSettled,
+    CommandDone,
     Compacted,
     GrantRevoked,
     MessageAccepted,

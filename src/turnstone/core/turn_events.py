@@ -65,7 +65,9 @@ class StepFinished(Event, frozen=True, kw_only=True):
     model: str = ""
     finish: str = ""
     asked: str = ""  # the model's name in the settings
+    model_key: str = ""  # which model that was (`core.models`)
     estimate: int = 0  # tokens of the prompt, estimated before it was counted
+    taken: int = 0  # of prompt and answer, estimated, where more was refused just before
 
 
 class StepFailed(Event, frozen=True, kw_only=True):
@@ -212,6 +214,7 @@ class RequestCounted(Event, frozen=True, kw_only=True):
     usage: Usage | None = None
     money: float = 0.0  # what that has cost, where the model has a price
     asked: str = ""  # the model's name in the settings
+    model_key: str = ""  # which model that was (`core.models`)
     estimate: int = 0  # tokens of the prompt, estimated before it was counted
 
 

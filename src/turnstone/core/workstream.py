@@ -244,9 +244,14 @@ class Workstream:
                 hint="Wait until it has ended, or stop it with /cancel.",
             )
 
-    async def set_budget(self, budget: ev.Budget, by: str) -> None:
+    async def set_budget(self, budget: ev.Budget, by: str, command_id: str = "") -> None:
         """Record what may be used from now on (`Host.set_budget`)."""
-        set_to = ev.BudgetSet(budget=budget, by=by, worked=round(self._journal.worked, 6))
+        set_to = ev.BudgetSet(
+            budget=budget,
+            by=by,
+            worked=round(self._journal.worked, 6),
+            correlation_id=command_id,
+        )
         await self.change(set_to, *(self.pocket.standing() if budget.seconds else []))
 
     def tell(self, event: ev.Event, correlation_id: str) -> None:
@@ -303,6 +308,12 @@ class Workstream:
             lambda: [ev.GrantRevoked(grant=grant, by=by)] if transcript.permits(grant) else []
         )
         return bool(appended.events)
+
+    async def done(self, command: str, command_id: str) -> None:
+        """Record that a command was carried out, so that it is not a second time."""
+        if not self._closing:
+            done = ev.CommandDone(name=command, correlation_id=command_id)
+            await self._journal.append(done)
 
     async def cancel(self, correlation_id: str = "") -> bool:
         """Stop the turn in progress, or the one that is just about to begin; or the turn of

@@ -67,6 +67,8 @@ class Compacted(Event, frozen=True, kw_only=True):
     archived: int = 0  # how many messages of those sent to the model, from the first on
     messages: list[dict[str, Any]] = []  # what stands in their place
     shortened: list[Shortened] = []  # of the messages behind them
+    cut: int = 0  # texts of the person, and the plan, of which not every word is kept there
+    left_out: int = 0  # the oldest texts of the person, of which none is
     summary: str = ""  # the model's own account, as it is in `messages`
     unsummarised: str = ""  # why there is no account of what was archived last
     why: Literal["full", "asked", "refused"] = "full"  # the window; a person; the provider
@@ -74,6 +76,7 @@ class Compacted(Event, frozen=True, kw_only=True):
     tokens_after: int = 0
     window: int = 0  # tokens, where the provider's refusal told it
     asked: str = ""  # the name in the settings of the model whose window it is about
+    model_key: str = ""  # which model that was (`core.models`)
     refused: int = 0  # tokens of a request, estimated, that it refused without telling its window
 
 
@@ -93,6 +96,13 @@ class SettingsChanged(Event, frozen=True, kw_only=True):
     creative: bool | None = None  # no tools are offered, and the prompt is for writing
     show_reasoning: bool | None = None
     debug: bool | None = None
+
+
+class CommandDone(Event, frozen=True, kw_only=True):
+    """A command was carried out that left no other record: the one whose id the `correlation_id`
+    is. Sent again, it is not carried out again."""
+
+    name: str = ""
 
 
 class Titled(Event, frozen=True, kw_only=True):

@@ -20,7 +20,13 @@ from turnstone.core.shell_warnings import warnings_of
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools import bash_background
 from turnstone.tools.arguments import parse_arguments
-from turnstone.tools.bash_output import new_output, told_of, whole_output
+from turnstone.tools.bash_output import (
+    made_starters,
+    new_output,
+    starters_in,
+    told_of,
+    whole_output,
+)
 from turnstone.tools.paths import shown
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import foreign, one_line, visible
@@ -50,7 +56,9 @@ class Bash:
             arguments = {"command": "", **arguments}
         wanted = parse_arguments("bash", BashArguments, arguments)
         if wanted.action:
-            return bash_background.prepare(wanted.command, wanted.action, wanted.handle)
+            return bash_background.prepare(
+                wanted.command, wanted.action, wanted.handle, network=self._network
+            )
         command = wanted.command
         _check(command)
         background = bool(wanted.background)
@@ -68,6 +76,7 @@ class Bash:
             network=self._network,
             directory=directory,
             exposes=f"the workspace has a .git: {EXPOSES_HOOKS}" if exposed else "",
+            background=background,
         )
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
@@ -90,12 +99,13 @@ class Bash:
                 return ToolResult("error", f"The workspace {context.workspace} is gone.")
             if background:
                 return await bash_background.start(self._sandbox, command, context)
+            starters = starters_in(context.workspace)
             result = await self._sandbox.run(command, emit)
         except OSError as error:
             return ToolResult("error", f"The command could not be started: {error}.")
         except ToolRefused as refusal:
             return ToolResult("error", str(refusal))
-        return _result(command, result, context)
+        return _result(command, result, context, made_starters(context.workspace, starters))
 
     async def happened(self, prepared: Prepared, context: ToolContext) -> bool | None:
         return None
@@ -142,8 +152,8 @@ def _inside(path: Path, workspace: Path) -> Path | None:
     return path if path.is_dir() and path.is_relative_to(workspace) else None
 
 
-def _result(command: Command, result: CommandResult, context: ToolContext) -> ToolResult:
-    """The output, and under it what the model must know about how it ended."""
+def _result(command: Command, result: CommandResult, context: ToolContext, made: str) -> ToolResult:
+    """The output, and under it what must be known about how it ended, and what it has `made`."""
     lines = [text] if (text := result.output.strip("\n")) else []
     if result.dropped and command.keep is not None:
         lines.append(whole_output(command.keep, result))
@@ -153,8 +163,7 @@ def _result(command: Command, result: CommandResult, context: ToolContext) -> To
         lines.append(f"[took {result.duration:.0f} s]")
     directory, moved = _moved(command, result, context)
     lines = lines or ["[no output]"]
-    if moved:
-        lines.append(moved)
+    lines += filter(None, (made, moved))
     ok = result.exit_code == 0
     return ToolResult("ok" if ok else "error", "\n".join(lines), directory=directory)
 

@@ -21,7 +21,8 @@ FIRST = 1.0
 ACTIONS = ("list", "read", "stop")
 
 
-def prepare(command: str, action: str, handle: str | None) -> Prepared:
+def prepare(command: str, action: str, handle: str | None, *, network: bool) -> Prepared:
+    """`network`: what runs has it, so that its output is text from outside."""
     if action not in ACTIONS:
         raise ToolRefused(f"bash: the argument `action` must be one of {', '.join(ACTIONS)}.")
     if command.strip():
@@ -34,6 +35,7 @@ def prepare(command: str, action: str, handle: str | None) -> Prepared:
         arguments={"action": action, "handle": handle or ""},
         effect="effect" if action == "stop" else "pure",
         header=f"bash: {action}{about or ' the background processes'}",
+        network=network and action != "list",
         tends=True,
     )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Set
 from pathlib import Path
 
 from turnstone.core.sandbox import CommandResult
+from turnstone.core.sensitive import PROJECT_STARTERS, folded_names
 from turnstone.tools.keeping import make_room
+
+_STARTERS = frozenset({*PROJECT_STARTERS, ".git"})
 
 
 def new_output(folder: Path | None) -> Path | None:
@@ -33,3 +38,25 @@ def told_of(result: CommandResult, timeout: float) -> str:
     if result.exit_code is not None and result.exit_code < 0:
         return f"[ended by signal {-result.exit_code}]"
     return f"[exit code {result.exit_code}]" if result.exit_code else ""
+
+
+def starters_in(workspace: Path) -> frozenset[str]:
+    """What the workspace itself holds from which programs start something later."""
+    try:
+        names = os.listdir(workspace)
+    except OSError:
+        return frozenset()
+    return frozenset(
+        n for n, folded in zip(names, folded_names(names), strict=True) if folded in _STARTERS
+    )
+
+
+def made_starters(workspace: Path, before: Set[str]) -> str:
+    """A line about those that a command has made; empty if it has made none."""
+    new = sorted(starters_in(workspace) - before)
+    if not new:
+        return ""
+    return (
+        f"[new in the workspace: {', '.join(new)}. Programs may start by themselves what stands"
+        " in there, outside the sandbox: look at it before you open the folder or use git in it]"
+    )

@@ -27,6 +27,13 @@ _MARKS = {
 }
 _UNDECLARED = ("utf-8", "cp1252")
 
+#: Characters that what is told of a page of a PDF beside its text counts for: so many pages
+#: without text do not add up to an answer without end.
+_HEADING = 70
+
+#: Pages that are read of a PDF as a whole.
+MAX_PAGES = 2_000
+
 
 class Unreadable(Exception):
     """There is no text; the message is a sentence without a subject."""
@@ -106,11 +113,12 @@ def markdown(html: str, url: str) -> str:
 
 def whole_pdf(body: bytes, most: int) -> str:
     try:
-        count, texts = pdf_pages(io.BytesIO(body), 1, None, most)
+        count, texts = pdf_pages(io.BytesIO(body), 1, MAX_PAGES, most)
     except Unreadable as problem:
         raise Unreadable(f"is a PDF that {problem}") from problem
     if not any(texts):
-        raise Unreadable("is a PDF without text; it may be a scan")
+        where = f" in its first {len(texts):,} pages" if len(texts) < count else ""
+        raise Unreadable(f"is a PDF without text{where}; it may be a scan")
     parts = [f"[page {number}]\n{text}" for number, text in enumerate(texts, 1)]
     if len(texts) < count:
         parts.append(f"[the text ends here, at page {len(texts)} of {count}]")
@@ -119,7 +127,8 @@ def whole_pdf(body: bytes, most: int) -> str:
 
 def pdf_pages(file: BinaryIO, first: int, count: int | None, room: int) -> tuple[int, list[str]]:
     """How many pages there are, and the text of `count` of them (None: all) from `first` on, up
-    to `room` characters in all. Raises Unreadable, what is said of "a PDF that"."""
+    to `room` characters in all, headings among them: a page for which no room is left is not
+    begun, so that only the first may be cut. Raises Unreadable, what is said of "a PDF that"."""
     import pypdf
 
     try:
@@ -130,8 +139,10 @@ def pdf_pages(file: BinaryIO, first: int, count: int | None, room: int) -> tuple
         texts: list[str] = []
         for number in range(first, min(pages, first + count - 1 if count else pages) + 1):
             text = reader.pages[number - 1].extract_text().strip()
+            if texts and len(text) > room:
+                break
             texts.append(text[:room])
-            room -= len(text)
+            room -= len(text) + _HEADING
             if room <= 0:
                 break
     except (Unreadable, MemoryError):

@@ -63,8 +63,10 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
             f"{shown(path, context)} belongs to turnstone itself; no tool may use it."
         )
     base = context.workspace
-    sensitive = is_sensitive(path, access, base)
-    return PathUse(path, access, path.is_relative_to(base) and not sensitive, sensitive)
+    secret = shows_secrets(path, base)
+    starts = access == "write" and not secret and _starts(_below(path, base))
+    inside = path.is_relative_to(base) and not secret and not starts
+    return PathUse(path, access, inside, secret or starts, starts=starts)
 
 
 def in_outputs(path: Path, context: ToolContext) -> bool:
@@ -96,17 +98,21 @@ def shown_name(name: str) -> str:
     return visible(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def is_sensitive(path: Path, access: Access, base: Path) -> bool:
-    """Whether reading it would show credentials, or writing it start something later.
+def shows_secrets(path: Path, base: Path) -> bool:
+    """Whether reading it would show credentials. Folders above `base` do not count: the person
+    has chosen to work below them."""
+    return is_secret(_below(path, base))
 
-    Case and Unicode form do not matter, since to some file systems they do not. Folders
-    above `base` do not count: the person has chosen to work below them.
+
+def _below(path: Path, base: Path) -> Sequence[str]:
+    return path.relative_to(base).parts if path.is_relative_to(base) else path.parts
+
+
+def _starts(parts: Sequence[str]) -> bool:
+    """Whether writing it would start something later.
+
+    Case and Unicode form do not matter, since to some file systems they do not.
     """
-    parts = path.relative_to(base).parts if path.is_relative_to(base) else path.parts
-    if is_secret(parts):
-        return True
-    if access == "read":
-        return False
     folded = folded_names(parts)
     within = f"/{'/'.join(folded)}/"
     return any(fnmatchcase(part, name) for part in folded for name in STARTER_NAMES) or any(

@@ -1,19 +1,20 @@
 """The tool `plan`: a sub-agent writes a plan, it is put into a file, and a person reviews it.
 
-The file is `.plan.md`, unless the plan of another session stands there. The review is asked
+The file is `.plan.md`, unless something else than a plan of this session stands there when it is
+written: then one of the session's own. A call names both. The review is asked
 for whatever is permitted, and waits across restarts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from turnstone.core import prompts
 from turnstone.core.events import PlanAnswered
 from turnstone.core.sub_agents import AgentOrder
-from turnstone.core.tool import EmitOutput, PathUse, Prepared, ToolContext, ToolResult
+from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools import files
 from turnstone.tools.agent_call import agents_of, carried_out, offer_of, prepared, told
 from turnstone.tools.paths import resolve, shown
@@ -22,6 +23,9 @@ from turnstone.tools.threads import in_thread
 
 #: The first line of the file: whose plan it is. Readers of Markdown do not see it.
 _MARK = "<!-- plan of session {session} -->"
+
+#: Looks at a file that others are writing, before the plan goes elsewhere.
+_TRIES = 5
 
 #: How a person says no (contract, section 6.4).
 _NO = frozenset({"n", "no", "reject"})
@@ -43,16 +47,10 @@ class Plan:
         self.spec = load_spec("plan")
 
     async def prepare(self, arguments: Mapping[str, Any], context: ToolContext) -> Prepared:
-        agents = agents_of("plan", context)
-        session, asked = agents.session_id, agents.asked(context.call_id)
-        if asked is not None and asked.path:  # the person may have changed the file since
-            use = resolve(asked.path, context, "write", self._hidden)
-            return prepared("plan", arguments, context, paths=(use,))
-        first = resolve(".plan.md", context, "write", self._hidden)
-        use = first
-        if not await in_thread(lambda _: _is_ours(first, context.workspace, session)):
-            use = resolve(f".plan-{session}.md", context, "write", self._hidden)
-        return prepared("plan", arguments, context, paths=(use,))
+        session = agents_of("plan", context).session_id
+        names = (".plan.md", f".plan-{session}.md")
+        places = tuple(resolve(name, context, "write", self._hidden) for name in names)
+        return prepared("plan", arguments, context, paths=places)
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
         agents = agents_of("plan", context)
@@ -64,14 +62,15 @@ class Plan:
         result = told(end)
         if result.status != "ok":
             return result
-        path = prepared.paths[0].path
-        name = shown(path, context)
         if (asked := agents.asked(context.call_id)) is not None:  # by a process before this one
+            name = asked.path or shown(prepared.paths[-1].path, context)
             problem = "" if asked.path else "was refused before a restart"
         else:
-            problem = await in_thread(
-                lambda _: _write(path, context.workspace, agents.session_id, result.output)
+            places = [use.path for use in prepared.paths]
+            path, problem = await in_thread(
+                lambda _: _write(places, context.workspace, agents.session_id, result.output)
             )
+            name = shown(path, context)
         where = (
             f"It could not be written to {name}: it {problem}." if problem else f"It is in {name}."
         )
@@ -92,29 +91,39 @@ def _said(answer: PlanAnswered) -> str:
     return _REMARK.format(feedback=answer.feedback) if answer.feedback else _ACCEPTED
 
 
-def _is_ours(use: PathUse, workspace: Path, session: str) -> bool:
-    """Whether the plan of this session may go there: nothing is there, or an earlier one of it."""
-    mark = _MARK.format(session=session).encode() + b"\n"
-    try:
-        with (
-            files.reading(files.root_for(use.path, workspace), use.path) as descriptor,
-            open(descriptor, "rb", closefd=False) as file,
-        ):
-            return file.read(len(mark)) == mark
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-
-
-def _write(path: Path, workspace: Path, session: str, plan: str) -> str:
-    """Why the plan could not be written; empty if it was."""
+def _write(places: Sequence[Path], workspace: Path, session: str, plan: str) -> tuple[Path, str]:
+    """Where the plan is: in the first place that is free, or has an earlier plan of this session;
+    else in the last, which is this session's alone. And why it is not there; empty: it is."""
+    *shared, own = places
+    mark = _MARK.format(session=session).encode()
     data = f"{_MARK.format(session=session)}\n{plan}\n".encode("utf-8", "replace")
-    root = files.root_for(path, workspace)
+    for path in shared:
+        for _ in range(_TRIES):
+            root = files.root_for(path, workspace)
+            try:
+                expects = _ours(root, path, mark)
+                if not expects:
+                    break
+                files.replace(root, path, data, expects=expects)
+            except files.Changed:
+                continue  # by whom, the next look tells
+            except OSError:
+                break
+            return path, ""
+    root = files.root_for(own, workspace)
     try:
-        files.replace(root, path, data, expects=files.digest(root, path))
+        files.replace(root, own, data, expects=files.digest(root, own))
     except files.Changed:
-        return "was being changed"
+        return own, "was being changed"
     except OSError as error:
-        return files.reason(error)
-    return ""
+        return own, files.reason(error)
+    return own, ""
+
+
+def _ours(root: Path, path: Path, mark: bytes) -> str:
+    """The digest of what this session's plan may take the place of; empty: it may not."""
+    try:
+        found, _ = files.content(root, path, files.MAX_EDITED)
+    except FileNotFoundError:
+        return files.ABSENT
+    return files.digest_of(found) if found.startswith(mark + b"\n") else ""

@@ -122,9 +122,9 @@ def _read(
         if kind:
             return _described(kind, descriptor, shown(path, context), context)
         hashed = _Hashed(descriptor)
-        text, last = _lines(as_utf8(hashed, start), wanted, context, over)
+        text, last, cut = _lines(as_utf8(hashed, start), wanted, context, over)
         if digest := hashed.rest(MAX_EDITED, over):
-            context.reads.seen(path, digest, wanted.offset or 1, last)
+            context.reads.seen(path, digest, wanted.offset or 1, last, cut=cut)
         return ToolResult("ok", text)
 
 
@@ -226,10 +226,10 @@ def _pages(found: Found, first: int, limit: int | None, title: str, context: Too
     ]
     last = min(found.pages, first + limit - 1) if limit else found.pages
     following = first + len(found.texts)
+    if len(found.texts) == 1 and len(found.texts[0]) >= context.max_output:
+        parts.append(f"[this page is cut off here at {context.max_output:,} characters]")
     if following <= last:
         parts.append(_go_on(following, context))
-    elif sum(map(len, found.texts)) >= context.max_output:
-        parts.append(f"[this page is cut off here at {context.max_output:,} characters]")
     return "\n\n".join(parts)
 
 
@@ -238,15 +238,17 @@ def _lines(
     wanted: ReadFileArguments,
     context: ToolContext,
     over: Callable[[], bool],
-) -> tuple[str, int]:
-    """The text that is told, and the last line of the file that is in it."""
+) -> tuple[str, int, bool]:
+    """The text that is told, the last line of the file that is in it, and whether a part of a
+    line was left out."""
     first = wanted.offset or 1
     last = TO_THE_END
+    cut = False
     shown_lines: list[str] = []
     room, number = context.max_output, 0
     for number, (raw, dropped) in enumerate(bounded_lines(file, _MAX_LINE, over), 1):
         if over():
-            return f"[stopped at line {number}: the time limit of {context.timeout:g} s]", 0
+            return f"[stopped at line {number}: the time limit of {context.timeout:g} s]", 0, False
         if number < first:
             continue
         if wanted.limit is not None and number >= first + wanted.limit:
@@ -260,12 +262,12 @@ def _lines(
             shown_lines.append(_go_on(number, context))
             last = number - 1
             break
+        cut |= bool(dropped) or len(line) > context.max_output
         shown_lines.append(cut_middle(line, context.max_output))
     if shown_lines:
-        return "\n".join(shown_lines), last
-    return (
-        f"[the file ends at line {number}, before line {first}]" if number else "[empty file]"
-    ), last
+        return "\n".join(shown_lines), last, cut
+    ends = f"[the file ends at line {number}, before line {first}]"
+    return ends if number else "[empty file]", last, cut
 
 
 def _go_on(number: int, context: ToolContext) -> str:

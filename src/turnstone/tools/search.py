@@ -24,7 +24,7 @@ from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.files import NotAFile, folder, reason, root_for
 from turnstone.tools.globs import GlobError, expression
-from turnstone.tools.paths import in_outputs, is_sensitive, resolve, shown
+from turnstone.tools.paths import in_outputs, resolve, shown, shows_secrets
 from turnstone.tools.search_engines import INVALID, Engine, Order, find_engine
 from turnstone.tools.search_findings import Findings
 from turnstone.tools.spec import load_spec
@@ -115,9 +115,9 @@ class Search:
         Who has permitted the search of a secret folder has permitted what is in it.
         """
         base = workspace if searched.is_relative_to(workspace) else Path("/")
-        if is_sensitive(searched, "read", base):
+        if shows_secrets(searched, base):
             base = searched
-        return not is_own(found, self._hidden, workspace) and not is_sensitive(found, "read", base)
+        return not is_own(found, self._hidden, workspace) and not shows_secrets(found, base)
 
     def _holds_own(self, folder: Path) -> bool:
         """Whether something of our own may lie in this folder itself."""

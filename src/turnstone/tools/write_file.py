@@ -92,7 +92,7 @@ class WriteFile:
 
 def _known(path: Path, digest: str, context: ToolContext) -> bool:
     """Whether this workstream has seen the whole of this content."""
-    return context.reads.digest(path) == digest and context.reads.has_seen(path)
+    return context.reads.digest(path) == digest and context.reads.has_seen_all(path)
 
 
 def _encoded(content: str) -> bytes:

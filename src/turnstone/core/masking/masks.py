@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from turnstone.core.masking import shapes
+from turnstone.core.masking.blocks import blocks, key_goes_on, open_block
 from turnstone.core.masking.fields import fields, open_field
 from turnstone.core.masking.shapes import HELD
 from turnstone.core.masking.values import SHORTEST, spelled
@@ -28,7 +29,8 @@ _CUT = re.compile(
 
 #: What tells where something begins that is not ended yet.
 _OPENED = (
-    *(shapes.open_shape, shapes.open_block, shapes.open_address, shapes.open_body),
+    *(shapes.open_shape, shapes.open_address, shapes.open_body),
+    open_block,
     open_field,
 )
 
@@ -55,30 +57,33 @@ class Masking:
         spans = self.spans(text)[0]
         if _CUT.search(text):
             for view in _views(text):
-                spans += (view.span(*part) for part in self._beside_cuts(view.text))
+                spans += (view.span(*part) for part in self._beside_cuts(view.text, shaped=True))
             spans = _merged(spans)
         return _replaced(text, spans, 0, len(text))
 
     def known(self, text: str) -> str:
-        """The text with the values of this process replaced, and all else exactly as it is."""
-        return self._known.sub(MASK, text)
+        """The text with the values of this process replaced, and what a cut has left of one; all
+        else exactly as it is."""
+        spans = [found.span() for found in self._known.finditer(text)]
+        return _replaced(text, _merged([*spans, *self._beside_cuts(text)]), 0, len(text))
 
     def stream(self) -> StreamMasking:
         """For text that comes in pieces: a secret may be parted between two of them."""
         return StreamMasking(self)
 
-    def spans(self, text: str) -> tuple[list[Span], str]:
-        """Where secrets are, in order; and the kind of a private key that has no end there."""
+    def spans(self, text: str) -> tuple[list[Span], int]:
+        """Where secrets are, in order; and where a private key goes on that has no end there, or
+        -1: what follows has to be looked at together with what comes next."""
         spans: list[Span] = []
-        unended = ""
+        goes_on: list[int] = []
         for view in _views(text):
-            for found in self._secrets.finditer(view.text):
-                spans.append(view.span(*found.span()))
-                if found["kind"] and not found["closed"]:
-                    unended = found["kind"]
+            spans += (view.span(*found.span()) for found in self._secrets.finditer(view.text))
             for parts in (shapes.passwords(view.text), shapes.bodies(view.text), fields(view.text)):
                 spans += (view.span(*part) for part in parts)
-        return _merged(spans), unended
+            for start, end, again in blocks(view.text):
+                spans.append(view.span(start, end))
+                goes_on += [view.place(again)] if again >= 0 else []
+        return _merged(spans), min(goes_on, default=-1)
 
     def unfinished(self, text: str, spans: Sequence[Span]) -> int:
         """From where on the end of the text may be the beginning of a secret."""
@@ -98,19 +103,19 @@ class Masking:
                 return at
         return len(text)
 
-    def _beside_cuts(self, text: str) -> Iterator[Span]:
+    def _beside_cuts(self, text: str, *, shaped: bool = False) -> Iterator[Span]:
         """Parts of secrets at the edges of what was cut out: at least `SHORTEST` characters of a
         value; of a key by its shape only its beginning, since its end looks like any word."""
         for cut in _CUT.finditer(text):
             start, end = cut.span()
-            left = self._left_before(text[max(0, start - max(self._longest, HELD)) : start])
+            head = text[max(0, start - max(self._longest, HELD)) : start]
+            left = self._left_before(head, shaped=shaped)
             yield start - left, start
             yield end, end + self._left_after(text[end : end + self._longest])
 
-    def _left_before(self, head: str) -> int:
+    def _left_before(self, head: str, *, shaped: bool) -> int:
         """Characters at the end of this that are the beginning of a secret."""
-        start = shapes.open_shape(head)
-        lengths = [len(head) - start]
+        lengths = [len(head) - shapes.open_shape(head) if shaped else 0]
         for value in self._values:
             at = head.find(value[:SHORTEST], max(0, len(head) - len(value)))
             while at >= 0 and not value.startswith(head[at:]):
@@ -138,38 +143,43 @@ class StreamMasking:
         self._masking = masking
         self._before = ""  # was shown
         self._held = ""
-        self._end = ""  # of the private key that the stream is in
-        self._tail = ""  # of what was left out, where the end may have begun
+        self._in_key = False  # a private one, of which more may come
+        self._tail = ""  # of what was left out of it, to be looked at again
 
     def piece(self, text: str) -> str:
         """What of the stream can be shown, now that this came too."""
-        if self._end:
+        if self._in_key:
             text = self._after_key(text)
         whole, first = self._before + self._held + text, len(self._before)
-        spans, unended = self._masking.spans(whole)
-        if unended:
-            self._end = f"-----END {unended}-----"
-            self._tail, self._before, self._held = whole[-HELD:], "", ""
-            return _replaced(whole, spans, first, len(whole))
+        spans, goes_on = self._masking.spans(whole)
+        if goes_on >= 0:
+            self._in_key = True
+            self._tail, self._before, self._held = whole[goes_on:], "", ""
+            return _replaced(whole, spans, first, goes_on)
         at = max(self._masking.unfinished(whole, spans), len(whole) - HELD, first)
         self._held, self._before = whole[at:], whole[max(0, at - _BEFORE) : at]
         return _replaced(whole, spans, first, at)
 
     def rest(self) -> str:
         """What was held back, at the end of the stream."""
+        if self._in_key:
+            tail = _without(self._tail)
+            self._in_key, self._held = False, tail[key_goes_on(tail)[0] :]
         whole, first = self._before + self._held, len(self._before)
-        self._before = self._held = ""
+        self._before = self._held = self._tail = ""
         return _replaced(whole, self._masking.spans(whole)[0], first, len(whole))
 
     def _after_key(self, text: str) -> str:
         """What follows the private key; nothing while it has not ended."""
-        seen = _without(self._tail + text)
-        _, ended, rest = seen.partition(self._end)
-        if not ended:
-            self._tail = (self._tail + text)[-HELD:]
+        text = self._tail + text
+        escape = open_escape(text)
+        seen = _without(text[:escape])
+        end, again = key_goes_on(seen)
+        if again >= 0:
+            self._tail = seen[again:][-HELD:] + text[escape:]
             return ""
-        self._end = self._tail = ""
-        return rest
+        self._in_key, self._tail = False, ""
+        return seen[end:] + text[escape:]
 
 
 class _View:
@@ -219,7 +229,11 @@ def _views(text: str) -> list[_View]:
 
 
 def _without(text: str) -> str:
-    return _views(text)[-1].text
+    parts, at = [], 0
+    for start, end in hidden(text):
+        parts.append(text[at:start])
+        at = max(at, end)
+    return "".join([*parts, text[at:]])
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:

@@ -29,6 +29,12 @@ _DISTINCT = (
     r"dop_v1_[a-f0-9]{64}",
     r"gsk_[A-Za-z0-9]{40,}",
     r"nvapi-[A-Za-z0-9_-]{40,}",
+    r"hv[sb]\.[A-Za-z0-9_-]{20,}",
+    r"glrt-[A-Za-z0-9_-]{20,}",
+    r"dckr_pat_[A-Za-z0-9_-]{20,}",
+    r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{50,}",
+    r"whsec_[A-Za-z0-9+/=]{24,}",
     # What a private key begins with in Base64: its version number, or OpenSSH's magic.
     r"MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/=]+",
     r"b3BlbnNzaC1rZXktdjEA[A-Za-z0-9+/=]*",
@@ -36,7 +42,8 @@ _DISTINCT = (
 
 #: Keys that may be the end of an ordinary word (`risk-…`), so that they have to begin one.
 _PLAIN = (
-    r"sk-(?:ant-|proj-|or-v1-|svcacct-)?[A-Za-z0-9_-]{20,}",
+    r"sk-(?:ant-|proj-|or-v1-|svcacct-)?(?=[A-Za-z_-]{0,200}\d)[A-Za-z0-9_-]{20,}",
+    r"xai-[A-Za-z0-9]{40,}",
     r"pypi-[A-Za-z0-9_-]{50,}",
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
 )
@@ -52,28 +59,31 @@ WORD_BEGINS = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
 #: The same for what looks for a dot: it is not looked for again within the same characters.
 _BEFORE_JWT = rf"(?:(?<![A-Za-z0-9_-])|{_ESCAPED})"
 
-_KEY_BLOCK = (
-    r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----"
-    r"(?s:.*?)(?:(?P<closed>-----END (?P=kind)-----)|\Z)"
-)
 _BASE64 = "[A-Za-z0-9+/]"
 _NEXT_LINE = (
     r"(?:\r?\n|(?:\\r)?\\n)"  # also as JSON spells it
     r"(?:[ \t]*\d{1,7}(?:\t|[:|] ?)|[ \t]{0,8}[+>|-]?[ \t]{0,8})?"
 )
 _KEY_END = rf"(?:{_BASE64}{{64}}{_NEXT_LINE})?{_BASE64}{{1,76}}={{0,2}}{_NEXT_LINE}-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
-#: All of them; `kind` without `closed` is a block of which no end was seen.
+#: All of them, but for private keys with their first lines.
 KEYS = "|".join(
     (
         *_DISTINCT,
         f"{WORD_BEGINS}(?:{'|'.join(_PLAIN)})",
         f"{_BEFORE_JWT}{_JWT}",
-        _KEY_BLOCK,
         rf"(?<![A-Za-z0-9+/=]){_KEY_END}",
     )
 )
 
-_IN_URL = re.compile(r"(?<=://)[^\s:/@]*:(?P<password>[^\s/]+)(?=@)")
+#: A password may have a slash in it, as no port has; where nobody stands before it, it is a key.
+_IN_URL = re.compile(
+    r"(?<=://)(?:[^\s:/@]*:(?P<password>[^\s/]+|(?!\d{1,5}/)[^\s/@\"'<>]{1,100}/[^\s@\"'<>]{1,100})"
+    r"|(?P<key>[A-Za-z0-9_-]{20,}))(?=@)"
+)
+_NO_PASSWORD = re.compile(
+    r"(?i)\d{1,5}(?:,.*)?|pass(?:word|wd)?|\[{1,2}.*|\$.*|<.*|\{.*|[x*.]+|%[(\w].*|your.*"
+)
+_BEGUN_IN_URL = re.compile(r"[^\s:/@]*:(?!\d{1,5}/)[^\s@\"'<>]*")
 
 #: Lines of Base64 of one length, as private keys have it: 64 characters, 70 of OpenSSH.
 _BODY = re.compile(
@@ -94,9 +104,12 @@ _LAST_LINE = re.compile(rf"(?:[ \t]*\d{{1,7}}[\t:|] ?|[ \t+>|-]*)({_BASE64}{{0,7
 _BEGINNINGS = (
     *("sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_ ghp_ gho_ ghu_ ghs_ ghr_").split(),
     *("github_pat_ glpat- xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- AKIA ASIA AIza").split(),
-    *("ya29. hf_ tvly- npm_ dop_v1_ gsk_ nvapi- MII b3BlbnNzaC1rZXktdjEA -----BEGIN").split(),
+    *(
+        "ya29. hf_ tvly- npm_ dop_v1_ gsk_ nvapi- hvs. hvb. glrt- MII b3BlbnNzaC1rZXktdjEA -----BEGIN"
+    ).split(),
+    *("dckr_pat_ shpat_ shpca_ shppa_ shpss_ AGE-SECRET-KEY-1 whsec_").split(),
 )
-_PLAIN_BEGINNINGS = ("sk-", "pypi-", "SG.", "eyJ")
+_PLAIN_BEGINNINGS = ("sk-", "xai-", "pypi-", "SG.", "eyJ")
 _BEGUN = re.compile(
     f"{'|'.join(map(re.escape, _BEGINNINGS))}"
     f"|{WORD_BEGINS}(?:{'|'.join(map(re.escape, _PLAIN_BEGINNINGS))})"
@@ -105,13 +118,16 @@ _ALL_BEGINNINGS = _BEGINNINGS + _PLAIN_BEGINNINGS
 _LONGEST_BEGINNING = max(map(len, _ALL_BEGINNINGS))
 _BOUNDARY = re.compile(WORD_BEGINS)
 _WORD = string.ascii_letters + string.digits + "_.-+/="
-_OPEN_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*-{0,5}\Z")
 
 
 def passwords(text: str) -> Iterator[tuple[int, int]]:
     """Where addresses have the password of a user in them."""
     if "://" in text:
-        yield from (found.span("password") for found in _IN_URL.finditer(text))
+        for found in _IN_URL.finditer(text):
+            if found["key"] and any(map(str.isdigit, found["key"])):
+                yield found.span("key")
+            elif found["password"] and not _NO_PASSWORD.fullmatch(found["password"]):
+                yield found.span("password")
 
 
 def bodies(text: str) -> Iterator[tuple[int, int]]:
@@ -140,18 +156,13 @@ def open_shape(text: str) -> int:
     return len(text)
 
 
-def open_block(text: str) -> int:
-    """Where the first line of a block begins that is not ended yet."""
-    at = text.rfind("-----BEGIN ", max(0, len(text) - HELD))
-    return at if at >= 0 and _OPEN_BLOCK.match(text, at) else len(text)
-
-
 def open_address(text: str) -> int:
     """Where an address begins in whose last word there may be a password."""
     word = max(0, len(text) - HELD)
     word = max(word, *(text.rfind(blank, word) + 1 for blank in " \n\t"))
     at = text.rfind("://", word)
-    if at >= 0 and "/" not in text[at + 3 :]:
+    rest = text[at + 3 :] if at >= 0 else "/"
+    if "/" not in rest or _BEGUN_IN_URL.fullmatch(rest):
         return at
     return next((len(text) - len(part) for part in (":/", ":") if text.endswith(part)), len(text))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import string
@@ -14,6 +15,15 @@ SHORTEST = 8
 
 #: What an address has as it is; all else is written as `%` and two digits.
 _PLAIN = frozenset(string.ascii_letters + string.digits + "-._~")
+
+#: What some programs leave as it is beside that: `quote` of Python, two functions of JavaScript.
+_KEPT_IN_ADDRESS = tuple(map(frozenset, ("", "/", "!*'()", ";,/?:@&=+$#!*'()")))
+
+#: What JSON has as `\\u` and four digits: of Go, of PHP with all its options, and of .NET.
+_ESCAPED_IN_JSON = ("&<>", "&<>'\"", "&<>'\"+`")
+
+#: What `%q` of a shell leaves as it is: two shells, and one that is careful.
+_PLAIN_IN_SHELL = (_PLAIN | set("/+=:@%#"), (_PLAIN | set("/+=:@%,")) - {"~"}, _PLAIN)
 
 #: Variables whose values are secrets, by their names.
 _SECRET_VARIABLE = re.compile(
@@ -37,8 +47,10 @@ def spelled(secret: str) -> Iterator[str]:
     yield secret
     raw = secret.encode("utf-8", "surrogatepass")
     yield raw.hex()
-    yield "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in raw)
-    yield json.dumps(secret)[1:-1]
+    yield raw.hex().upper()
+    yield from _in_address(raw)
+    yield from _in_json(secret)
+    yield from _in_markup_and_shell(secret)
     # In Base64 the same bytes look three ways, by where they begin; the first and last
     # characters depend on the neighbours.
     for offset in range(3):
@@ -49,6 +61,38 @@ def spelled(secret: str) -> Iterator[str]:
         if len(inner) >= SHORTEST:
             yield inner
             yield inner.replace("+", "-").replace("/", "_")
+
+
+def _in_address(raw: bytes) -> Iterator[str]:
+    for kept in _KEPT_IN_ADDRESS:
+        for digits in ("%{:02X}", "%{:02x}"):
+            coded = "".join(chr(b) if chr(b) in _PLAIN | kept else digits.format(b) for b in raw)
+            yield coded
+            yield coded.replace("%20", "+")
+
+
+def _in_json(secret: str) -> Iterator[str]:
+    for ascii_only in (True, False):
+        text = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        yield text
+        yield text.replace("/", "\\/")
+        for escaped in _ESCAPED_IN_JSON:
+            for digits in ("\\u{:04x}", "\\u{:04X}"):
+                yield "".join(digits.format(ord(c)) if c in escaped else c for c in text)
+
+
+def _in_markup_and_shell(secret: str) -> Iterator[str]:
+    for quotes in (False, True):
+        text = html.escape(secret, quote=quotes)
+        yield text
+        yield text.replace("&#x27;", "&#39;")
+        yield text.replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    yield repr(secret)[1:-1]
+    yield secret.replace("'", "'\\''")
+    yield secret.replace("'", "'\"'\"'")
+    for plain in _PLAIN_IN_SHELL:
+        yield "".join(c if c in plain or ord(c) > 126 else f"\\{c}" for c in secret)
+    yield re.sub(r'(["$`\\])', r"\\\1", secret)
 
 
 def secrets_of(environment: Mapping[str, str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ death of the process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ from turnstone.core.timers import Timer
 
 #: What a name may be. `whole`: no beginning of an id; `session`: the id of a session alone.
 Match: TypeAlias = Literal["any", "whole", "session"]
+Unless: TypeAlias = Callable[[SearchHit], bool]
 
 #: Records that are read at a time: some milliseconds of work.
 PART = 250
@@ -139,8 +140,11 @@ class Store(Protocol):
         UnknownWorkstream, and NotOwner if the epoch of a row is another: then all are there.
         """
 
-    async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:
-        """Where all words of the query were said (`Host.search`)."""
+    async def search(
+        self, query: str, limit: int, ws_id: str = "", unless: Unless | None = None
+    ) -> list[SearchHit]:
+        """Where all words of the query were said (`Host.search`). `unless`: says which hits are
+        left out, and others found in their place; it is called in another thread."""
 
     async def passage(self, ws_id: str, seq: int, part: int = 0) -> Passage | None:
         """A message that was found, whole."""

@@ -6,43 +6,49 @@ Puts the statements of `search`, `names` and `tables` together, on a connection 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 from turnstone.core.events import AnyEvent, ConversationSet
 from turnstone.core.host import Passage, SearchHit, SessionInfo
-from turnstone.core.store.base import Match, WorkstreamRow
+from turnstone.core.store.base import Match, Unless, WorkstreamRow
 from turnstone.core.store.connection import Connection
 from turnstone.core.store.rows import Damage
 from turnstone.core.store.search import Place, message_id
 from turnstone.core.store.tables import Tables
-from turnstone.core.store.terms import findable, said_in, snippet, wanted
+from turnstone.core.store.terms import Said, findable, said_in, snippet, wanted
 
 #: Rows that are looked at for a page of sessions, beyond those asked for: some are no sessions.
 _SPARE = 16
+
+#: How many times as many places are found anew, where too few of them were hits.
+_MORE = 4
 
 
 class Finding:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def hits(self, connection: Connection, query: str, limit: int, ws_id: str) -> list[SearchHit]:
+    def hits(
+        self,
+        connection: Connection,
+        query: str,
+        limit: int,
+        ws_id: str,
+        unless: Unless | None = None,
+    ) -> list[SearchHit]:
         words = wanted(query)
         if (query.strip() and not words) or (ws_id and not ws_id.isalnum()):
             return []
-        read: dict[tuple[str, int], AnyEvent] = {}
         hits: list[SearchHit] = []
         copied: dict[tuple[str, str], bool] = {}  # what was said, and whether by being taken over
-        for place in self._tables.search.find(connection, words, ws_id, 2 * limit):
-            where = (place.ws_id, place.seq)
-            if where not in read:
-                read[where] = self._record(connection, place)
-            record = read[where]
-            [said] = [s for s in said_in(record) if s.part == place.part]
-            what, copy = (said.role, said.text), isinstance(record, ConversationSet)
-            if what in copied and (copy or copied[what]):
-                continue  # a fork has it again: the newer one is enough
-            copied[what] = copy
-            hits.append(
-                SearchHit(
+        looked, most = 0, 2 * limit
+        while True:
+            places = self._tables.search.find(connection, words, ws_id, most)
+            for record, place, said in self._said(connection, places[looked:]):
+                what, copy = (said.role, said.text), isinstance(record, ConversationSet)
+                if what in copied and (copy or copied[what]):
+                    continue  # a fork has it again: the newer one is enough
+                hit = SearchHit(
                     ws_id=place.ws_id,
                     session_id=place.session_id,
                     seq=place.seq,
@@ -51,10 +57,27 @@ class Finding:
                     snippet=snippet(findable(said), words),
                     timestamp=record.timestamp,
                 )
-            )
-            if len(hits) == limit:
-                break
-        return hits
+                if unless is not None and unless(hit):
+                    continue
+                copied[what] = copy
+                hits.append(hit)
+                if len(hits) == limit:
+                    return hits
+            if len(places) < most:
+                return hits
+            looked, most = most, most * _MORE
+
+    def _said(
+        self, connection: Connection, places: Iterable[Place]
+    ) -> Iterator[tuple[AnyEvent, Place, Said]]:
+        """What was said there, with its record. Each record is read once."""
+        read: dict[tuple[str, int], AnyEvent] = {}
+        for place in places:
+            where = (place.ws_id, place.seq)
+            if where not in read:
+                read[where] = self._record(connection, place)
+            [said] = [s for s in said_in(read[where]) if s.part == place.part]
+            yield read[where], place, said
 
     def passage(self, connection: Connection, ws_id: str, seq: int, part: int) -> Passage | None:
         place = self._tables.search.at(connection, ws_id, seq, part)

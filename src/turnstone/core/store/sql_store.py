@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 from turnstone.core.errors import StoreError, TurnstoneError, Unsettled
 from turnstone.core.events import AnyEvent, Event, TurnEnded
 from turnstone.core.host import Memory, Passage, SearchHit, SessionInfo
-from turnstone.core.store.base import PART, Appended, Match, Place, WorkstreamRow
+from turnstone.core.store.base import PART, Appended, Match, Place, Unless, WorkstreamRow
 from turnstone.core.store.connection import Connection
 from turnstone.core.store.finding import Finding
 from turnstone.core.store.memories import Memories
@@ -128,8 +128,10 @@ class SqlStore(TimerCalls):
 
     # What is found and what is remembered.
 
-    async def search(self, query: str, limit: int, ws_id: str = "") -> list[SearchHit]:
-        return await self._read(self._finding.hits, query, limit, ws_id)
+    async def search(
+        self, query: str, limit: int, ws_id: str = "", unless: Unless | None = None
+    ) -> list[SearchHit]:
+        return await self._read(self._finding.hits, query, limit, ws_id, unless)
 
     async def passage(self, ws_id: str, seq: int, part: int = 0) -> Passage | None:
         return await self._read(self._finding.passage, ws_id, seq, part)
