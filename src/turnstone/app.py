@@ -27,12 +27,17 @@ from turnstone.mq.lock import hold
 from turnstone.mq.metrics import QueueFigures
 from turnstone.mq.worker_start import WorkerFence, redis_address, start_worker
 from turnstone.server.app import NodeApp
+from turnstone.server.audit import Audit
+from turnstone.server.audit_file import AuditFile
 from turnstone.server.auth import CONFIGURED, LOCAL, Auth, Token
 from turnstone.server.login_sessions import Sessions
 from turnstone.server.run import listen, serve_on, url_of
 from turnstone.wiring import build_local_host, find_model, store_name
 
 Say = Callable[[str], None]
+
+#: The audit record, beside the store.
+AUDIT = "audit.jsonl"
 
 
 async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> None:
@@ -62,6 +67,7 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
                 trusted_proxies=settings.server.trusted_proxies,
                 rate_limit=settings.server.rate_limit,
                 settings=settings,
+                audit=Audit(AuditFile(settings.store.path.with_name(AUDIT)), host.engine.masking),
             )
 
             def ready(url: str) -> None:

@@ -27,6 +27,8 @@ from turnstone.core.config import Settings, load_settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import StoreError, TurnstoneError
 from turnstone.core.host import ExportFormat
+from turnstone.core.logs import log_as, mask_logs
+from turnstone.core.masking import Masking, secrets_of
 
 if TYPE_CHECKING:
     from turnstone.core.local_host import Left
@@ -194,6 +196,7 @@ async def _bridge(flags: Flags) -> int:
     from turnstone.mq.bridge import run_bridge
 
     settings = _settings("turnstone-bridge", flags)
+    _log(settings)
     logging.getLogger("turnstone").setLevel(settings.bridge.log_level)
     await run_bridge(settings, _say)
     return 0
@@ -279,6 +282,7 @@ async def _serve(program: str, flags: Flags, *, or_practice: bool = False) -> in
     from turnstone.app import serve
 
     settings = _settings(program, flags)
+    _log(settings)
     await serve(settings, _say, or_practice=or_practice)
     return 0
 
@@ -325,6 +329,12 @@ def _untitled(settings: Settings) -> Settings:
     return change(settings, session=change(settings.session, titles=False))
 
 
+def _log(settings: Settings) -> None:
+    """The log of a program that runs for long: in the form that is set, without its secrets."""
+    log_as(settings.log.format)
+    mask_logs(Masking([*settings.secrets(), *secrets_of(os.environ)]))
+
+
 def _say(line: str) -> None:
     click.echo(line)
     sys.stdout.flush()
@@ -332,7 +342,7 @@ def _say(line: str) -> None:
 
 def _run(program: Coroutine[Any, Any, int]) -> int:
     """Run a program to its exit code; what went wrong is told in a sentence."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    log_as("text")
     try:
         return asyncio.run(program)
     except TurnstoneError as error:

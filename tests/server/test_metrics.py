@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from modelserver.plans import shell
 from support.nodes import local_node
 from support.queues import MemoryQueue, send, take_shared
 from support.servers import FULL, READ, serving
+from turnstone.api.endpoints import ENDPOINTS
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream, SendMessage, WorkstreamInfo
+from turnstone.core.local_host import LocalHost
 from turnstone.core.metrics import (
     FAMILIES,
     NAMES_MAX,
@@ -85,7 +90,7 @@ async def test_a_turn_is_in_the_figures_of_its_node(tmp_path: Path) -> None:
     assert found.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     text = found.text
     assert value(text, "turnstone_messages_sent_total") == 1
-    assert value(text, "turnstone_tokens_total", type="completion") > 0
+    assert value(text, "turnstone_tokens_total", type="completion", direction="completion") > 0
     assert value(text, "turnstone_workstreams_active_total") == 1
     of = {"ws_id": info.id, "name": 'a "name"'}
     assert value(text, "turnstone_workstream_messages_total", **of) == 1
@@ -95,6 +100,81 @@ async def test_a_turn_is_in_the_figures_of_its_node(tmp_path: Path) -> None:
     took = "turnstone_http_request_duration_seconds"
     assert value(text, f"{took}_count", method="GET", endpoint="other") == 1
     assert value(text, f"{took}_bucket", method="GET", endpoint="other", le="+Inf") == 1
+
+
+async def test_a_scrape_has_the_labels_of_the_table_and_no_more(
+    host: LocalHost, tmp_path: Path
+) -> None:
+    metrics, figures = Metrics(), NodeFigures()
+    host.on_record = figures.saw
+    metrics.add(figures.samples)
+    async with serving(host, metrics=metrics) as served, served.client() as client:
+        for n in range(WORKSTREAMS_MAX + 3):
+            ws = await host.create(CreateWorkstream(name=f"n{n}"))
+            await client.post("/api/send", json={"ws_id": ws.id, "message": "hello"})
+            await client.get(f"/no/such/path/{n}")
+            await client.request(f"VERB{n}", "/api/workstreams")
+        text = (await client.get("/metrics")).text
+
+    table = {one.name: one for one in FAMILIES}
+    seen: dict[str, set[str]] = defaultdict(set)
+    rows = {row.path for row in ENDPOINTS} | {"other"}
+    for name, labels in samples_of(text):
+        base = re.sub("_(bucket|sum|count)$", "", name) if name not in table else name
+        given = dict(labels)
+        given.pop("le", None)
+        assert set(given) == set(table[base].labels), name
+        for label, said in given.items():
+            seen[label].add(said)
+    assert seen["endpoint"] <= rows
+    assert seen["method"] <= {"GET", "POST", "other"}
+    assert len(seen["ws_id"]) == WORKSTREAMS_MAX
+    assert seen["type"] == seen["direction"] == {"prompt", "completion"}
+
+
+async def test_how_long_a_stream_lived_is_not_among_the_times_of_requests(
+    host: LocalHost,
+) -> None:
+    where = {"method": "GET", "endpoint": "/api/events/global"}
+    async with serving(host, metrics=Metrics()) as served, served.client() as client:
+        async with client.stream("GET", "/api/events/global") as stream:
+            chunks = stream.aiter_raw()
+            await anext(chunks)
+            during = (await client.get("/metrics")).text
+        async with asyncio.timeout(20):
+            while value(after := (await client.get("/metrics")).text, "turnstone_http_streams"):
+                await asyncio.sleep(0.01)
+    assert value(during, "turnstone_http_streams") == 1
+    assert value(after, "turnstone_http_requests_total", **where, status_code="200") == 1
+    took = "turnstone_http_request_duration_seconds_count"
+    assert (took, frozenset(where.items())) not in samples_of(after)
+    assert value(after, took, method="GET", endpoint="/metrics") > 0
+
+
+def test_each_query_of_the_dashboard_is_of_metrics_and_labels_that_there_are() -> None:
+    board = json.loads((PAGE.parent / "grafana" / "turnstone.json").read_text())
+    shown = [panel for panel in board["panels"] if panel["type"] != "row"]
+    queries = [target["expr"] for panel in shown for target in panel["targets"]]
+    named: dict[str, set[str]] = defaultdict(set)  # labels that may be used, by series
+    for one in FAMILIES:
+        ends = ("_bucket", "_sum", "_count") if one.kind == "histogram" else ("",)
+        for end in ends:
+            named[one.name + end] = {*one.labels, "instance", "le"}
+    used: set[str] = set()
+    for query in queries:
+        series = set(re.findall(r"\bturnstone_\w+", query))
+        assert series, query
+        assert series <= named.keys(), query
+        used |= series
+        known = set.union(*(named[name] for name in series))
+        matched = re.findall(r"(\w+)\s*=~?", query)
+        grouped = [part for by in re.findall(r"\bby \((.*?)\)", query) for part in by.split(", ")]
+        assert {*matched, *grouped} <= known, query
+        assert query.count("(") == query.count(")"), query
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    # Whatever a node shows is on the board.
+    assert {re.sub("_bucket$", "", name) for name in used} == {one.name for one in FAMILIES}
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -125,6 +205,9 @@ async def test_no_label_has_more_values_than_its_bound() -> None:
     assert len(tools) == NAMES_MAX + 1
     assert tools["other",] == 50
     assert len(found["turnstone_workstream_info"]) == WORKSTREAMS_MAX
+    last = {f"w{n}" for n in range(NAMES_MAX + 50 - WORKSTREAMS_MAX, NAMES_MAX + 50)}
+    of_one = [name for name in found if name.startswith("turnstone_workstream_")]
+    assert all({labels[0] for labels in found[name]} == last for name in of_one)
     figures.saw(ev.WsClosed(), info_of(f"w{NAMES_MAX + 49}"))
     assert len((await figures.samples())["turnstone_workstream_info"]) == WORKSTREAMS_MAX - 1
 

@@ -18,7 +18,7 @@ from turnstone.core.host import WorkstreamInfo
 
 #: Workstreams that have figures of their own: those in which something happened last. And names of
 #: tools, or anything else that others choose; what is beyond is `other`.
-WORKSTREAMS_MAX = 100
+WORKSTREAMS_MAX = 10
 NAMES_MAX = 100
 OTHER = "other"
 
@@ -69,6 +69,7 @@ Samples: TypeAlias = dict[str, Mapping[Labels, float | Spread]]
 Source: TypeAlias = Callable[[], Awaitable[Samples]]
 
 _WS: Labels = ("ws_id", "name")
+_KINDS = ("prompt", "completion")
 
 #: Every metric there is: those of 0.2 first (contract, section 2.8).
 FAMILIES = (
@@ -86,10 +87,15 @@ FAMILIES = (
         "turnstone_http_request_duration_seconds",
         "histogram",
         ("method", "endpoint"),
-        "Seconds that requests took, streams included.",
+        "Seconds that requests took; streams are not among them.",
     ),
     Family("turnstone_messages_sent_total", "counter", (), "Messages to agents."),
-    Family("turnstone_tokens_total", "counter", ("type",), "Tokens: `prompt`, `completion`."),
+    Family(
+        "turnstone_tokens_total",
+        "counter",
+        ("type", "direction"),
+        "Tokens: `prompt`, `completion`, under both names of the label.",
+    ),
     Family("turnstone_tool_calls_total", "counter", ("tool",), "Tool calls that have ended."),
     Family("turnstone_errors_total", "counter", (), "Turns that failed."),
     Family(
@@ -103,6 +109,13 @@ FAMILIES = (
     Family("turnstone_workstream_messages_total", "counter", _WS, "Messages to it."),
     Family("turnstone_workstream_tool_calls_total", "counter", (*_WS, "tool"), "Its tool calls."),
     Family("turnstone_workstream_context_ratio", "gauge", _WS, "Share of the window it uses."),
+    Family("turnstone_http_streams", "gauge", (), "Streams of events that are open."),
+    Family(
+        "turnstone_audit_lost_total",
+        "counter",
+        (),
+        "Changes whose line of the audit record could not be written.",
+    ),
     Family(
         "turnstone_queue_depth",
         "gauge",
@@ -258,7 +271,7 @@ class NodeFigures:
         counts = self._counts
         found: Samples = {
             "turnstone_messages_sent_total": {(): counts["messages"]},
-            "turnstone_tokens_total": {(kind,): counts[kind] for kind in ("prompt", "completion")},
+            "turnstone_tokens_total": {(kind, kind): counts[kind] for kind in _KINDS},
             "turnstone_tool_calls_total": {(t,): n for t, n in self._tools.items()},
             "turnstone_errors_total": {(): counts["errors"]},
         }

@@ -32,6 +32,7 @@ from turnstone.core.errors import (
 from turnstone.core.host import Accepted, PolicyView, SendMessage, WorkstreamInfo
 from turnstone.core.journal import RETRY, Journal
 from turnstone.core.livelog import Lagged
+from turnstone.core.logs import about
 from turnstone.core.pocket import Pocket
 from turnstone.core.relay import Relay
 from turnstone.core.session import Session
@@ -472,6 +473,7 @@ class Workstream:
 
     async def _run(self) -> None:
         while self._has_work and not self._closing:
+            about(ws_id=self._journal.ws_id)  # and not the request that woke it
             try:
                 if await self._journal.catch_up():
                     continue  # what the turn goes on from is another now
@@ -482,6 +484,7 @@ class Workstream:
                 if (withdrawal := self._withdrawing.get(message.correlation_id)) is not None:
                     await asyncio.wait({withdrawal})
                     continue
+                about(ws_id=self._journal.ws_id, correlation_id=message.correlation_id)
                 await self._one_turn(message)
             except NotOwner as error:
                 if not self.lost:  # else the journal has told it

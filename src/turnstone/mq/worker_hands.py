@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
+from turnstone.core.logs import about
 from turnstone.mq import protocol as p
 from turnstone.mq.entry import read
 from turnstone.mq.figures import Figures
@@ -97,6 +98,7 @@ class Hands:
         self._spawn(self._hold(claimed))
 
     async def _hold(self, claimed: Claimed) -> None:
+        about(ws_id=claimed.ws_id, correlation_id=claimed.correlation_id)
         try:
             if not claimed.problem and (why := self._rights.problem(claimed.raw)):
                 claimed = replace(claimed, problem=why)

@@ -30,6 +30,7 @@ from turnstone.api.problems import (
 from turnstone.core.config import Settings
 from turnstone.core.errors import NodeUnavailable, NotAuthenticated, NotPermitted, TurnstoneError
 from turnstone.core.host import Host
+from turnstone.core.logs import about_also
 from turnstone.core.metrics import Metrics
 from turnstone.server import (
     routes,
@@ -41,6 +42,7 @@ from turnstone.server import (
     routes_settings,
     routes_timers,
 )
+from turnstone.server.audit import Audit
 from turnstone.server.auth import Auth, Identity
 from turnstone.server.compression import packing
 from turnstone.server.connection import MAX_HEAD, head_too_long
@@ -49,6 +51,7 @@ from turnstone.server.guard import AllowedHosts, check_origin, secured
 from turnstone.server.idempotency import Answers, read_key, with_key
 from turnstone.server.limits import Attempts, Rates
 from turnstone.server.proxies import Proxies
+from turnstone.server.request_ids import with_ids
 from turnstone.server.requests import MAX_BODY, read_body, unread
 from turnstone.server.routes import Call, Handler, Node, refusal
 from turnstone.server.sse import KEEPALIVE
@@ -81,6 +84,7 @@ class NodeApp:
     this server; `public` names rows of the endpoint table that need no token here.
     `settings` are those that the program was started with, to be shown. `rate_limit`: requests
     of one token in a minute, 0 for any number. `trusted_proxies`: addresses and networks.
+    `audit`: where changes are recorded.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class NodeApp:
         settings: Settings | None = None,
         trusted_proxies: Iterable[str] = (),
         rate_limit: int = 0,
+        audit: Audit | None = None,
     ) -> None:
         self.auth = auth
         self.hosts = AllowedHosts(allowed_hosts)
@@ -104,10 +109,12 @@ class NodeApp:
         self._proxies = Proxies(trusted_proxies)
         self._rates = Rates(rate_limit)
         self._answers = Answers()
+        self._audit = audit or Audit()
+        self._node.metrics.add(self._audit.samples)
         self._requests = Requests(host)
         self._node.metrics.add(self._requests.samples)
         self._public = frozenset(public)
-        self._app = secured(self._requests.counting(packing(self._routed())))
+        self._app = with_ids(secured(self._requests.counting(packing(self._routed()))))
 
     def login_link(self, base_url: str) -> str:
         """A link that signs one browser in, once. Without tokens: just the page."""
@@ -162,7 +169,7 @@ class NodeApp:
         self, endpoint: Endpoint, handler: Handler
     ) -> Callable[[Request], Awaitable[ASGIApp]]:
         async def answering(request: Request) -> ASGIApp:
-            request.scope[ENDPOINT] = endpoint.path
+            request.scope[ENDPOINT] = endpoint
             if endpoint.role != "public" or endpoint.method != "GET":
                 check_origin(request.headers)
             identity = self.auth.identify(request.headers)
@@ -179,16 +186,17 @@ class NodeApp:
             if endpoint.request is not None:
                 limit = endpoint.max_body or MAX_BODY
                 body = await read_body(request, endpoint.request, identity, limit)
-            if not key or body is None:
-                return await handler(self._node, Call(request, identity, body))
-            if endpoint.idempotency != "kept":
-                filled = with_key(body, endpoint.idempotency, key)
-                return await handler(self._node, Call(request, identity, filled))
-            return await self._answers.once(
-                (identity.token if identity else "", endpoint.name, key),
-                body,
-                lambda: handler(self._node, Call(request, identity, body)),
-            )
+            if key and body is not None and endpoint.idempotency != "kept":
+                body = with_key(body, endpoint.idempotency, key)
+            call = Call(request, identity, body)
+            about_also(**call.names)
+            if key and body is not None and endpoint.idempotency == "kept":
+                return await self._answers.once(
+                    (identity.token if identity else "", endpoint.name, key),
+                    body,
+                    lambda: self._audit.recorded(endpoint, self._node, call, handler),
+                )
+            return await self._audit.recorded(endpoint, self._node, call, handler)
 
         return answering
 

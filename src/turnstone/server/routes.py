@@ -46,6 +46,7 @@ from turnstone.server.auth import (
     OWN_NAMES,
     Auth,
     Identity,
+    Known,
     clear_cookie,
     set_cookie,
 )
@@ -60,6 +61,9 @@ RETRY_AFTER: Mapping[type[TurnstoneError], int] = {
     NodeUnavailable: 2,
     StoreError: 2,
 }
+
+#: What lines of the log name a request by.
+_NAMES = ("ws_id", "correlation_id")
 
 BodyT = TypeVar("BodyT", bound="msgspec.Struct | None")
 
@@ -83,6 +87,18 @@ class Call(Generic[BodyT]):
     request: Request
     identity: Identity | None
     body: BodyT
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def note(self, **said: object) -> None:
+        """For the audit record: what the request itself does not say."""
+        self.notes.update(said)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The workstream and the message that it is about, as far as it names them."""
+        asked = {**self.request.query_params, **self.request.path_params}
+        found = {name: getattr(self.body, name, asked.get(name)) for name in _NAMES}
+        return {name: value for name, value in found.items() if isinstance(value, str)}
 
     @property
     def sender(self) -> str:
@@ -117,8 +133,10 @@ async def login_link(node: Node, call: Call[None]) -> ASGIApp:
         return pages.LOGIN
     _check_attempts(node.auth, call.client)
     token = node.auth.redeem(call.request.query_params["code"])
+    call.note(via="link", **_signed_in(token))
     if token is None:
         node.auth.logins.failed(call.client)
+        call.note(outcome=NotAuthenticated.code)
         return pages.LOGIN.with_status(401)
     response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
     set_cookie(response, node.auth.sign_in(token), secure=call.secure)
@@ -128,6 +146,7 @@ async def login_link(node: Node, call: Call[None]) -> ASGIApp:
 async def login(node: Node, call: Call[api.LoginRequest]) -> Response:
     _check_attempts(node.auth, call.client)
     token = node.auth.token(call.body.token)
+    call.note(via="token", **_signed_in(token))
     if token is None:
         node.auth.logins.failed(call.client)
         raise NotAuthenticated(
@@ -209,6 +228,7 @@ async def new(node: Node, call: Call[api.NewRequest]) -> Response:
     budget = ev.Budget(**msgspec.structs.asdict(call.body.budget))
     wanted = msgspec.structs.asdict(call.body) | {"budget": budget}
     info = await node.host.create(CreateWorkstream(**wanted))
+    call.note(ws_id=info.id)
     asked = call.body.auto_approve or call.body.auto_approve_tools
     notice = (await node.host.policy(info.id)).notice if asked else ""
     return answer(api.NewReply(ws_id=info.id, name=info.name, workstream=info, notice=notice))
@@ -218,6 +238,7 @@ async def close(node: Node, call: Call[api.WorkstreamRequest]) -> Response:
     try:
         await node.host.close(call.body.ws_id)
     except UnknownWorkstream as error:
+        call.note(outcome=error.code)
         return refusal(error, status=400)  # and not 404: contract, section 2.3
     return answer(api.OkReply())
 
@@ -245,11 +266,15 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
     )
     try:
         accepted = await node.host.send(asked)
-    except WorkstreamBusy:
+    except WorkstreamBusy as busy:
         given = call.body
+        call.note(outcome=busy.code)
         return answer(
             api.SendReply(status="busy", ws_id=given.ws_id, correlation_id=given.correlation_id)
         )
+    call.note(correlation_id=accepted.correlation_id)
+    if accepted.duplicate:
+        call.note(outcome="duplicate")
     return answer(
         api.SendReply(
             ws_id=accepted.ws_id,
@@ -261,6 +286,8 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
 
 
 async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
+    if not call.body.approved:
+        call.note(action="deny")
     given = Answer(
         ws_id=call.body.ws_id,
         approved=call.body.approved,
@@ -276,6 +303,7 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
     except UnknownRequest:
         if given.request_id:
             raise
+        call.note(outcome="nothing")
         return answer(api.ApproveReply(answered=False))
     return answer(api.ApproveReply())
 
@@ -289,11 +317,13 @@ async def plan(node: Node, call: Call[api.PlanRequest]) -> Response:
         unreviewed=call.body.unreviewed,
         by=call.sender,
     )
+    call.note(approved=not (said.feedback.strip() or said.expired))
     try:
         await node.host.answer_plan(said)
     except UnknownRequest:
         if said.request_id:
             raise
+        call.note(outcome="nothing")
         return answer(api.ApproveReply(answered=False))
     return answer(api.ApproveReply())
 
@@ -306,11 +336,15 @@ async def revoke(node: Node, call: Call[api.RevokeRequest]) -> Response:
     wanted = call.body
     grant = ev.Grant(wanted.tool, wanted.path, wanted.command, wanted.confined)
     revoked = await node.host.revoke(call.body.ws_id, grant, by=call.sender)
+    if not revoked:
+        call.note(outcome="nothing")
     return answer(api.RevokeReply(revoked=revoked))
 
 
 async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
     stopped = await node.host.cancel(call.body.ws_id, call.body.correlation_id)
+    if not stopped:
+        call.note(outcome="nothing")
     return answer(api.CancelReply(cancelled=stopped))
 
 
@@ -369,6 +403,10 @@ def _limit(given: str | None) -> int | None:
         return int(given)
     except ValueError as error:
         raise InvalidRequest(f"limit: {given!r} is no whole number.") from error
+
+
+def _signed_in(token: Known | None) -> dict[str, object]:
+    return {"by": token.name or token.role, "role": token.role} if token else {}
 
 
 def _check_attempts(auth: Auth, client: str) -> None:

@@ -20,6 +20,7 @@ async def rewind(node: Node, call: Call[api.RewindRequest]) -> Response:
 
 async def fork(node: Node, call: Call[api.ForkRequest]) -> Response:
     info = await node.host.fork(call.body.ws_id, call.body.at)
+    call.note(made=info.id)
     return answer(api.ForkReply(workstream=info))
 
 
@@ -27,9 +28,12 @@ async def command(node: Node, call: Call[api.CommandRequest]) -> Response:
     text = call.body.command.strip()
     if not text:  # before the workstream is looked for: contract, section 2.3
         raise EmptyMessage("The command is empty.", hint="/help lists the commands.")
+    call.note(command=text.split()[0])  # behind it may stand what people wrote
     told = await node.host.command(
         call.body.ws_id, text, command_id=call.body.command_id, by=call.sender
     )
+    if told.error:
+        call.note(outcome=told.error)
     return answer(api.CommandReply(**msgspec.structs.asdict(told)))
 
 

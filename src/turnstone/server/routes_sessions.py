@@ -31,7 +31,9 @@ async def sessions(node: Node, call: Call[None]) -> Response:
 
 
 async def resume(node: Node, call: Call[api.ResumeRequest]) -> Response:
-    return answer(api.WorkstreamReply(workstream=await node.host.resume(call.body.session)))
+    info = await node.host.resume(call.body.session)
+    call.note(ws_id=info.id)
+    return answer(api.WorkstreamReply(workstream=info))
 
 
 async def export(node: Node, call: Call[None]) -> Response:

@@ -42,6 +42,7 @@ _ABOUT: Final = {
     "policy": "rules for tool calls",
     "sandbox": "how commands are confined",
     "web": "fetching and searching",
+    "log": "what is logged, and how",
     "metrics": "figures for Prometheus",
     "queue": "work from the queue",
 }

@@ -1034,6 +1034,16 @@ _PLATFORM: Final = (
         meaning="The model that searches where search is provider; when empty, the node's own.",
     ),
     Setting(
+        section="log",
+        key="format",
+        kind="choice",
+        default="text",
+        choices=("text", "json"),
+        flag="--log-format",
+        programs=(UP, SERVER, BRIDGE),
+        meaning="How the log on standard error is written: lines for people, or JSON objects.",
+    ),
+    Setting(
         section="metrics",
         key="public",
         kind="boolean",

@@ -14,6 +14,7 @@ import msgspec
 
 ReasoningEffort: TypeAlias = Literal["low", "medium", "high"]
 LogLevel: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat: TypeAlias = Literal["text", "json"]
 Role: TypeAlias = Literal["read", "approve", "full"]
 WebSearchService: TypeAlias = Literal["tavily", "searxng", "provider", "auto"]
 SourceKind: TypeAlias = Literal["command line", "environment", "file", "default"]
@@ -221,6 +222,10 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     search_model: str  # empty: the model of the node
 
 
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    format: LogFormat
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
 
@@ -252,6 +257,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicySettings
     sandbox: SandboxSettings
     web: WebSettings
+    log: LogSettings
     metrics: MetricsSettings
     queue: QueueSettings
     models: tuple[NamedModel, ...]  # those of [models.<name>]
