@@ -19,6 +19,7 @@ from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_pl
 from modelserver import Reply, call, calls, text
 from modelserver.plans import echo, last_user_text, tool_results
 from support.needs import require
+from support.processes import Server
 from support.servers import FULL, Served
 
 VENDOR = Path(__file__).resolve().parents[1] / "browser" / "vendor"
@@ -58,7 +59,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, node: Served, place: str = "/", token: str = FULL, **context: Any
+    browser: Browser, node: Served | Server, place: str = "/", token: str = FULL, **context: Any
 ) -> AsyncIterator[Opened]:
     """The node's page at `place`, in a browser of its own that is signed in. An empty token: it
     is not. `context` are arguments of Playwright's contexts."""

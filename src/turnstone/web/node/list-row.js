@@ -3,7 +3,7 @@
 
 import { api } from "../shared/api.js";
 import { confirmed } from "../shared/dialog.js";
-import { html, useEffect, useRef, useState } from "../shared/html.js";
+import { html, useLayoutEffect, useRef, useState } from "../shared/html.js";
 import { stateOf, visible } from "../shared/text.js";
 import { told, toast } from "../shared/toast.js";
 import { agents, unfold, unfolded } from "./agents.js";
@@ -81,7 +81,8 @@ function Link({ row, here, active }) {
 function Rename(/** @type {{row: Row, done: () => void}} */ { row, done }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const over = useRef(false);
-  useEffect(() => field.current?.select(), []);
+  // At once: the next letter is the new name's already.
+  useLayoutEffect(() => field.current?.select(), []);
   const end = async (/** @type {boolean} */ keep) => {
     if (over.current) return;
     over.current = true;

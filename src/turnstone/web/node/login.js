@@ -6,6 +6,7 @@
 
 import { ApiError, api } from "../shared/api.js";
 import { html, render, useEffect, useRef, useState } from "../shared/html.js";
+import { visible } from "../shared/text.js";
 import { showTheme } from "../shared/theme.js";
 
 const EXPIRED = "This link was used before, or it is older than a day. A link signs one browser in, once.";
@@ -51,7 +52,7 @@ function Login() {
         aria-invalid=${error ? "true" : undefined}
         aria-describedby="login-help login-error"
       />
-      <p id="login-error" class="login-error" role="alert">${error}</p>
+      <p id="login-error" class="login-error" role="alert">${visible(error)}</p>
       <button class="primary" disabled=${busy}>${busy ? "Signing in …" : "Sign in"}</button>
     </form>
     <p id="login-help" class="dim">

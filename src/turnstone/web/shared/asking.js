@@ -10,6 +10,7 @@
 import { html, useEffect, useLayoutEffect, useRef } from "./html.js";
 import { KEYMAP, spelled } from "./keymap.js";
 import { bind, typing } from "./keys.js";
+import { visible } from "./text.js";
 
 /** @typedef {Partial<Record<"allow" | "always" | "deny" | "feedback", () => void>>} Actions */
 /** @typedef {{element: HTMLElement, shown: number, actions: Actions}} Card */
@@ -171,7 +172,7 @@ export function Remark({ label, send, disabled, onSend, onClose }) {
 /** Which sub-agent asks. @param {{origin: any, address?: (id: string) => string, name: string}} props */
 export function Origin({ origin, address, name }) {
   if (!origin) return null;
-  const who = `${name || "a sub-agent"}${origin.agent ? ` (${origin.agent})` : ""}`;
+  const who = `${name || "a sub-agent"}${origin.agent ? ` (${visible(origin.agent)})` : ""}`;
   return html`<span class="ask-origin">
     asked by the sub-agent ${address ? html`<a href=${address(origin.ws_id)}>${who}</a>` : who}
   </span>`;

@@ -74,12 +74,22 @@ function secure(link) {
   link.target = "_blank";
   link.title = visible(target);
   const host = hostOf(target);
-  if (host && !(link.textContent ?? "").includes(host)) {
+  if (host && !names(link.textContent ?? "", host)) {
     const shown = document.createElement("span");
     shown.className = "md-host";
     shown.textContent = ` (${visible(host)})`;
     link.append(shown);
   }
+}
+
+/**
+ * Whether the words of a link are the address of this host and nothing else: `k.com` stands in
+ * `bank.com` too, and before an `@` anything may stand.
+ * @param {string} text @param {string} host
+ */
+function names(text, host) {
+  if (/\s/.test(text) || (text.includes("@") && !text.endsWith(host))) return false;
+  return text === host || hostOf(text) === host || hostOf(`http://${text}`) === host;
 }
 
 /** As the browser will read it: letters of other scripts in the form `xn--…`. @param {string} target */

@@ -3,6 +3,7 @@
 
 import { html, signal } from "./html.js";
 import { ApiError } from "./api.js";
+import { visible } from "./text.js";
 
 /** @typedef {{id: number, text: string, kind: "info" | "error"}} Toast */
 
@@ -48,7 +49,7 @@ export function Toasts() {
       ${shown.value.map(
         ({ id, text, kind }) => html`
           <p key=${id} class=${`toast ${kind}`}>
-            ${text}
+            ${visible(text)}
             <button type="button" aria-label="Close this remark" onClick=${() => gone(id)}>✕</button>
           </p>
         `,

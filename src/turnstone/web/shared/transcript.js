@@ -6,7 +6,7 @@
 
 import { Block } from "./blocks.js";
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
-import { counted } from "./text.js";
+import { counted, visible } from "./text.js";
 
 /** @typedef {import("./state.js").View} View */
 
@@ -95,7 +95,7 @@ function Said({ view }) {
     }
     first.current = false;
   }, [answer]);
-  return html`<p class="unseen" aria-live="polite">${last.text}</p>`;
+  return html`<p class="unseen" aria-live="polite">${visible(last.text)}</p>`;
 }
 
 /** Which blocks are on the page. Once there they stay, as long as it is the same conversation.
@@ -140,7 +140,8 @@ function useScroll(wsId, from, more) {
     if (box.current) box.current.scrollTop = box.current.scrollHeight;
   };
   const moved = () => {
-    const place = /** @type {HTMLElement} */ (box.current);
+    const place = box.current;
+    if (!place) return; // told of it once it was gone already
     const left = place.scrollHeight - place.clientHeight - place.scrollTop;
     if (left < NEAR) pinned.current = true;
     else if (place.scrollTop < last.current - 1) pinned.current = false;

@@ -16,7 +16,7 @@ export function Choose({ page, wsId }) {
     <div class="page-tools">
       <label>Conversation <select value=${wsId} onChange=${(/** @type {any} */ event) => go(page, event.target.value)}>
         ${!wsId && html`<option value="">choose one …</option>`}
-        ${wsId && !known && html`<option value=${wsId}>${agent ? `sub-agent ${visible(shownName(agent))}` : wsId}</option>`}
+        ${wsId && !known && html`<option value=${wsId}>${agent ? `sub-agent ${visible(shownName(agent))}` : visible(wsId)}</option>`}
         ${rows.map((row) => html`<option value=${row.id}>${visible(shownName(row)).slice(0, 80)}</option>`)}
       </select></label>
       ${wsId && html`<a href=${address("ws", wsId)}>Open it</a>`}

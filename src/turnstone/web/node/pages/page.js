@@ -4,6 +4,7 @@
 import { ApiError } from "../../shared/api.js";
 import { html, useCallback, useEffect, useState } from "../../shared/html.js";
 import { connection } from "../../shared/stream.js";
+import { visible } from "../../shared/text.js";
 
 /** @param {{title: string, about?: string, wide?: boolean, children: any}} props */
 export function PageFrame({ title, about = "", wide = false, children }) {
@@ -58,7 +59,7 @@ export function useLoaded(load, on) {
 export function Loading({ of: { data, error, again } }) {
   if (error) {
     return html`<div class="page-failed" role="alert">
-      <p>${error.message} ${error.hint}</p>
+      <p>${visible(error.message)} ${visible(error.hint)}</p>
       <button type="button" class="small" onClick=${again}>Try again</button>
       ${data && html`<p class="dim">What is below was read before.</p>`}
     </div>`;
