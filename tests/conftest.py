@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from support.postgres import PostgresServer
 
 #: Rounds of a property at each size. Counts, never seconds: a slow machine is no failure.
-_EXAMPLES = {"default": 50, "ci": 100, "long": 2000}
+_EXAMPLES = {"default": 50, "ci": 50, "long": 2000}
 
 #: Variables through which a person's own settings, keys and proxies would reach a test.
 _PREFIXES = ("TURNSTONE_", "OPENAI_", "TAVILY_", "LLM_", "REDIS_", "XDG_")

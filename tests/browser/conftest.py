@@ -1,4 +1,7 @@
-"""A node and a browser, for tests that look at pages as people do."""
+"""A node and a browser, for tests that look at pages as people do.
+
+They share one loop, that of the browser: `pytestmark` of each file says so.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser
 
 from support.browsing import chromium
@@ -20,19 +24,20 @@ def model() -> Told:
     return Told()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def host(tmp_path: Path, model: Told) -> AsyncIterator[LocalHost]:
     async with local_node(tmp_path, model) as node:
         yield node.host
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def node(host: LocalHost) -> AsyncIterator[Served]:
     async with serving(host) as served:
         yield served
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One for all tests of a worker; each opens its pages in a context of its own there."""
     async with chromium() as browser:
         yield browser

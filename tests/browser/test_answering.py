@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from modelserver.plans import echo
@@ -14,6 +15,8 @@ from support.servers import READ, Served
 from support.teams import team
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: Milliseconds after which a letter is an answer for certain, and an empty field a quiet one.
 LATER = 5_000

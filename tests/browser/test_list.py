@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
 from support.browsing import opened, running
@@ -13,6 +14,8 @@ from support.teams import team
 from support.watching import ending, send
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.local_host import LocalHost
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",

@@ -114,7 +114,9 @@ async def test_always_is_asked_once_for_this_command(tmp_path: Path) -> None:
         async with at_terminal(host) as person:
             await person.says("run: echo first")
             shown = await person.sees(ASKED)
-            assert "a always bash for exactly 'echo first', in this workstream" in shown
+            offer = shown.partition("a always ")[2].partition(" · ")[0]
+            assert offer.startswith("bash for exactly 'echo first', confined at L")
+            assert offer.endswith(", in this workstream")
             person.types("a\r")
             await person.says("run: echo first")
             shown = await person.sees(PROMPT)

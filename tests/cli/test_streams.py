@@ -12,6 +12,7 @@ import pytest
 
 from modelserver import ModelServer
 from modelserver.plans import echo, last_user_text
+from support.crashing.harness import size
 
 #: Seconds for the program to end; more is a failure.
 PATIENCE = 30.0
@@ -105,16 +106,25 @@ async def test_nobody_at_the_other_end_of_stderr_is_no_matter(tmp_path: Path) ->
     assert out == b"hello\n0\n"
 
 
-@pytest.mark.parametrize(
-    "locale",
-    [
-        {},
-        {"LC_ALL": "C"},
-        {"LC_ALL": "C.UTF-8"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    ],
-)
-@pytest.mark.parametrize("line", [b"turnstone", b"turnstone -p 'caf\xff now'"])
+LOCALES: list[dict[str, str]] = [
+    {},
+    {"LC_ALL": "C"},
+    {"LC_ALL": "C.UTF-8"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+LINES = [b"turnstone", b"turnstone -p 'caf\xff now'"]
+
+#: Each line in each locale at the size `long`; else one line in each, and both in the last,
+#: where Python helps least.
+PAIRS = [
+    (locale, line)
+    for at, locale in enumerate(LOCALES)
+    for number, line in enumerate(LINES)
+    if size() == "long" or number == at % 2 or locale is LOCALES[-1]
+]
+
+
+@pytest.mark.parametrize(("locale", "line"), PAIRS)
 async def test_bytes_that_are_no_text_are_replaced_before_they_are_sent(
     tmp_path: Path, locale: dict[str, str], line: bytes
 ) -> None:

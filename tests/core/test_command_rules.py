@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support import needs
@@ -317,7 +317,6 @@ _PLAIN_BITS = st.sampled_from(
 _PLAIN = st.lists(st.one_of(_PLAIN_BITS, st.just(" ")), max_size=10).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.one_of(_PLAIN, _SHELL))
 def test_bash_gives_a_program_exactly_the_words_that_were_judged(echoing: Path, text: str) -> None:
     script = f"prog {text}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelserver import Reply, call, calls, error, hold, text
+from support.crashing.harness import size
 from support.long_talk import LongTalk, Prints, is_summary, sent
 from support.nodes import local_node
 from support.teams import Touch, team
@@ -52,9 +53,11 @@ async def turn(host: LocalHost, ws_id: str, message: str, cid: str) -> ev.TurnEn
     return await ending(host, ws_id, cid)
 
 
-@pytest.mark.parametrize(
-    ("window", "share", "least"), [(131_072, 0.03, 20), (8_192, 0.8, 20), (8_192, 0.3, 30)]
-)
+#: Windows, the share at which they are compacted by themselves, and the compactions that makes.
+FILLED = [(131_072, 0.03, 20), (8_192, 0.3, 30), *([(8_192, 0.8, 20)] if size() == "long" else [])]
+
+
+@pytest.mark.parametrize(("window", "share", "least"), FILLED)
 async def test_after_twenty_compactions_the_persons_words_and_the_plan_are_still_sent(
     tmp_path: Path, window: int, share: float, least: int
 ) -> None:

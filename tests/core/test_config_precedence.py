@@ -39,7 +39,7 @@ def raw_sample(row: Setting, n: int) -> object:
         case "integer":
             return 7 + n
         case "number":
-            return 0.25 + n / 8
+            return (row.minimum or 0) + 0.25 + n / 8
         case "boolean":
             return bool(n)
         case "choice":

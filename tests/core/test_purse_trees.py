@@ -23,7 +23,7 @@ from turnstone.core.pocket import Pocket
 from turnstone.core.purse import Above, OverBudget, Purse, Reservation
 from turnstone.core.store import SqliteStore, WorkstreamRow
 
-TREES = {"default": 4, "ci": 10, "long": 150}
+TREES = {"default": 4, "ci": 4, "long": 150}
 
 #: Processes that a tree outlives, the last of which ends well.
 LIVES = 4

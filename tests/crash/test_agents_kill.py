@@ -22,7 +22,7 @@ from turnstone.core import events as ev
 from turnstone.core.host import Answer, CreateWorkstream, Host
 
 #: Of all writes, every so many is died at; and the lives of one turn that die.
-EVERY = {"default": (4, 1), "ci": (2, 1), "long": (1, 3)}
+EVERY = {"default": (8, 1), "ci": (8, 1), "long": (1, 3)}
 
 
 def survives(folder: Path, *deaths: AtWrite) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from modelserver import ModelServer, Reply, call, calls, text
@@ -18,7 +19,7 @@ MAX_ATTEMPTS = 3
 async def test_a_turn_that_kills_its_process_again_and_again_is_given_up_and_says_so(
     tmp_path: Path,
 ) -> None:
-    running: list[Server] = []
+    running: SimpleQueue[Server] = SimpleQueue()  # a turn is taken up before its server greets
     killed = 0
 
     def plan(body: dict[str, Any]) -> Reply:
@@ -27,15 +28,16 @@ async def test_a_turn_that_kills_its_process_again_and_again_is_given_up_and_say
             return text("here I am")
         if not body.get("tools"):  # a title is asked for
             return text("a title")
+        node = running.get(timeout=PATIENCE)
         killed += 1
-        running[-1].process.kill()
+        node.process.kill()
         return calls(call("read_file", path="notes"))
 
     with ModelServer(plan) as model:
         ws_id = ""
         for attempt in range(MAX_ATTEMPTS):
             async with server(tmp_path, "--base-url", model.base_url) as node:
-                running.append(node)
+                running.put(node)
                 if attempt == 0:
                     host = node.client()
                     ws_id = (await host.create(CreateWorkstream())).id
@@ -44,7 +46,7 @@ async def test_a_turn_that_kills_its_process_again_and_again_is_given_up_and_say
                 async with asyncio.timeout(PATIENCE):  # fewer attempts would not kill it
                     await node.process.wait()
         async with server(tmp_path, "--base-url", model.base_url) as node:
-            running.append(node)
+            running.put(node)
             host = node.client()
             ended, _ = await until(host, ws_id, ev.TurnEnded)
             await send(host, ws_id, "and now?", "next")

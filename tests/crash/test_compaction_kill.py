@@ -29,8 +29,8 @@ from turnstone.core.host import CreateWorkstream
 from turnstone.core.store import SqliteStore
 from turnstone.core.transcript import Transcript
 
-#: How many of the writes are died at, before and after.
-SAMPLE = {"default": 5, "ci": 20}
+#: How many of the writes are died at, before and after; all of them at the size `long`.
+SAMPLE = {"default": 2, "ci": 2}
 
 GOAL = "Find out why the nightly build breaks."
 
@@ -103,7 +103,7 @@ def test_a_kill_around_a_write_leaves_the_conversation_as_it_was_or_compacted(
         died += one_life(folder, str(number), when)[0] == -9
         assert one_life(folder)[0] == 0, (number, when)
         assert violations(folder, asyncio.run(read(folder))) == [], (number, when)
-    assert died >= count - 2
+    assert died >= count // 2
 
 
 async def test_a_server_killed_while_a_model_sums_up_goes_on_with_all_that_was_said(

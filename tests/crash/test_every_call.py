@@ -14,11 +14,11 @@ from support.crashing.campaign import AtCall, Order, Outcome
 from support.crashing.harness import campaign, ordered, running, size
 
 #: Of some 560 points; all of them at the size `long`.
-SAMPLE = {"default": 90, "ci": 180}
+SAMPLE = {"default": 45, "ci": 45}
 
 
 #: The same of a turn with sub-agents, which has more than three times as many.
-SUB_AGENTS = {"default": 6, "ci": 12}
+SUB_AGENTS = {"default": 3, "ci": 3}
 
 
 def points(

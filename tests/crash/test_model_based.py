@@ -33,7 +33,7 @@ from turnstone.core.host import Answer, SendMessage
 from turnstone.core.transcript import Transcript
 
 #: Runs, and the steps of each.
-RUNS = {"default": (20, 25), "ci": (50, 30), "long": (400, 50)}
+RUNS = {"default": (10, 25), "ci": (10, 25), "long": (400, 50)}
 
 CALLS = st.sampled_from(["mark", "mark", "hold", "put", "look"])  # the question twice as often
 STEPS = st.lists(st.lists(CALLS, min_size=1, max_size=3), max_size=3)

@@ -19,8 +19,9 @@ from turnstone.core import events as ev
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.store import SqliteStore
 
-#: Seconds after which supervisors kill a process that they have told to stop.
-PATIENCE = 10.0
+#: Seconds for a server to leave. Supervisors kill it after 10, which are enough on a machine that
+#: is not busy with other tests; what waits for a reader, a model or a command waits for ever.
+PATIENCE = 30.0
 
 
 async def stopped(node: Server) -> None:
@@ -126,7 +127,7 @@ async def test_any_number_of_stops_while_a_model_hangs_does_not_end_the_turn(
             ws_id = await started(node)
             await asked_times(model, 1)
             await stopped(node)
-        for times in range(2, 6):  # more than a turn has attempts
+        for times in range(2, 5):  # with the first, more stops than a turn has attempts
             async with server(tmp_path, *asking) as node:
                 await asked_times(model, times)
                 await stopped(node)
@@ -135,7 +136,7 @@ async def test_any_number_of_stops_while_a_model_hangs_does_not_end_the_turn(
             await ended(node, ws_id, ev.EventId(1))
 
     events = await journal(tmp_path, ws_id)
-    assert attempts(events) == [1] * 5
+    assert attempts(events) == [1] * 4
     [ending] = [event for event in events if isinstance(event, ev.TurnEnded)]
     assert (ending.outcome, ending.text) == ("done", "at last")
 

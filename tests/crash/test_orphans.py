@@ -13,7 +13,7 @@ from support.crashing.harness import size
 from support.needs import require
 from turnstone.sandbox.orphans import end_orphans
 
-KILLS = {"default": 8, "ci": 25, "long": 150}
+KILLS = {"default": 8, "ci": 8, "long": 150}
 
 #: Seconds for the program to begin; more is a failure.
 PATIENCE = 20.0

@@ -17,7 +17,7 @@ from support.crashing.harness import ordered, running, size
 from support.crashing.power import Losses, Lost
 
 #: Disks that are looked at, of each turn.
-DISKS = {"default": 60, "ci": 250, "long": 1500}
+DISKS = {"default": 30, "ci": 30, "long": 1500}
 
 
 def lost(tmp_path: Path, pages: int = 1000, *, hasty: bool = False) -> Lost:

@@ -27,7 +27,7 @@ from support.redis import RedisServer, redis_server
 from support.redis_gate import Gate, gate_to, load_scripts
 
 #: Messages, and faults, of a run.
-SIZES = {"default": (60, 18), "ci": (75, 22), "long": (1_000, 250)}
+SIZES = {"default": (60, 18), "ci": (60, 18), "long": (1_000, 250)}
 
 #: Runs at each size, each with a seed of its own unless TURNSTONE_TEST_SEED gives one.
 RUNS = {"default": 1, "ci": 1, "long": 3}

@@ -27,7 +27,7 @@ from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.store import SqliteStore
 
-KILLS = {"default": 6, "ci": 12, "long": 60}
+KILLS = {"default": 3, "ci": 3, "long": 60}
 
 #: Events after which the server is killed, counted from its start: within a turn, and behind it.
 EVENTS = 40

@@ -10,11 +10,15 @@ import pytest
 
 from modelserver import ModelServer
 from modelserver.plans import echo
-from support.crashing.harness import ordered, running
+from support.crashing.harness import ordered, running, size
 from support.crashing.restoring import Deaths, Left
 from support.processes import run, server
 from support.watching import ending, send
 from turnstone.core.host import CreateWorkstream
+
+#: While a restore copies, every so many of its calls is died at, from one of chance on; of its
+#: last calls, by which the new store takes the place of the old one, each is.
+EVERY, LAST = {"default": 3, "ci": 3, "long": 1}, 40
 
 #: Calls of the start after it, at one of which that is killed too.
 START = 60
@@ -30,7 +34,10 @@ def test_a_store_is_the_old_one_or_the_new_one_wherever_its_restore_was_killed(
     found: Counter[str] = Counter()
     with running("support.crashing.restoring", str(tmp_path)) as process:
         whole = ordered(process, Deaths(), Left)
-        for number in range(1, whole.calls + 3):
+        every, last = EVERY[size()], whole.calls - LAST
+        assert last > 0
+        copying = range(1 + dice.randrange(every), last, every)
+        for number in (*copying, *range(last, whole.calls + 3)):
             deaths = Deaths(restore=number, start=dice.randrange(START))
             left = ordered(process, deaths, Left)
             told = f"{deaths}: {left}"

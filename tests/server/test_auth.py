@@ -32,6 +32,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "remember": {"key": "colour", "value": "green"},
     "command": {"ws_id": "WS", "command": "/help"},
     "login": {"token": READ},
+    "set_timer": {"message": "hello", "ws_id": "WS", "every": "0 9 * * *"},
+    "pause_timer": {"timer_id": "no such timer"},
 }
 QUERIES = {
     "login_link": {"code": "no such code"},
@@ -43,10 +45,19 @@ QUERIES = {
     "export": {"session": "WS"},
     "search": {"query": "hello"},
     "forget": {"key": "colour"},
+    "cancel_timer": {"timer_id": "no such timer"},
 }
 
 #: What a caller who may gets. Whatever is not here: 200.
-CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422, "export": 422, "import": 422}
+CARRIED_OUT = {
+    "close": 400,
+    "login_link": 401,
+    "rewind": 422,
+    "export": 422,
+    "import": 422,
+    "pause_timer": 404,
+    "cancel_timer": 404,
+}
 
 FOREIGN = {
     "another site": {"origin": "http://evil.example"},

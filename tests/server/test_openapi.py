@@ -1,6 +1,6 @@
 """The OpenAPI document says what the node does: programs that know only it find no surprise.
 
-The ci size takes some 40 s; `long` asks thousands of times.
+Some 30 s; `long` asks thousands of times.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ import schemathesis.checks
 from hypothesis import HealthCheck
 
 from modelserver.plans import echo
+from support.crashing.harness import size
 from support.nodes import local_node
 from support.servers import FULL, Served, serving
 from turnstone.api.endpoints import ENDPOINTS
 from turnstone.api.openapi import document, statuses
+
+#: Calls of each operation, in each mode; and orders of calls of one workstream.
+CALLS = {"default": (3, 5), "ci": (3, 5), "long": (166, 400)}
 
 #: They are streams (no end), or sign this client out, or are asked elsewhere.
 LEFT_OUT = ("events", "events_global", "logout_everywhere")
@@ -115,7 +119,7 @@ def told_of(url: str) -> Any:
 
 def bounds(examples: int, **more: Any) -> hypothesis.settings:
     return hypothesis.settings(
-        max_examples=max(3, examples),
+        max_examples=examples,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
@@ -123,18 +127,12 @@ def bounds(examples: int, **more: Any) -> hypothesis.settings:
     )
 
 
-def _examples() -> int:
-    """Those of the size of this run."""
-    assert hypothesis.settings.default is not None
-    return hypothesis.settings.default.max_examples
-
-
 AS_OWNER = {"Authorization": f"Bearer {FULL}"}
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
 def test_whatever_is_asked_gets_a_documented_answer(url: str, mode: Any) -> None:
-    examples = _examples() // 12
+    examples, _ = CALLS[size()]
     answered: set[str] = set()
     for found in told_of(url).get_all_operations():
         operation = found.ok()
@@ -160,4 +158,5 @@ def test_whatever_is_asked_of_a_workstream_one_after_the_other_gets_a_documented
         def validate_response(self, response: Any, case: Any, **kwargs: Any) -> None:
             case.validate_response(response, checks=checks())
 
-    Life.run(settings=bounds(_examples() // 5, stateful_step_count=8))
+    _, orders = CALLS[size()]
+    Life.run(settings=bounds(orders, stateful_step_count=8))

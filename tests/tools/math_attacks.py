@@ -151,7 +151,7 @@ ATTACKS = [
     Attack("takes", "deep brackets", "print(len(eval('(' * 60 + '1' + ')' * 60 + ',' ) * 90_000_000))"),
     Attack("takes", "a crash by C", "import ctypes\nctypes.string_at(0)"),
     Attack("takes", "a crash by depth", "import sys\nsys.setrecursionlimit(10**9)\nf = lambda: f()\nf()"),
-    Attack("takes", "a crash by code", "f = lambda: 0\nf.__code__ = f.__code__.replace(co_code=b'\\x7f\\x00' * 9, co_stacksize=0)\nf()\nwhile True: pass"),
+    Attack("takes", "a crash by code", "f = lambda: 0\nf.__code__ = f.__code__.replace(co_code=b'\\x7f\\x00' * 9, co_stacksize=0)\ntry: f()\nexcept SystemError: pass\nwhile True: pass"),
     Attack("takes", "an exit", "import os\nos._exit(77)"),
     Attack("takes", "an abort", "import os\nos.abort()"),
     Attack("takes", "a signal to itself", "import os\nos.kill(os.getpid(), 9)"),

@@ -880,6 +880,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Sends a message later: at `not_before`, or at each time of the cron line `every`.",
         request=NewTimer,
         reply=Timer,
+        errors=(404,),
     ),
     Endpoint(
         name="pause_timer",
@@ -890,6 +891,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Pauses a timer, or lets it go on.",
         request=PauseTimerRequest,
         reply=Timer,
+        errors=(404,),
     ),
     Endpoint(
         name="cancel_timer",
@@ -899,6 +901,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         audit="cancel_timer",
         summary="Ends a timer: `timer_id=`.",
         reply=Timer,
+        query=(Query(name="timer_id", about="Of the timer.", required=True),),
+        errors=(404,),
     ),
     Endpoint(
         name="command",

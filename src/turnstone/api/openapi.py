@@ -189,6 +189,8 @@ def _content(row: Endpoint, shown: dict[int, Any]) -> dict[str, Any]:
         return {"application/json": {"schema": shown[id(row.reply)]}}
     if row.name == "openapi":
         return {"application/json": {"schema": {"type": "object"}}}
+    if row.name == "metrics":
+        return {"text/plain": {"schema": {"type": "string"}}}
     if row.name == "static":
         return {"*/*": {"schema": {"type": "string"}}}
     return {"text/html": {"schema": {"type": "string"}}}

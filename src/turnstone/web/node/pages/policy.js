@@ -8,7 +8,7 @@ import { told, toast } from "../../shared/toast.js";
 import { Choose } from "./choose.js";
 import { Loading, PageFrame, useLoaded } from "./page.js";
 
-/** @typedef {{tool: string, path: string, command: string, text: string}} Granted */
+/** @typedef {{tool: string, path: string, command: string, confined: string, text: string}} Granted */
 /** @typedef {{call_id: string, tool: string, header: string, verdict: string, rule: string,
  *   reason: string, timestamp: number}} Decision */
 /** @typedef {{ws_id: string, allow: string[], ask: string[], deny: string[], unasked: string[],
@@ -55,8 +55,9 @@ function Of({ wsId }) {
 /** @param {{policy: Policy, again: () => void}} props */
 function Grants({ policy, again }) {
   const revoke = async (/** @type {Granted} */ grant) => {
-    const { tool, path, command } = grant;
-    const answer = await told(api.post("/api/policy/revoke", { ws_id: policy.ws_id, tool, path, command }));
+    const { tool, path, command, confined } = grant;
+    const body = { ws_id: policy.ws_id, tool, path, command, confined };
+    const answer = await told(api.post("/api/policy/revoke", body));
     if (!answer) return;
     toast(answer.revoked ? "It was taken back." : "It was not permitted any more.");
     again();
