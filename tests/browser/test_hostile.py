@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from modelserver import Reply, calls, error, hold, raw_call, text
@@ -24,6 +25,8 @@ from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 from turnstone.core.policy_rules import Rule, Rules
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult, ToolSpec
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: That a page has looked at what was answered; the turn does not end before.
 LOOKED = threading.Event()

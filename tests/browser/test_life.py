@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from modelserver import ModelServer, Reply, call, calls, hold, text
@@ -20,6 +21,8 @@ from support.watching import ending, send, snapshot
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream, Host
 from turnstone.core.local_host import LocalHost
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: Milliseconds after which a letter is an answer for certain.
 LATER = 5_000

@@ -20,6 +20,8 @@ from turnstone.core.config import load_settings
 from turnstone.core.host import Answer, CreateWorkstream
 from turnstone.core.local_host import LocalHost
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
