@@ -118,9 +118,8 @@ async def test_a_damaged_store_is_refused_or_holds_all_that_was_kept(
     damage: Callable[[Path, random.Random], None],
     end: str,
     number: int,
+    seed: int,
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
     path = image(crashed, tmp_path)
     damage(path.with_name(path.name + end), random.Random(seed))
 

@@ -52,10 +52,8 @@ async def large(path: Path) -> SqliteStore:
 
 @pytest.mark.parametrize("number", range(6))
 async def test_no_piece_of_an_erased_workstream_is_left_between_those_of_others(
-    tmp_path: Path, number: int
+    tmp_path: Path, number: int, seed: int
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
     chance, path = random.Random(seed), tmp_path / "turnstone.db"
     ws_ids = [f"{chance.randrange(16**8):08x}" for _ in range(12)]
     store = await opened(path, *ws_ids)

@@ -42,7 +42,15 @@ QUERIES = {
 }
 
 #: What a caller who may gets. Whatever is not here: 200.
-CARRIED_OUT = {"close": 400, "login_link": 401, "rewind": 422, "export": 422}
+CARRIED_OUT = {
+    "close": 400,
+    "login_link": 401,
+    "rewind": 422,
+    "export": 422,
+    "set_timer": 422,
+    "pause_timer": 404,
+    "cancel_timer": 404,
+}
 
 FOREIGN = {
     "another site": {"origin": "http://evil.example"},
