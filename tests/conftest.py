@@ -24,9 +24,6 @@ _PREFIXES = ("TURNSTONE_", "OPENAI_", "TAVILY_", "LLM_", "REDIS_", "XDG_")
 _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NO_COLOR", "FORCE_COLOR")
 
 _SIZE = "TURNSTONE_TEST_SIZE"
-
-#: What says how the tests run, and what `support.crashing.harness.seed` reads.
-_KEPT = {_SIZE, "TURNSTONE_TEST_SEED"}
 _HOME = pytest.StashKey[str]()
 
 
@@ -66,7 +63,7 @@ def _test_size() -> str:
 def _leave_the_persons_home(home: str) -> None:
     for name in list(os.environ):
         foreign = name.startswith(_PREFIXES) or name.lower() in _NAMES or name in _NAMES
-        if foreign and name not in _KEPT:
+        if foreign and name != _SIZE:
             del os.environ[name]
     os.environ["HOME"] = home
     for kind in ("CONFIG", "DATA", "STATE", "CACHE"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from turnstone.core.endpoint import transport_to
-from turnstone.core.engine import Engine
+from turnstone.core.engine import Engine, Fence, no_fence
 from turnstone.core.local_host import LocalHost
 from turnstone.core.models import Models
 from turnstone.core.node import lock_server
@@ -14,7 +14,7 @@ from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
 
-async def start_node(folder: Path, base_url: str) -> LocalHost:
+async def start_node(folder: Path, base_url: str, fence: Fence = no_fence) -> LocalHost:
     """Started in `folder`; the caller closes it."""
     workspace = folder / "workspace"
     workspace.mkdir(exist_ok=True)
@@ -24,6 +24,7 @@ async def start_node(folder: Path, base_url: str) -> LocalHost:
         tools=load_tools(sandbox),
         confinement=sandbox.confinement,
         workspace=workspace,
+        fence=fence,
     )
     path = folder / "state" / "turnstone.db"
     path.parent.mkdir(exist_ok=True)

@@ -181,6 +181,8 @@ def _greeting(
         inbound = Keys(settings.redis.prefix).inbound_of(host.node_id)
         yield f"  queue       Redis at {redis_address(settings)}"
         yield f"  node        {host.node_id}, whose own list is {inbound}"
+    elif any(s.kind == "command line" for n, s in settings.sources.items() if n[:6] == "redis."):
+        yield "  queue       none: add --redis-host, or [server] queue = true"
     if taken_up:
         yield f"  taken up    {taken_up} workstream(s) that were cut off at work"
     yield f"  store       {store_name(settings)}"

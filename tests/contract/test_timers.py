@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.clocks import SetClock
 from support.redis import RedisServer, redis_server
 from support.timer_places import MemoryPlace, Place, RedisPlace, StorePlace
 from turnstone.core.errors import InvalidRequest, UnknownTimer
 from turnstone.core.timekeeping import alter, fire_due, keep
-from turnstone.core.timers import MOST_MISSED, NewTimer, Timer, Timers
+from turnstone.core.timers import MOST_MISSED, Due, NewTimer, Timer, Timers, fire
+from turnstone.mq.memory_broker import MemoryBroker
+from turnstone.mq.timers import MemoryTimers
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +203,48 @@ async def test_more_timers_than_one_look_takes_are_all_run(place: Place) -> None
     count = 20 if isinstance(place, StorePlace) else 250
     for n in range(count):
         await keep(timers, once(f"t{n}", now - 1_000 + n))
-    for _ in range(3):
-        await fire_due(timers)
+    await fire_due(timers)
     assert [one.split(":")[0] for one in await place.sent()] == [f"t{n}" for n in range(count)]
+
+
+async def test_a_run_that_was_in_time_is_not_missed_because_others_were_before_it() -> None:
+    class Slow(MemoryTimers):
+        async def swap(self, timer: Timer, runs: Sequence[float] = ()) -> bool:
+            clock.advance(1)
+            return await super().swap(timer, runs)
+
+    clock = SetClock(1_800_000_000.0)
+    broker = MemoryBroker(clock=clock)
+    timers = MemoryTimers(broker)
+    for n in range(250):
+        wanted = NewTimer(timer_id=f"t{n}", message="m", every="0 * * * *", missed="skip")
+        await keep(timers, wanted)
+    clock.advance(3_600 - clock.now() % 3_600 + 1)
+
+    await fire_due(Slow(broker))
+
+    assert len(broker.list(broker.keys.inbound)) == 250
+
+
+async def test_those_that_another_node_has_moved_meanwhile_hide_no_others() -> None:
+    class Contested(MemoryTimers):
+        """Another node moves the first of each batch, just before this one would."""
+
+        async def due(self, skip: int = 0) -> Due:
+            found = await super().due(skip)
+            for timer in found.timers[:40]:
+                runs, after = fire(timer, found.now)
+                assert await other.swap(after, runs)
+            return found
+
+    broker = MemoryBroker(clock=SetClock(1_800_000_000.0))
+    other = MemoryTimers(broker)
+    for n in range(250):
+        await keep(other, once(f"t{n:03}", broker.clock.now() - 5))
+
+    await fire_due(Contested(broker))
+
+    assert len(broker.list(broker.keys.inbound)) == 250
 
 
 async def test_a_run_in_the_bound_of_all_missed_ones_is_sent_in_one_step(place: Place) -> None:

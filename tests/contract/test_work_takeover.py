@@ -14,6 +14,7 @@ from support.queues import (
     Queue,
     RedisQueue,
     ids,
+    plain,
     send,
     take_directed,
     take_on,
@@ -158,6 +159,20 @@ async def test_the_end_of_anothers_lease_is_told_beforehand(queue: Queue) -> Non
     assert 40.0 < due <= 50.0
 
 
+async def test_what_is_taken_over_without_a_record_may_have_had_effects(queue: Queue) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+    await owned(queue, a, "c1")
+    (claimed,) = await take_directed(a)
+    await take_on(a, claimed)
+    await queue.forget_record("c1")
+    await gone(queue, a)
+
+    assert (await b.take_over("w1", "a", 2)).outcome == "taken"
+
+    found = await queue.record("c1")
+    assert (found["s"], found["n"], found["fx"]) == ("accepted", "b", True)
+
+
 async def test_a_full_node_takes_what_needs_no_room_and_keeps_the_order_of_the_rest(
     queue: Queue,
 ) -> None:
@@ -174,7 +189,7 @@ async def test_a_full_node_takes_what_needs_no_room_and_keeps_the_order_of_the_r
 
     taken = await a.glance()
 
-    assert [one.correlation_id for one in taken] == ["h1", "anon:1"]
+    assert plain([one.correlation_id for one in taken]) == ["h1", "anon:1"]
     for one in taken:
         assert (await a.admit(one)).admission == "run"
     assert ids(await queue.entries(queue.keys.inbound)) == ["m2"]

@@ -20,7 +20,7 @@ import pytest
 from redis import exceptions
 
 from modelserver import ModelServer
-from support.crashing.harness import seed, size
+from support.crashing.harness import size
 from support.queue_farm import Process, farm
 from support.queue_world import POISON, World, message, plan, world
 from support.redis import RedisServer, redis_server
@@ -29,7 +29,7 @@ from support.redis_gate import Gate, gate_to, load_scripts
 #: Messages, and faults, of a run.
 SIZES = {"default": (60, 18), "ci": (60, 18), "long": (1_000, 250)}
 
-#: Runs at each size, each with a seed of its own unless TURNSTONE_TEST_SEED gives one.
+#: Runs at each size, each with a seed of its own.
 RUNS = {"default": 1, "ci": 1, "long": 3}
 
 #: Workstreams to which follow-ups go.
@@ -177,10 +177,10 @@ async def monkey(run: Chaos, faults: int) -> None:
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("run_number", range(RUNS[size()]))
 async def test_whatever_is_killed_stopped_or_cut_off_every_message_ends_once(
-    tmp_path: Path, unused_tcp_port: int, run_number: int
+    tmp_path: Path, unused_tcp_port: int, run_number: int, seed: int
 ) -> None:
     count, faults = SIZES[size()]
-    async with chaos(tmp_path, seed(), unused_tcp_port) as run:
+    async with chaos(tmp_path, seed, unused_tcp_port) as run:
         here = run.here
         begins = [f"begin{number}" for number in range(TALKS)]
         for number, begin in enumerate(begins):

@@ -15,7 +15,6 @@ import pytest
 
 from modelserver import ModelServer, Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, tool_results
-from support.crashing.harness import seed
 from support.queue_node import queue_node
 from support.redis import RedisServer, redis_server
 from turnstone.core import events as ev
@@ -188,11 +187,9 @@ async def test_an_answer_given_while_the_node_was_dead_counts_when_it_is_back(
 
 
 async def test_under_load_and_killed_again_and_again_every_message_is_done_once(
-    tmp_path: Path, redis: RedisServer
+    tmp_path: Path, redis: RedisServer, seed: int
 ) -> None:
-    drawn = seed()
-    print("seed", drawn)
-    dice = random.Random(drawn)
+    dice = random.Random(seed)
     effects = tmp_path / "workspace" / "effects"
 
     def plan(body: dict[str, Any]) -> Reply:

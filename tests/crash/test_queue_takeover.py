@@ -23,7 +23,7 @@ from turnstone.mq import AsyncTurnstoneClient
 PATIENCE = 60.0
 
 #: Seconds: a lease short enough to wait for its end.
-SOON: dict[str, Any] = {"lease": 1.5, "grace": 1.5}
+SOON: dict[str, Any] = {"lease": 1.0, "grace": 1.0}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from modelserver import ModelServer
 from modelserver.plans import echo
-from support.crashing.harness import seed, size
+from support.crashing.harness import size
 from support.processes import server
 from support.queue_node import QueueNode, queue_node
 from support.redis import redis_server
@@ -40,12 +40,6 @@ async def passed(at: float) -> None:
     """Redis and this process have one clock."""
     while time.time() <= at:
         await asyncio.sleep(0.02)
-
-
-def dice() -> random.Random:
-    drawn = seed()
-    print("seed", drawn)
-    return random.Random(drawn)
 
 
 async def messages(folder: Path) -> Counter[str]:
@@ -84,8 +78,10 @@ async def test_a_node_that_dies_when_a_timer_is_due_leaves_the_run_to_the_next(
     assert len(model.requests) == 1
 
 
-async def test_two_nodes_killed_again_and_again_make_each_run_once(tmp_path: Path) -> None:
-    rolled = dice()
+async def test_two_nodes_killed_again_and_again_make_each_run_once(
+    tmp_path: Path, seed: int
+) -> None:
+    rolled = random.Random(seed)
     folders = {name: tmp_path / name for name in ("n1", "n2")}
     with redis_server() as redis, ModelServer(echo) as model:
 
@@ -133,9 +129,9 @@ async def ran(host: Host, count: int) -> None:
 
 @pytest.mark.timeout(180)
 async def test_a_server_without_redis_that_is_killed_again_and_again_makes_each_run_once(
-    tmp_path: Path,
+    tmp_path: Path, seed: int
 ) -> None:
-    rolled, made = dice(), 0
+    rolled, made = random.Random(seed), 0
     for last in [False] * ROUNDS + [True]:
         async with server(tmp_path, "--model", "practice") as process:
             host = process.client()

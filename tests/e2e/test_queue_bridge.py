@@ -6,21 +6,24 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelserver import Plan, Reply, call, calls, hold, text
+from modelserver import ModelServer, Plan, Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, shell, tool_results
-from support.nodes import local_node
+from support.nodes import local_node, start_host
 from support.redis import RedisServer, redis_server
 from support.servers import FULL, serving
 from support.workers import running_worker
 from turnstone.api.http_host import HttpHost
+from turnstone.core.config import load_settings
 from turnstone.mq import AsyncTurnstoneClient
+from turnstone.mq.bridge import run_bridge
 from turnstone.mq.errors import AnotherWorker
 from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.work import Seat
@@ -87,13 +90,17 @@ async def test_a_second_worker_for_a_server_is_refused(tmp_path: Path) -> None:
         ):
             second = await RedisWork.open(redis.address, "another", seat=Seat("server-1"))
             other = await RedisWork.open(redis.address, "another", seat=Seat("server-2"))
+            namesake = await RedisWork.open(redis.address, "n1", seat=Seat("server-3"))
             try:
                 with pytest.raises(AnotherWorker, match="server-1 already, as node n1"):
                     await refuse_second(second, "server-1")
                 await refuse_second(other, "server-2")
+                with pytest.raises(AnotherWorker, match="The name n1 is used already, by another"):
+                    await refuse_second(namesake, "server-3")
             finally:
                 await second.aclose()
                 await other.aclose()
+                await namesake.aclose()
 
 
 PROGRAM = """
@@ -281,3 +288,69 @@ async def test_what_is_kept_is_the_whole_answer_though_the_bridge_was_killed_bet
     assert result.ok, result
     assert result.content == "The first part.\n\nThe second part."
     assert [name for name, _ in result.tool_results] == ["search"]
+
+
+async def test_a_turn_that_ends_after_its_server_was_away_is_told_though_the_bridge_went_on(
+    tmp_path: Path,
+) -> None:
+    gate = threading.Event()
+    with redis_server() as redis, ModelServer(lambda body: hold(echo(body), gate)) as model:
+        host = await start_host(tmp_path, model.base_url)
+        async with AsyncExitStack() as first, AsyncTurnstoneClient(port=redis.port) as client:
+            first.push_async_callback(host.aclose)
+            served = await first.enter_async_context(serving(host))
+            there = HttpHost(served.url, FULL)
+            async with running_worker(there, redis.address, "n1", in_process=False):
+                waiting = asyncio.create_task(client.send_and_wait("kept", timeout=PATIENCE))
+                async with asyncio.timeout(PATIENCE):
+                    while not model.requests:
+                        await asyncio.sleep(0.01)  # what the model was asked is the state
+                await first.aclose()
+                gate.set()
+                again = await start_host(tmp_path, model.base_url)
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        while any(info.state != "idle" for info in await again.list()):
+                            await asyncio.sleep(0.01)  # the turn ends while nobody can follow
+                    async with serving(again, port=served.port):
+                        result = await waiting
+                finally:
+                    await again.aclose()
+            await there.aclose()
+
+    assert (result.ok, result.content) == (True, "kept"), result
+
+
+async def test_a_bridge_gives_a_node_up_after_the_time_that_its_settings_say(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        async with (
+            local_node(tmp_path, echo) as node,
+            serving(node.host) as served,
+            AsyncTurnstoneClient(port=redis.port) as client,
+        ):
+            with redis.client() as connection:
+                connection.zadd("turnstone:x:seen", {"away": time.time()})
+                connection.rpush(
+                    "turnstone:inbound:away",
+                    '{"type": "send", "correlation_id": "c1", "message": "go"}',
+                )
+            flags = {
+                "bridge.server_url": served.url,
+                "redis.port": redis.port,
+                "auth.token": FULL,
+                "queue.node_lost_after": 1,
+            }
+            env = {"HOME": str(tmp_path)}
+            settings = load_settings("turnstone-bridge", flags=flags, env=env)
+            running = asyncio.create_task(run_bridge(settings, lambda text: None))
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while (result := await client.result("c1")) is None:
+                        await asyncio.sleep(0.05)  # the result is the state that is waited for
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    assert "The node away was lost" in " ".join(result.errors)

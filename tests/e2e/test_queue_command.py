@@ -65,6 +65,7 @@ async def test_status_and_lists_say_what_waits(queue: RedisQueue, typed: Any) ->
     assert "waiting      2" in status.output
     assert "n1|one" in status.output
     assert "labels gpu=a" in status.output
+    assert "nobody takes work" not in status.output
     told = json.loads((await in_thread(typed, "status", "--json")).output)
     assert (told["waiting"], told["dead"], told["labels"]) == (2, 0, {"n1": "gpu=a"})
     assert "turnstone:inbound:n2" in (await in_thread(typed, "ls")).output
@@ -92,6 +93,25 @@ async def test_a_dead_letter_is_listed_shown_and_sent_again(queue: RedisQueue, t
     again = await in_thread(typed, "replay", letter["id"])
     assert again.exit_code == 1
     assert f"There is no dead letter {letter['id']}" in again.output
+
+
+async def test_what_is_not_signed_is_sent_again_on_ones_word_alone(
+    queue: RedisQueue, typed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TURNSTONE_QUEUE_SIGNING_SECRET", "correct-horse-battery-staple")
+    await bury(queue, send("c1", auto_approve=True))
+    (letter,) = json.loads((await in_thread(typed, "dead", "--json")).output)
+
+    refused = await in_thread(typed, "replay", letter["id"])
+    assert refused.exit_code == 1
+    assert "The message is not signed" in refused.output
+    assert "--trust" in refused.output
+    assert await queue.entries("turnstone:inbound") == []
+
+    sent = await in_thread(typed, "replay", letter["id"], "--trust")
+    assert sent.exit_code == 0
+    (entry,) = await queue.entries("turnstone:inbound")
+    assert {"auto_approve", "signature"} & json.loads(entry).keys() == {"signature"}
 
 
 async def test_what_is_forgotten_is_asked_about_first(queue: RedisQueue, typed: Any) -> None:
@@ -140,3 +160,23 @@ async def test_a_letter_whose_text_was_cut_stays_and_says_so(queue: RedisQueue, 
     assert told.exit_code == 1
     assert "only the first 65536 are kept" in told.output
     assert len(await queue.dead()) == 1
+
+
+async def test_a_prefix_that_is_a_pattern_is_refused(
+    typed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TURNSTONE_REDIS_PREFIX", "turn*")
+    result = await in_thread(typed, "status")
+
+    assert result.exit_code != 0
+    assert "'turn*' cannot be the prefix of a queue" in result.output
+
+
+async def test_status_of_a_queue_in_which_nobody_works_says_so(
+    queue: RedisQueue, typed: Any, server: RedisServer
+) -> None:
+    await queue.push(send("c1"))
+    status = await in_thread(typed, "status")
+
+    place = f"Redis at 127.0.0.1:{server.port}, db 0, prefix turnstone"
+    assert f"nodes        0: nobody takes work here ({place})" in status.output

@@ -258,3 +258,18 @@ with TurnstoneClient() as client:
             printed = await output_of(sys.executable, "-W", "error", "-c", here, folder=tmp_path)
 
     assert printed == "Analyze the error logs\nTrue Check disk I/O on this server\n"
+
+
+async def test_a_server_that_is_told_of_a_redis_and_takes_no_work_from_it_says_so(
+    tmp_path: Path,
+) -> None:
+    async with (
+        server(tmp_path / "told", "--model", "practice", "--redis-port", "7391") as told,
+        server(tmp_path / "plain", "--model", "practice") as plain,
+    ):
+        await told.terminate()
+        await plain.terminate()
+
+    line = "queue       none: add --redis-host, or [server] queue = true"
+    assert line in told.printed
+    assert "queue  " not in plain.printed

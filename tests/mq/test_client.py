@@ -355,3 +355,29 @@ def test_what_is_no_url_of_a_node_is_not_taken_for_a_redis(url: str) -> None:
 
 def test_the_arguments_of_the_broker_of_0_2_are_taken() -> None:
     TurnstoneClient(host="redis", port=6380, db=1, password="x", response_ttl=60).close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"auto_approve_tools": "bash"}, r"auto_approve_tools: a list of tools, as \['bash'\]"),
+        ({"auto_approve_tools": [5]}, r"auto_approve_tools\[0\]: a text, and not int"),
+        ({"ws_id": 5}, "ws_id: a text, and not int"),
+        ({"name": b"x"}, "name: a text, and not bytes"),
+        ({"target_node": "no such"}, "target_node: 'no such' cannot be the name of a node"),
+        ({"timezone": "Europe/Berlin"}, "give its not_before or every too"),
+        ({"missed": "skip"}, "give its not_before or every too"),
+    ],
+)
+async def test_what_cannot_be_sent_is_told_with_the_argument(
+    arguments: dict[str, Any], told: str
+) -> None:
+    async with AsyncTurnstoneClient() as client:  # it never needs a Redis
+        with pytest.raises((TypeError, ValueError), match=told):
+            await client.send("go", **arguments)
+
+
+async def test_what_cannot_be_called_is_not_subscribed() -> None:
+    async with AsyncTurnstoneClient() as client:
+        with pytest.raises(TypeError, match="callback: what can be called, and not int"):
+            await client.subscribe(5)  # type: ignore[arg-type]  # the mistake is meant

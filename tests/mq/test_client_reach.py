@@ -10,9 +10,10 @@ import pytest
 from support.redis import redis_server
 from turnstone.core.errors import ConfigurationError
 from turnstone.mq import AsyncTurnstoneClient, RedisBroker
-from turnstone.mq.check import check_node_name
+from turnstone.mq.check import check_node_name, check_prefix, look
 from turnstone.mq.connection import RedisAddress, asking
 from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.keys import Keys
 
 
 async def told(address: RedisAddress, seconds: float = 5.0) -> str:
@@ -93,3 +94,19 @@ def test_a_name_under_which_no_message_could_reach_a_node_is_refused(name: str) 
 def test_names_of_all_letters_that_are_allowed_are_taken() -> None:
     for name in ("n", "server-12", "A.b_c-9", "x" * 128):
         check_node_name(name)
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "x:*", "a?", "[a]", "a\\", "a\n"])
+async def test_a_prefix_under_which_no_queue_can_be_kept_is_refused(prefix: str) -> None:
+    refused = pytest.raises(ConfigurationError, match="cannot be the prefix of a queue")
+    with refused:
+        AsyncTurnstoneClient(prefix=prefix)
+    with refused:
+        AsyncTurnstoneClient(RedisBroker(prefix=prefix))
+    with redis_server() as redis, refused:  # as nodes and bridges do before they begin
+        await look(redis.address, Keys(prefix))
+
+
+def test_prefixes_of_clusters_and_of_several_parts_are_taken() -> None:
+    for prefix in ("turnstone", "{turnstone}", "team-a:turnstone"):
+        check_prefix(prefix)

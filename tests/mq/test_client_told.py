@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from modelserver import Reply, hold, text
-from modelserver.plans import shell
+from modelserver.plans import echo, shell
 from support.nodes import local_node
 from support.redis import redis_server
 from support.servers import FULL, serving
@@ -28,6 +28,7 @@ from turnstone.mq import protocol as p
 from turnstone.mq.client_turn import TurnReader
 from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.errors import MalformedMessage
+from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.results import TurnResult
 
 PATIENCE = 40.0
@@ -160,8 +161,11 @@ async def test_a_node_that_takes_no_message_in_time_is_told_as_silent() -> None:
 
 async def test_an_answer_that_is_only_slow_is_not_blamed_on_redis() -> None:
     with redis_server() as redis:
+        slow = await RedisWork.open(redis.address, "n1")
+        await slow.beat({"boot": slow.boot})
         async with AsyncTurnstoneClient(port=redis.port) as client:
             result = await client.send_and_wait("go", timeout=0.3)
+        await slow.aclose()
 
     assert (result.timed_out, result.errors) == (True, [])
 
@@ -266,3 +270,54 @@ def test_a_message_in_the_list_is_the_json_that_programs_of_0_2_read() -> None:
     fields = "type correlation_id timestamp ws_id message auto_approve auto_approve_tools name"
     assert list(json.loads(raw)) == [*fields.split(), "target_node"]  # those of 0.2, and no later
     assert json.loads(raw).items() <= vars(found).items()
+
+
+async def test_a_queue_in_which_nobody_works_is_told_when_the_time_is_over() -> None:
+    with redis_server() as redis:
+        async with AsyncTurnstoneClient(port=redis.port, prefix="other", db=9) as client:
+            result = await client.send_and_wait("go", timeout=0.3)
+
+    assert result.errors == ["Not done in time: No node takes work from the queue `other` in db 9."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"requires": ["tpu", "rack=2"]}, "No node has the labels tpu, rack=2."),
+        ({"target_node": "n2"}, "Node n2 has not renewed its lease for"),
+    ],
+)
+async def test_a_node_that_is_not_there_is_told_when_the_time_is_over(
+    tmp_path: Path, arguments: dict[str, Any], told: str
+) -> None:
+    with redis_server() as redis:
+        async with working_node(tmp_path, echo, redis.address, "n1", work={"labels": ["gpu"]}):
+            gone = await RedisWork.open(redis.address, "n2", lease=0.1)
+            await gone.beat({"boot": gone.boot})
+            # Without `aclose`, as after a kill: its heartbeat is still there.
+            async with AsyncTurnstoneClient(port=redis.port) as client:
+                result = await client.send_and_wait("go", timeout=0.5, **arguments)
+            await gone.aclose()
+
+    [error] = result.errors
+    assert error.startswith(f"Not done in time: {told}"), error
+
+
+async def test_the_node_that_was_lost_in_the_middle_of_a_turn_is_told(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        gone = await RedisWork.open(redis.address, "n2", lease=0.1)
+        await gone.beat({"boot": gone.boot})
+        async with AsyncTurnstoneClient(port=redis.port) as client:
+            waiting = asyncio.create_task(client.send_and_wait("go", timeout=1.0))
+            async with asyncio.timeout(10):
+                while not await gone.pull_shared(0):
+                    await asyncio.sleep(0.02)  # the message is the state that is waited for
+            await gone.beat({"boot": gone.boot})
+            [claimed] = await gone.claim(1)
+            admitted = await gone.admit(claimed)
+            assert await gone.accept(claimed, admitted.epoch)
+            result = await waiting
+        await gone.aclose()
+
+    [error] = result.errors
+    assert error.startswith("Not done in time: Node n2 has not renewed its lease for"), error

@@ -88,11 +88,18 @@ async def test_a_claim_whose_reply_is_lost_is_found_by_the_sweep(
 async def test_a_pull_whose_reply_is_lost_leaves_the_message_in_the_list(
     queue: RedisQueue, proxy: Proxy, far: RedisWork, wait: float
 ) -> None:
-    await queue.push(send("c1"), "far")
     proxy.lose(to=b"BLMOVE" if wait else b"EVALSHA")
+    if wait:
+        pulling = asyncio.create_task(far.pull_directed(wait))
+        async with asyncio.timeout(PATIENCE):
+            while not (await queue.redis.info("clients"))["blocked_clients"]:
+                await asyncio.sleep(0.01)  # that it waits is the state that is waited for
+        await queue.push(send("c1"), "far")
+    else:
+        await queue.push(send("c1"), "far")
+        pulling = asyncio.create_task(far.pull_directed(0))
     with pytest.raises(QueueUnavailable):
-        await far.pull_directed(wait)
-        await far.pull_directed(wait)
+        await pulling
 
     assert ids([c.entry for c in await take_directed(far)]) == ["c1"]
 

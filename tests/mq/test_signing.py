@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnstone.core.errors import ConfigurationError
+from turnstone.mq.keys import CID_TTL
 from turnstone.mq.signing import AHEAD, OLDEST, Key, Keyring, Untrusted, keyring, keyring_in
 
 SECRET = "correct-horse-battery-staple"
@@ -72,10 +73,22 @@ def test_each_message_that_is_not_taken_says_why() -> None:
     assert "not as it was" in why(signed.replace(b"send", b"sent"))
     assert "needs a correlation_id" in why(RING.signed(message(correlation_id="")))
     assert "needs a timestamp" in why(RING.signed(message(timestamp="now")))
-    assert "3 days ago" in why(RING.signed(message(timestamp=NOW - OLDEST - 1)))
+    assert "71 hours ago" in why(RING.signed(message(timestamp=NOW - OLDEST - 1)))
     assert "in the future" in why(RING.signed(message(timestamp=NOW + AHEAD + 1)))
     assert "no JSON object" in why(b"[]")
     assert "no JSON object" in why(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("written", [NOW + AHEAD, NOW, NOW - OLDEST])
+def test_a_message_is_too_old_before_its_id_is_forgotten_whatever_the_clock_of_its_sender(
+    written: float,
+) -> None:
+    raw = RING.signed(message(timestamp=written))
+    RING.sender(raw, NOW)
+
+    # Also on a node whose clock is behind that of the one which took it first.
+    with pytest.raises(Untrusted, match="hours ago"):
+        RING.sender(raw, NOW + CID_TTL - AHEAD)
 
 
 def test_a_field_that_is_put_before_a_signed_message_does_not_change_what_it_says() -> None:

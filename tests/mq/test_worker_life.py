@@ -246,7 +246,7 @@ async def test_a_worker_that_lost_its_seat_takes_nothing_until_that_is_free_agai
         work = MemoryWork(broker, "n1", seat=Seat("server"))
         async with worker_for(node.host, work, beat_every=0.05):
             broker.leases[work.incarnation] = 0.0  # it slept beyond its lease
-            other = MemoryWork(broker, "n2", seat=Seat("server"))
+            other = MemoryWork(broker, "n2", seat=Seat("server"), lease=3.0)
             await other.beat({})
             await until(lambda: any("Another worker" in line for line in caplog.messages))
             broker.send(message("waits", "c1"))

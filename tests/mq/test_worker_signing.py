@@ -16,11 +16,13 @@ from modelserver import Plan
 from modelserver.plans import echo, shell
 from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import Node, local_node
+from support.queues import take_shared
 from support.redis import redis_server
 from support.workers import working_node
 from turnstone.core.policy_rules import Rule, Rules
 from turnstone.core.sandbox import Confinement, Level
 from turnstone.mq import AsyncTurnstoneClient
+from turnstone.mq.errors import LetterNotReplayed
 from turnstone.mq.inspect_memory import MemoryInspector
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
@@ -130,6 +132,35 @@ async def test_an_answer_to_a_question_needs_a_signature_too(tmp_path: Path) -> 
     assert (tmp_path / "workspace" / "done.txt").exists()
 
 
+@pytest.mark.parametrize("copied", [True, False])
+async def test_a_signed_answer_to_one_question_does_not_answer_another(
+    tmp_path: Path, copied: bool
+) -> None:
+    broker = MemoryBroker()
+    with broker.subscribe(f"turnstone:events:{WS}") as queue:
+        ear = Ear(queue)
+        async with node_on(broker, tmp_path, shell):
+            said = message("run: touch done.txt", "c1", ws_id=WS, create=True, **now())
+            broker.send(NODE.signed(said))
+            await until(lambda: ear.of("approval_request"))
+            [asked] = ear.of("approval_request")
+            respond = MemoryWork(broker, "n2").respond
+            fields = {"type": "approve", "approved": True, "correlation_id": "a1", **now()}
+            other = {"request_id": "0123456789ab"} if copied else {}
+            place = broker.keys.responses(asked["correlation_id"])
+            await respond(
+                asked["correlation_id"], ANSWERS.signed(json.dumps(fields | other).encode())
+            )
+            await until(lambda: not broker.list(place))
+            mine = {"request_id": asked["correlation_id"], "approved": False}
+            await respond(
+                asked["correlation_id"], ANSWERS.signed(json.dumps(fields | mine).encode())
+            )
+            await until(lambda: result_in(broker, "c1"))
+
+    assert not (tmp_path / "workspace" / "done.txt").exists()
+
+
 async def test_what_a_secret_may_not_send_is_refused(tmp_path: Path) -> None:
     broker = MemoryBroker()
     async with node_on(broker, tmp_path):
@@ -196,6 +227,20 @@ async def test_a_timer_is_signed_and_so_are_its_runs_and_one_that_is_forged_is_l
     assert not [cid for cid in broker.records if cid.startswith("t2")]
 
 
+async def test_a_node_signs_the_timers_of_an_old_secret_with_its_first(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    new = "the-secret-that-comes-next"
+    async with node_on(broker, tmp_path / "before"):
+        later = message("later", "t1", not_before=time.time() + 1_000, **now())
+        broker.send(NODE.signed(later))
+        await until(lambda: "t1" in broker.timers)
+    async with node_on(broker, tmp_path / "both", keyring=ring(new, SECRET)):
+        await until(lambda: json.loads(broker.timers["t1"])["revision"] == 2)
+
+    [kept] = await MemoryWork(broker, "n1", keyring=ring(new)).timers.timers()
+    assert kept.timer_id == "t1"
+
+
 async def test_a_timer_permits_no_more_than_the_secret_under_which_it_was_made(
     tmp_path: Path,
 ) -> None:
@@ -223,20 +268,46 @@ async def test_a_timer_permits_no_more_than_the_secret_under_which_it_was_made(
     assert await timers.timer("t9") is None
 
 
-async def test_a_dead_letter_that_is_replayed_with_the_secret_is_carried_out(
+async def test_a_dead_letter_that_is_not_signed_is_replayed_on_ones_word_alone_and_permits_nothing(
     tmp_path: Path,
 ) -> None:
     broker = MemoryBroker()
-    async with node_on(broker, tmp_path):
-        broker.send(message("go", "c1", **now()))
+    channel = "turnstone:events:global"
+    async with node_on(broker, tmp_path, shell):
+        broker.send(message("run: touch done.txt", "c1", auto_approve=True, **now()))
         await until(lambda: broker.dead)
         inspector = MemoryInspector(broker, NODE)
-        new_id = await inspector.replay(broker.dead[0].id)
-        await until(lambda: result_in(broker, new_id))
-        found = result_in(broker, new_id)
+        with pytest.raises(LetterNotReplayed, match="under your secret: The message is not signed"):
+            await inspector.replay(broker.dead[0].id)
+        assert len(broker.dead) == 1
+        assert not broker.list(broker.keys.inbound)
+        with broker.subscribe(channel) as queue:
+            ear = Ear(queue)
+            new_id = await inspector.replay(broker.dead[0].id, trust=True)
+            await until(lambda: [one for one in ear.of("state_change") if "attention" in str(one)])
+        assert result_in(broker, new_id) is None
 
-    assert found is not None
-    assert found.content == ["go"]
+    assert not (tmp_path / "workspace" / "done.txt").exists()
+
+
+@pytest.mark.parametrize(("line", "permits"), [("full auto_approve", True), ("full", False)])
+async def test_a_replayed_letter_permits_what_the_secret_of_its_sender_does(
+    line: str, permits: bool
+) -> None:
+    broker = MemoryBroker()
+    sender = ring(f"one-who-must-ask-or-not {line}")
+    node = ring(f"{SECRET} full auto_approve", f"one-who-must-ask-or-not {line}")
+    work = MemoryWork(broker, "n1", keyring=node)
+    await work.beat({})
+    broker.send(sender.signed(message("go", "c1", auto_approve=True, **now())))
+    [claimed] = await take_shared(work)
+    await work.bury(claimed, "No.")
+
+    await MemoryInspector(broker, node).replay(broker.dead[0].id)
+
+    [sent] = broker.list(broker.keys.inbound)
+    assert node.signer(sent).auto_approve
+    assert json.loads(sent).get("auto_approve", False) is permits
 
 
 async def test_a_client_with_the_secret_is_heard_and_one_without_it_is_told_so(

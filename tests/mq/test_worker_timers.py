@@ -133,6 +133,30 @@ async def test_a_timer_that_cannot_be_is_refused_and_its_sender_told(
     assert broker.timers == {}
 
 
+async def test_a_name_that_is_used_for_something_else_is_told_and_holds_up_no_other_work(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        commands = redis.client()
+        async with working_node(tmp_path, echo, redis.address, "n1", beat_every=BEAT):
+            async with AsyncTurnstoneClient(port=redis.port) as client:
+                for n in range(20):
+                    commands.set(f"turnstone:x:timer:t{n}", "x")
+                    commands.rpush("turnstone:inbound", message("later", f"t{n}", not_before=4e9))
+                commands.rpush(
+                    "turnstone:inbound",
+                    b'{"type": "cancel_timer", "correlation_id": "c", "timer_id": "t1"}',
+                )
+                heard = await client.send_and_wait("go", timeout=PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    for cid in ("t0", "t19", "c"):
+                        while (told := await client.result(cid)) is None:
+                            await asyncio.sleep(0.01)  # the result is what is waited for
+                        assert told.outcome == "refused"
+                        assert "cannot keep this timer" in told.errors[0]
+    assert heard.content == "go"
+
+
 async def test_timers_are_listed_paused_and_cancelled_by_messages(
     tmp_path: Path, broker: MemoryBroker
 ) -> None:

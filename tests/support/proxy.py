@@ -21,6 +21,15 @@ class Proxy:
         self._told = b""
         self._arrives = True
         self._after = b""
+        self._moves = asyncio.Event()
+        self._moves.set()
+
+    def stand_still(self) -> None:
+        """Pass nothing on until `move`; connections are taken, and stay."""
+        self._moves.clear()
+
+    def move(self) -> None:
+        self._moves.set()
 
     def lose(
         self,
@@ -62,6 +71,7 @@ class Proxy:
                 self._after = b""
             if not self._arrives:
                 self._cut(asked, self._told)
+            await self._moves.wait()
             writer.write(data)
         raise _Cut
 
@@ -71,6 +81,7 @@ class Proxy:
         while data := await _some(reader):
             self._cut(asked, data)
             asked.clear()
+            await self._moves.wait()
             writer.write(data)
         raise _Cut
 

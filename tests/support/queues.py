@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import ExitStack
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import redis.asyncio
@@ -45,6 +47,12 @@ class Queue(Protocol):
     async def entries(self, name: str) -> list[bytes]: ...
     async def record(self, correlation_id: str) -> dict[str, Any]: ...
     async def lose_record(self, correlation_id: str) -> None: ...
+    async def forget_record(self, correlation_id: str) -> None:
+        """Nothing but the record of a message is lost."""
+
+    async def lose_all(self) -> None:
+        """As a Redis does that keeps nothing on disk and starts anew, later."""
+
     async def spoil(self, correlation_id: str) -> None:
         """Somebody uses the name of a message's record for something of their own."""
 
@@ -113,6 +121,13 @@ class MemoryQueue:
         del self.broker.records[correlation_id]
         for held in self.broker.inflight.values():
             held.pop(correlation_id, None)
+
+    async def forget_record(self, correlation_id: str) -> None:
+        del self.broker.records[correlation_id]
+
+    async def lose_all(self) -> None:
+        await self.later(0.000_1)
+        self.broker = MemoryBroker(clock=self.clock)
 
     async def spoil(self, correlation_id: str) -> None:
         self.broker.records.pop(correlation_id, None)
@@ -209,6 +224,12 @@ class RedisQueue:
         async for name in self.redis.scan_iter(self.keys.inflight("*")):
             await self.redis.hdel(name, correlation_id)
 
+    async def forget_record(self, correlation_id: str) -> None:
+        await self.redis.delete(self.keys.message(correlation_id))
+
+    async def lose_all(self) -> None:
+        await self.redis.flushall()
+
     async def spoil(self, correlation_id: str) -> None:
         name = self.keys.message(correlation_id)
         await self.redis.delete(name)
@@ -287,6 +308,26 @@ def send(correlation_id: str | None = "", message: str = "hello", **fields: Any)
     """A message as a client of 0.2 writes it; without an id if there is none."""
     own = {} if correlation_id == "" else {"correlation_id": correlation_id}
     return json.dumps({"type": "send", **own, "message": message} | fields).encode()
+
+
+#: An id that the queue gave: the time, and which one it was.
+GIVEN = re.compile(r"anon:\d{16}-(\d+)")
+
+
+def plain(found: Any) -> Any:
+    """The same with the ids that the queue gave without the time in them: `anon:<count>`."""
+    match found:
+        case str():
+            return GIVEN.sub(r"anon:\1", found)
+        case bytes():
+            return plain(found.decode("latin-1")).encode("latin-1")
+        case dict():
+            return {plain(key): plain(value) for key, value in found.items()}
+        case list() | tuple():
+            return type(found)(map(plain, found))
+    if is_dataclass(found) and not isinstance(found, type):
+        return replace(found, **{f.name: plain(getattr(found, f.name)) for f in fields(found)})
+    return found
 
 
 def ids(entries: list[bytes]) -> list[str]:

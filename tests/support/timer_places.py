@@ -21,6 +21,7 @@ from turnstone.core.timers import Timers
 from turnstone.mq.keys import Keys
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.redis_work import RedisWork
+from turnstone.mq.signing import Keyring
 from turnstone.mq.timers import MemoryTimers
 
 
@@ -56,8 +57,9 @@ class RedisPlace:
         self._server = server
         self._opened: list[RedisWork] = []
 
-    async def node(self) -> Timers:
-        work = await RedisWork.open(self._server.address, f"n{len(self._opened)}")
+    async def node(self, keyring: Keyring | None = None) -> Timers:
+        name = f"n{len(self._opened)}"
+        work = await RedisWork.open(self._server.address, name, keyring=keyring)
         self._opened.append(work)
         return work.timers
 

@@ -85,9 +85,14 @@ def queue_commands(load: Load, run: Run) -> click.Group:
     @queue.command()
     @options_for(PROGRAM)
     @click.argument("letters", nargs=-1, required=True)
-    def replay(flags: Flags, letters: tuple[str, ...]) -> None:
+    @click.option(
+        "--trust",
+        is_flag=True,
+        help="Also those that no secret has signed; they permit nothing beforehand then.",
+    )
+    def replay(flags: Flags, letters: tuple[str, ...], trust: bool) -> None:
         """Send the text of dead letters again, each as a new message with an id of its own."""
-        with_queue(flags, lambda inspector: _replay(inspector, letters))
+        with_queue(flags, lambda inspector: _replay(inspector, letters, trust=trust))
 
     @queue.command()
     @options_for(PROGRAM)
@@ -121,10 +126,12 @@ def _ask_first(question: str, *, yes: bool) -> None:
 async def _opened(settings: Settings) -> AsyncIterator[Inspector]:
     """Raises QueueUnavailable, and ConfigurationError where there is no queue of this prefix
     and there are others."""
+    from turnstone.mq.check import check_prefix
     from turnstone.mq.inspect_redis import RedisInspector
     from turnstone.mq.worker_start import keyring_of, redis_address
 
     address, prefix = redis_address(settings), settings.redis.prefix
+    check_prefix(prefix)
     inspector = RedisInspector(address, prefix, keyring_of(settings))
     try:
         if others := await inspector.others():
@@ -149,6 +156,10 @@ async def _status(inspector: Inspector, *, as_json: bool) -> str:
         f"  dead letters {view.dead}",
     ]
     lines += [f"  {line}" for line in _nodes(view)]
+    if not any(lease.left > 0 for lease in view.leases):
+        lines.append(
+            f"  nodes        0: nobody takes work here ({inspector.place}, prefix {view.prefix})"
+        )
     lines += [
         f"  nobody has   {labels}  for {_span(since)}" for labels, since in view.unmet.items()
     ]
@@ -232,9 +243,12 @@ async def _show(inspector: Inspector, letter_id: str, *, as_json: bool) -> str:
     )
 
 
-async def _replay(inspector: Inspector, letters: Sequence[str]) -> str:
+async def _replay(inspector: Inspector, letters: Sequence[str], *, trust: bool) -> str:
     return "\n".join(
-        [f"{one} was sent again as {await inspector.replay(one)}" for one in dict.fromkeys(letters)]
+        [
+            f"{one} was sent again as {await inspector.replay(one, trust=trust)}"
+            for one in dict.fromkeys(letters)
+        ]
     )
 
 

@@ -58,17 +58,38 @@ _TRIES = 16
 
 
 async def fire_due(timers: Timers) -> float:
-    """Send what is due; seconds until something is again (infinite: nothing is set)."""
+    """Send all that is due; seconds until something is again (infinite: nothing is set).
+
+    None is late because there are many, and one that cannot be run here stops no other.
+    """
     due = await timers.due()
-    for timer in due.timers:
-        try:
-            runs, after = fire(timer, due.now)
-        except InvalidRequest as error:  # it was made where more time zones are known
-            log.error("timer %s cannot be run here: %s", timer.timer_id, error)
-            continue
-        if await timers.swap(after, runs) and len(runs) > 1:
-            log.warning("timer %s: %d runs were missed, and are made", timer.timer_id, len(runs))
-    return due.next - due.now if due.next else inf
+    began, skip, moved = due.now, 0, False
+    while True:
+        for timer in due.timers:
+            if await _fired(timers, timer, due.now, began):
+                moved = True
+            else:
+                skip += 1
+        skip += due.left_out
+        if not due.more:
+            if not (skip and moved):
+                return due.next - due.now if due.next else inf
+            # Another node may have moved what was skipped, and others came into its place.
+            skip, moved = 0, False
+        due = await timers.due(skip)
+
+
+async def _fired(timers: Timers, timer: Timer, now: float, began: float) -> bool:
+    """Send one timer's runs; False if it stays as it was, or another has moved it."""
+    try:
+        runs, after = fire(timer, now, began)
+    except InvalidRequest as error:  # it was made where more time zones are known
+        log.error("timer %s cannot be run here: %s", timer.timer_id, error)
+        return False
+    swapped = await timers.swap(after, runs)
+    if swapped and len(runs) > 1:
+        log.warning("timer %s: %d runs were missed, and are made", timer.timer_id, len(runs))
+    return swapped
 
 
 async def keep(timers: Timers, wanted: NewTimer) -> Timer:
@@ -104,10 +125,10 @@ class StoreTimers:
     def __init__(self, store: Store, host: Host, clock: Clock) -> None:
         self._store, self._host, self._clock = store, host, clock
 
-    async def due(self) -> Due:
+    async def due(self, skip: int = 0) -> Due:
         now = self._clock.now()
-        found, following = await self._store.due_timers(now, BATCH)
-        return Due(now, found, following)
+        found, following = await self._store.due_timers(now, skip + BATCH)
+        return Due(now, found[skip:], following, more=len(found) == skip + BATCH)
 
     async def timers(self) -> list[Timer]:
         return await self._store.timers()

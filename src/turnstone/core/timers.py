@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
+from math import inf
 from typing import Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -90,18 +91,22 @@ class Timer(NewTimer, frozen=True, kw_only=True):
 
 class Due(msgspec.Struct, frozen=True):
     """What is due now, by the clock of whoever keeps the timers: `now`. `next`: the first due
-    time after that; 0: there is none."""
+    time after that; 0: there is none. `left_out`: those that were looked at and cannot be read.
+    `more`: there may be further ones, behind all these."""
 
     now: float
     timers: Sequence[Timer]
     next: float = 0.0
+    left_out: int = 0
+    more: bool = False
 
 
 class Timers(Protocol):
     """Where timers are kept. What has returned is kept. Nothing here computes a time."""
 
-    async def due(self) -> Due:
-        """The active ones whose time has come, the earliest first; some of them, if many."""
+    async def due(self, skip: int = 0) -> Due:
+        """The active ones whose time has come, the earliest first, without the first `skip`;
+        some of them, if many."""
 
     async def timers(self) -> list[Timer]:
         """All that live, by their next time, paused ones last."""
@@ -152,8 +157,9 @@ def set_up(wanted: NewTimer, now: float) -> Timer:
     return Timer(**given, created=now, since=now, due=due)
 
 
-def fire(timer: Timer, now: float) -> tuple[list[float], Timer]:
-    """The times for which a timer is to be run now, and the timer after that."""
+def fire(timer: Timer, now: float, began: float = inf) -> tuple[list[float], Timer]:
+    """The times for which a timer is to be run now, and the timer after that. `began`: when it
+    was its turn, had there been no others: what was not late then is not missed."""
     if timer.every:
         passed = passed_times(timer.every, timer.timezone, timer.due, _ended(timer, now))
         following = first_after(timer.every, timer.timezone, max(now, timer.due)) or 0.0
@@ -161,7 +167,7 @@ def fire(timer: Timer, now: float) -> tuple[list[float], Timer]:
             following = 0.0
     else:
         passed, following = [timer.due], 0.0
-    runs = _kept(timer, passed, now)
+    runs = _kept(timer, passed, min(began, now))
     last = {"last": run_id(timer, runs[-1]), "last_due": runs[-1], "problem": ""} if runs else {}
     after = msgspec.structs.replace(
         timer,

@@ -77,6 +77,11 @@ class Approvals:
         """It was answered."""
         self._waiting.pop(request_id, None)
 
+    async def answered(self, request_id: str) -> None:
+        """The node says so. Where this process did not wait for it, an earlier one did."""
+        if self._waiting.pop(request_id, None) is None:
+            await drop_left(self._work, self._link, request_id)
+
     def forget(self, ws_id: str) -> None:
         """No question of this workstream waits any more."""
         for request_id in [r for r, q in self._waiting.items() if q.ws_id == ws_id]:
@@ -118,7 +123,7 @@ class Approvals:
         if raw is None:
             await self._expire(request_id, question)
             return
-        answer = _answer(raw, request_id, question)
+        answer = _answer(raw, request_id, question, signed=self._rights.keyring is not None)
         if why := self._rights.problem(raw):
             await self._refuse(raw, question, why)
         elif answer is None:
@@ -173,11 +178,26 @@ class Approvals:
         return True
 
 
-def _answer(raw: bytes, request_id: str, question: _Question) -> Answer | PlanReply | None:
-    """The answer that a client pushed; None for what is none (contract, sections 3.6, 3.7)."""
+async def drop_left(work: Work, link: Link, request_id: str) -> None:
+    """Drop the answer that a process has given to the node, and had no time to take away."""
+    raw = await link.insist(lambda: work.responses(request_id))
+    if raw is not None:
+        await link.insist(lambda: work.drop_response(request_id, raw))
+
+
+def _answer(
+    raw: bytes, request_id: str, question: _Question, *, signed: bool
+) -> Answer | PlanReply | None:
+    """The answer that a client pushed; None for what is none (contract, sections 3.6, 3.7).
+
+    One to another question is none: whoever writes into Redis can put it into this list. A
+    `signed` one must say which it answers, for its place is not a part of what is signed.
+    """
     try:
         data: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
+        return None
+    if (data.get("request_id") or ("" if signed else request_id)) != request_id:
         return None
     said = data.get("feedback")
     feedback = said if isinstance(said, str) else ""

@@ -16,7 +16,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from turnstone.api.http_host import HttpHost
@@ -30,9 +30,8 @@ from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lock import Hold, hold
 from turnstone.mq.redis_work import RedisWork
-from turnstone.mq.signing import Keyring
 from turnstone.mq.worker import SLOTS, Worker
-from turnstone.mq.worker_start import Options, keyring_of, labels_of, open_alone, redis_address
+from turnstone.mq.worker_start import Options, open_alone, options_of, redis_address
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +52,7 @@ class _Plan:
     slots: int = SLOTS
     approval_timeout: float = 300.0
     auto_approve: bool = True
-    labels: tuple[str, ...] = ()
-    keyring: Keyring | None = None
+    options: Options = field(default_factory=Options)
     token: str | None = None
     token_from: str = ""
     state: Path
@@ -108,8 +106,7 @@ async def run_bridge(settings: Settings, say: Say) -> None:
             slots=settings.queue.slots,
             approval_timeout=settings.bridge.approval_timeout,
             auto_approve=settings.queue.auto_approve,
-            labels=labels_of(settings),
-            keyring=keyring_of(settings),
+            options=options_of(settings),
             token=settings.auth.token.reveal() or find_token(state),
             token_from=str(settings.source("auth.token"))
             if settings.auth.token
@@ -132,8 +129,9 @@ async def _run(plan: _Plan, say: Say) -> None:
             )
         check_node_name(node_id)
         with _only_one(plan, server_id) as held:
-            options: Options = {"labels": plan.labels, "keyring": plan.keyring}
-            work = await open_alone(plan.redis, node_id, plan.prefix, server_id, held, **options)
+            work = await open_alone(
+                plan.redis, node_id, plan.prefix, server_id, held, **plan.options
+            )
             worker = _worker(plan, host, work)
             say(f"Work from Redis at {plan.redis} goes to {plan.server_url}, node {node_id}")
             await _until_told(worker)

@@ -20,6 +20,8 @@ OLDEST = (6, 2)
 
 _NUMBER = re.compile(r"\d+")
 
+_PREFIX = re.compile(r"[^\s*?\[\]\\]+")
+
 
 def check_node_name(name: str) -> None:
     """Raises ConfigurationError for a name under which no message could reach a node."""
@@ -28,6 +30,17 @@ def check_node_name(name: str) -> None:
             f"{name!r} cannot be the name of a node: it has 1 to 128 letters, digits, points,"
             " hyphens or underscores.",
             hint="Set [bridge] node_id to another (with the bridge also --node-id).",
+        )
+
+
+def check_prefix(prefix: object) -> None:
+    """Raises ConfigurationError for what no queue can be kept under."""
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"{prefix!r} cannot be the prefix of a queue: it is a text that is not empty, without"
+            " blanks and without * ? [ ] \\.",
+            hint="Correct [redis] prefix or TURNSTONE_REDIS_PREFIX, or in a program the argument"
+            " prefix.",
         )
 
 
@@ -44,6 +57,7 @@ async def look(address: RedisAddress, keys: Keys) -> None:
 
 async def check(client: redis.asyncio.Redis, address: RedisAddress, keys: Keys) -> None:
     """Raises ConfigurationError, and what the driver raises where Redis cannot be asked."""
+    check_prefix(keys.prefix)
     info: dict[str, Any] = await client.info()
     _check_version(str(info.get("redis_version", "")), address)
     if info.get("cluster_enabled") and not TAGGED.search(keys.prefix):

@@ -15,11 +15,13 @@ from turnstone.api.http_host import HttpHost
 from turnstone.core.errors import ConfigurationError
 from turnstone.mq import protocol as p
 from turnstone.mq.broker import RedisBroker
+from turnstone.mq.check import check_prefix
 from turnstone.mq.client_line import Line
 from turnstone.mq.client_node import NodeLine
 from turnstone.mq.client_queue import QueueLine
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import RedisAddress
+from turnstone.mq.entry import NAME
 from turnstone.mq.labels import LABELS_WANTED, requirement
 from turnstone.mq.signing import Keyring, keyring
 
@@ -70,10 +72,12 @@ def line_to(
     if token:
         raise TypeError("A token is for a node, and none is named: give its url too.")
     if broker is None:
+        check_prefix(prefix)
         given = {name: value for name, value in redis.items() if name != _UNUSED}
         return QueueLine(_address(given), prefix, ring)
     if redis:
         raise TypeError(f"The broker says where Redis is: leave out {_listed(sorted(redis))}.")
+    check_prefix(broker.keys.prefix)
     return QueueLine(replace(broker.address, by_arguments=True), broker.keys.prefix, ring)
 
 
@@ -118,13 +122,16 @@ def message_of(
     """The message on the wire. Raises TypeError and ValueError for one that cannot be sent."""
     if not isinstance(message, str):
         raise TypeError(f"message: a text is sent, and not {type(message).__name__}")
+    check_texts(ws_id=ws_id, name=name, target_node=target_node)
+    if target_node and not NAME.fullmatch(target_node):
+        raise ValueError(f"target_node: {target_node!r} cannot be the name of a node.")
     if if_unavailable not in ("error", "any"):
         raise ValueError(f"if_unavailable: it is {if_unavailable!r}, and must be error or any.")
     sent = p.SendMessage(
         ws_id=ws_id,
         message=message,
         auto_approve=auto_approve,
-        auto_approve_tools=list(auto_approve_tools or ()),
+        auto_approve_tools=tools_of(auto_approve_tools),
         name=name,
         target_node=target_node,
         requires=labels_of(requires),
@@ -142,6 +149,22 @@ def labels_of(requires: Sequence[str] | None) -> list[str]:
     if labels and not requirement(labels):
         raise ValueError(f"requires: it is {labels}, and must be {LABELS_WANTED}.")
     return labels
+
+
+def check_texts(**given: object) -> None:
+    """Raises TypeError for an argument that is no text."""
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name}: a text, and not {type(value).__name__}")
+
+
+def tools_of(names: Sequence[str] | None) -> list[str]:
+    """The tools that are permitted, as they are sent. Raises TypeError."""
+    if isinstance(names, str):
+        raise TypeError(f"auto_approve_tools: a list of tools, as [{names!r}], and not one text")
+    tools = list(names or ())
+    check_texts(**{f"auto_approve_tools[{n}]": tool for n, tool in enumerate(tools)})
+    return tools
 
 
 def seconds(timeout: float | None) -> float | None:

@@ -22,10 +22,12 @@ from turnstone.mq.client_args import (
     TIMEOUT,
     IfUnavailable,
     Mistakes,
+    check_texts,
     labels_of,
     line_to,
     message_of,
     seconds,
+    tools_of,
 )
 from turnstone.mq.client_asks import Asked, OnApproval, OnPlan, answer_to, refusal_of
 from turnstone.mq.client_follow import again, reader_of, turn
@@ -137,8 +139,8 @@ class AsyncTurnstoneClient:
         of it; where that does not come in time, the result has `timed_out`, and says so.
         `on_event` gets what happens meanwhile; if it raises, that is logged the first time, and
         the turn goes on. When the time is over, `errors` say what is known of the reason: a
-        question that waits, a message that was not delivered, a Redis or node that is silent
-        (which may take a second more to see). Raises ValueError for a timeout that is over before it begins.
+        question that waits, a message that was not delivered, a Redis or node that is silent,
+        a node that is not there (which may take a second more to see). Raises ValueError for a timeout that is over before it begins.
         """
         limit = seconds(timeout)
         sent = message_of(
@@ -161,7 +163,7 @@ class AsyncTurnstoneClient:
                         await self._answer(asked, event, mistakes)
         except TimeoutError:
             reader.result.timed_out = True
-            reader.result.errors += await self._why_late(reader)
+            reader.result.errors += await self._why_late(reader, sent)
         return reader.result
 
     async def stream(
@@ -246,7 +248,7 @@ class AsyncTurnstoneClient:
             p.CreateWorkstreamMessage(
                 name=name,
                 auto_approve=auto_approve,
-                auto_approve_tools=list(auto_approve_tools or ()),
+                auto_approve_tools=tools_of(auto_approve_tools),
                 target_node=target_node,
                 requires=labels_of(requires),
             )
@@ -312,6 +314,9 @@ class AsyncTurnstoneClient:
         """Call `callback` with what happens in a workstream, or beside all of them, until
         `unsubscribe`. What happens while Redis is away is missed; a turn is not (`stream`).
         If the callback raises, that is logged the first time, and it is called again."""
+        if not callable(callback):
+            raise TypeError(f"callback: what can be called, and not {type(callback).__name__}")
+        check_texts(ws_id=ws_id)
         await self.unsubscribe(ws_id)
         ready = asyncio.Event()
         listening = asyncio.create_task(self._listen(callback, ws_id, ready))
@@ -331,7 +336,7 @@ class AsyncTurnstoneClient:
             await self.unsubscribe(ws_id)
         await self._line.aclose()
 
-    async def _why_late(self, reader: TurnReader) -> list[str]:
+    async def _why_late(self, reader: TurnReader, sent: p.SendMessage) -> list[str]:
         """Why the answer has not come in time, as far as that can be seen from here."""
         line = self._line
         why = [_CUT] if reader.ended else reader.questions()
@@ -344,6 +349,8 @@ class AsyncTurnstoneClient:
             why.append(f"The message could not be delivered in time: {reason}")
         elif refused or silent:
             why.append(f"Not heard of in time: {refused or silent}")
+        elif nobody := await line.absence(sent):
+            why.append(f"Not done in time: {nobody}")
         return why
 
     async def _deliver(self, message: p.InboundMessage) -> str:

@@ -51,6 +51,10 @@ class Line(Protocol):
         """That the other side does not answer now, in a sentence; empty where it does. Waits
         for a second at most."""
 
+    async def absence(self, sent: p.SendMessage) -> str:
+        """Why no node works on a message that was delivered, in a sentence; empty where that
+        cannot be seen. Waits for a second at most."""
+
     async def nodes(self) -> list[dict[str, object]]:
         """The nodes that live: what each says of itself, and its `node_id`."""
 

@@ -177,6 +177,9 @@ class NodeLine:
             return str(error)
         return ""
 
+    async def absence(self, sent: p.SendMessage) -> str:
+        return ""  # the node is there, or its silence says so
+
     async def nodes(self) -> list[dict[str, object]]:
         health = await self._host.health()
         return [{"server_url": self._url, "version": health.version, "node_id": health.node_id}]

@@ -21,6 +21,7 @@ from turnstone.core.timekeeping import alter
 from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import keys as limits
 from turnstone.mq import protocol as p
+from turnstone.mq.client_absence import absence
 from turnstone.mq.client_timers import timers_by
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import PATIENCE as ANSWER
@@ -148,6 +149,14 @@ class QueueLine:
             silent = isinstance(error.__cause__, TimeoutError)
             return f"Redis at {self._address} has not answered." if silent else str(error)
         return ""
+
+    async def absence(self, sent: p.SendMessage) -> str:
+        try:
+            async with asyncio.timeout(SILENCE):
+                found, db = await self._nodes(), self._address.db
+                return await absence(self._ask, self.keys, db, found, sent)
+        except (QueueUnavailable, TimeoutError):
+            return ""
 
     async def nodes(self) -> list[dict[str, object]]:
         return await self._patiently(self._nodes, PATIENCE)

@@ -43,6 +43,11 @@ def timed(
         until=seconds_of("until", until),
     )
     if not given.timed:
+        if (timezone, missed) != ("UTC", "once"):
+            raise ValueError(
+                "timezone and missed are for a message that is sent later: give its not_before or"
+                " every too."
+            )
         return sent
     set_up(wanted_of(given, given.correlation_id), time.time())
     return given

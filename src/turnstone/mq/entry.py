@@ -23,6 +23,9 @@ MESSAGE_MAX = 1_048_576
 #: Characters of a correlation id.
 CORRELATION_MAX = 256
 
+#: How an id begins that the queue has given: no sender's may, for it could be another message's.
+GIVEN = "anon:"
+
 #: What a node or workstream may be called, where it decides where a message goes.
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -78,7 +81,7 @@ def read(entry: bytes) -> Entry:
         return Entry(raw, given)
     kind = message.get("type") if isinstance(message.get("type"), str) else ""
     own = message.get("correlation_id")
-    good = own is None or (isinstance(own, str) and len(own.encode()) <= CORRELATION_MAX)
+    good = own is None or is_correlation(own)
     ws_id = _name(message.get("ws_id")) if kind in TO_WORKSTREAM else ""
     return Entry(
         raw,
@@ -89,6 +92,13 @@ def read(entry: bytes) -> Entry:
         kind=str(kind),
         requires=requirement(message.get("requires")) if kind in TO_LABELS else "",
         any_node=kind == "send" and not ws_id and message.get("if_unavailable") == "any",
+    )
+
+
+def is_correlation(own: object) -> bool:
+    """Whether a sender may call a message so."""
+    return (
+        isinstance(own, str) and len(own.encode()) <= CORRELATION_MAX and not own.startswith(GIVEN)
     )
 
 

@@ -30,14 +30,23 @@ class QueueRefuses(QueueUnavailable):
 class AnotherWorker(ConfigurationError):
     """Another process takes work for this server, or under this node's name.
 
-    `server_id`: whose work is meant; `holder`: the incarnation that takes it.
+    `server_id`: whose work is meant; `holder`: the incarnation that takes it; `node_id`: what this
+    one wants to be called.
     """
 
     code: ClassVar[str] = "another_worker"
     status: ClassVar[int] = 409
 
-    def __init__(self, server_id: str, holder: str) -> None:
+    def __init__(self, server_id: str, holder: str, node_id: str = "") -> None:
         node = holder.rpartition("|")[0]
+        if node == node_id != server_id:
+            super().__init__(
+                f"The name {node} is used already, by another node or by another worker of the server"
+                f" {server_id}.",
+                hint="If it is another node, give this one another name: [bridge] node_id, or"
+                " --node-id. If it is the same server, one worker is enough.",
+            )
+            return
         super().__init__(
             f"Another worker takes work for the server {server_id} already, as node {node}.",
             hint="One is enough: stop that one, or do not start this one.",

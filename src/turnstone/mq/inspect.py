@@ -17,7 +17,7 @@ from turnstone.mq import entry as entries
 from turnstone.mq.errors import LetterNotReplayed
 from turnstone.mq.keys import Keys
 from turnstone.mq.protocol import problem_of
-from turnstone.mq.signing import Keyring
+from turnstone.mq.signing import Keyring, Untrusted
 
 
 class ListView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +89,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 class Inspector(Protocol):
     """All methods raise QueueUnavailable while the queue cannot be asked."""
 
+    place: str  # where the queue is, in words
+
     async def view(self) -> QueueView: ...
 
     async def letters(self, limit: int = 50, before: str = "") -> list[Letter]:
@@ -97,10 +99,11 @@ class Inspector(Protocol):
     async def letter(self, letter_id: str) -> Letter:
         """Raises UnknownLetter."""
 
-    async def replay(self, letter_id: str) -> str:
+    async def replay(self, letter_id: str, *, trust: bool = False) -> str:
         """Send its text once more as a message of its own, and take the letter out, in one step;
         the new correlation id, which is always the same for one letter. Raises UnknownLetter
-        (also when it was replayed before), and LetterNotReplayed for one that cannot be."""
+        (also when it was replayed before), and LetterNotReplayed for one that cannot be: where
+        there is a secret, also for one that nobody who may has signed, unless `trust`."""
 
     async def drop(self, letter_id: str) -> None:
         """Forget it. Raises UnknownLetter."""
@@ -133,9 +136,11 @@ def age(entry: bytes, now: float) -> float | None:
     return max(0.0, now - written)
 
 
-def again(letter: Letter, now: float, keyring: Keyring | None = None) -> tuple[str, bytes]:
-    """The new id and the new text of a dead letter, signed anew where there is a secret. Raises
-    LetterNotReplayed."""
+def again(
+    letter: Letter, now: float, keyring: Keyring | None = None, *, trust: bool = False
+) -> tuple[str, bytes]:
+    """The new id and the new text of a dead letter, signed anew where there is a secret. It
+    permits no more beforehand than its first sender might. Raises LetterNotReplayed."""
     if letter.cut:
         raise LetterNotReplayed(
             f"The dead letter {letter.id} cannot be sent again: it had {letter.size} bytes, and"
@@ -151,7 +156,25 @@ def again(letter: Letter, now: float, keyring: Keyring | None = None) -> tuple[s
     name = f"{letter.id}/{letter.correlation_id}"
     new_id = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:12]
     told = json.loads(letter.raw) | {"correlation_id": new_id, "timestamp": now}
-    told.pop("signature", None)
-    told.pop("key_id", None)
+    unwanted = ["signature", "key_id"]
+    if keyring is not None and not _permits(letter, keyring, trust=trust):
+        unwanted += ["auto_approve", "auto_approve_tools"]
+    for field in unwanted:
+        told.pop(field, None)
     message = json.dumps(told).encode()
     return new_id, message if keyring is None else keyring.signed(message)
+
+
+def _permits(letter: Letter, keyring: Keyring, *, trust: bool) -> bool:
+    """Whether the letter's signature lets it permit calls beforehand. Raises LetterNotReplayed
+    for one that was not to be carried out when it died, unless `trust`."""
+    try:
+        return keyring.sender(letter.raw, letter.time).auto_approve
+    except Untrusted as untrusted:
+        if trust:
+            return False
+        raise LetterNotReplayed(
+            f"The dead letter {letter.id} is not sent again under your secret: {untrusted}",
+            hint="Look at its text (turnstone queue show). With --trust it is sent all the same,"
+            " and permits nothing beforehand.",
+        ) from untrusted

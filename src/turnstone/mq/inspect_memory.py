@@ -10,6 +10,7 @@ from turnstone.mq.signing import Keyring
 
 class MemoryInspector:
     def __init__(self, broker: MemoryBroker, keyring: Keyring | None = None) -> None:
+        self.place = "memory"
         self._keyring = keyring
         self.keys = broker.keys
         self._broker = broker
@@ -46,10 +47,9 @@ class MemoryInspector:
     async def letter(self, letter_id: str) -> Letter:
         return _letter(self._broker.dead[self._at(letter_id)])
 
-    async def replay(self, letter_id: str) -> str:
-        new_id, message = again(
-            await self.letter(letter_id), self._broker.clock.now(), self._keyring
-        )
+    async def replay(self, letter_id: str, *, trust: bool = False) -> str:
+        letter, now = await self.letter(letter_id), self._broker.clock.now()
+        new_id, message = again(letter, now, self._keyring, trust=trust)
         del self._broker.dead[self._at(letter_id)]
         self._broker.send(message)
         return new_id

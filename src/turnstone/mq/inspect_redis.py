@@ -33,6 +33,7 @@ class RedisInspector:
         self._keyring = keyring
         self.keys = Keys(prefix)
         self._address = address
+        self.place = f"Redis at {address}, db {address.db}"
         self._redis: Any = address.client(prefix)
 
     async def view(self) -> QueueView:
@@ -62,8 +63,9 @@ class RedisInspector:
             raise _unknown(letter_id)
         return _letter(*found[0])
 
-    async def replay(self, letter_id: str) -> str:
-        new_id, message = again(await self.letter(letter_id), await self._now(), self._keyring)
+    async def replay(self, letter_id: str, *, trust: bool = False) -> str:
+        letter, now = await self.letter(letter_id), await self._now()
+        new_id, message = again(letter, now, self._keyring, trust=trust)
         names = (self.keys.dead, self.keys.inbound)
         source = script("replay").source
         sent = await self._ask("EVAL", source, 2, *names, self.keys.prefix, letter_id, message)

@@ -25,6 +25,11 @@ P:x:ps:<node>|<boot>      list            claimed shared work of one process inc
 P:x:pd:<node>|<boot>      list            the same for directed work
 P:x:alive                 zset            member <node>|<boot>, score the end of its lease in
                                           seconds of Redis' own clock; every process, at each beat
+P:x:beats                 hash            the beats of all processes: count, last when the last was, life a
+                                          name of what Redis keeps, from until when nobody counts as
+                                          silent after a gap in all beats, hold until when nobody
+                                          takes on what Redis does not know after it lost
+                                          something; all nodes; none
 P:x:seat:<node>           hash            the one process that takes work under this node's name, or
                                           for the server that calls itself so: i incarnation;
                                           workers; its lease
@@ -146,6 +151,10 @@ class Keys:
     @property
     def alive(self) -> str:
         return f"{self.prefix}:x:alive"
+
+    @property
+    def beats(self) -> str:
+        return f"{self.prefix}:x:beats"
 
     def seat(self, node_id: str) -> str:
         return f"{self.prefix}:x:seat:{node_id}"

@@ -101,6 +101,9 @@ class Admitting:
         """The answer for an entry that is gone from here, or that another is at work on."""
         if claimed.entry not in self._held:
             return Admitted("fenced", record.epoch, record.tries)
+        hold = self._broker.beats.hold
+        if not record.state and hold is not None and self._broker.clock.now() < hold:
+            return Admitted("held", record.epoch, record.tries)
         if record.state != "claimed" or record.node == self._node_id:
             return None
         if record.fx:

@@ -53,6 +53,17 @@ class DeadLetter:
     time: float = 0.0
 
 
+@dataclass
+class Beats:
+    """The fields of the hash `P:x:beats`."""
+
+    life: str = ""
+    count: int = 0
+    last: float = 0.0
+    since: float = 0.0  # `from` there
+    hold: float | None = None
+
+
 @dataclass(eq=False)
 class _Waiter:
     target: str
@@ -77,6 +88,7 @@ class MemoryBroker:
         self.labels: dict[str, tuple[str, ...]] = {}  # of nodes
         self.waits: dict[str, float] = {}  # by requirement
         self.behind: dict[str, tuple[int, str]] = {}  # of workstreams
+        self.beats = Beats()
         self.owners: dict[str, str] = {}
         self.epochs: dict[str, int] = {}
         self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
@@ -126,7 +138,8 @@ class MemoryBroker:
         if not found.anonymous:
             return entry
         self.anonymous += 1
-        return entries.envelope(f"anon:{self.anonymous}", found.raw)
+        given = f"{entries.GIVEN}{round(self.clock.now() * 1_000_000)}-{self.anonymous}"
+        return entries.envelope(given, found.raw)
 
     def misused(self, *names: str) -> str:
         """Why a message cannot be handled that needs these names; empty if it can."""

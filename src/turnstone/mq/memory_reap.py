@@ -38,7 +38,7 @@ class Reaping:
         for member, node, ends in over:
             if self._drained(member, node):
                 older = self.nodes[node] or ends < last[node]
-                if older or self._settled(node, ends):
+                if older or self._settled(node, max(ends, self._broker.beats.since)):
                     del self._broker.leases[member]
             if self._moved >= SLICE:
                 break

@@ -74,10 +74,16 @@ class MemoryTakeOver:
             last = None if node in living else self._last(node)
             if last is None:
                 continue
-            left = self._left_by(node, *last)
+            # After a gap in all beats, whoever was silent has one lease to be heard again.
+            over = min(last[1], now - broker.beats.since)
+            if over < 0 and now < broker.beats.since:
+                if self._some(node):
+                    moments.append(broker.beats.since - now)
+                continue
+            left = self._left_by(node, last[0], over)
             if left is not None:
                 if not left.sure:
-                    moments.append(SURE * self._grace - last[1])
+                    moments.append(SURE * self._grace - over)
                 found.append(left)
         return min(moments, default=None), found
 
@@ -166,6 +172,10 @@ class MemoryTakeOver:
         store = said.get("store")
         silent = max(NODE_TTL, round(self._lease)) - left
         return (store if isinstance(store, str) else ""), silent - self._lease
+
+    def _some(self, node: str) -> bool:
+        names = (self.keys.directed_stage(node), self.keys.inbound_of(node))
+        return bool(self.broker.inflight.get(node)) or any(map(self.broker.length, names))
 
     def _left_by(self, node: str, store: str, over: float) -> Orphans | None:
         accepted = [

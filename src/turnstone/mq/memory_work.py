@@ -18,6 +18,7 @@ from turnstone.mq import memory_strays as strays
 from turnstone.mq.errors import AnotherWorker, LeaseOver
 from turnstone.mq.keys import NODE_TTL
 from turnstone.mq.memory_admit import Admitting
+from turnstone.mq.memory_beats import note_beat
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import give_up, tell
 from turnstone.mq.memory_forestall import MemoryForestall
@@ -73,6 +74,7 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
         self.incarnation = f"{node_id}|{self.boot}"
         self._lease, self._max_tries = lease, max_tries
         self._unknown_after = unknown_after
+        self._beats = ("", 0)  # the life of the queue that this process knows, and its last beat
         self._seat, self._seats = seat or Seat(""), seats(node_id, seat)
         self._lists = {
             "shared": self.keys.processing_shared(self.incarnation),
@@ -82,8 +84,9 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
     async def beat(self, metadata: dict[str, object]) -> bool:
         rival = await self.rival()
         if rival is not None:
-            raise AnotherWorker(self._seat.server_id, rival.incarnation)
+            raise AnotherWorker(self._seat.server_id, rival.incarnation, self.node_id)
         held = self.broker.alive(self.incarnation) is not None
+        lost, self._beats = note_beat(self.broker, self.incarnation, self._lease, self._beats)
         now = self.broker.clock.now()
         for name in self._seats:
             self.broker.seats[name] = self.incarnation
@@ -92,7 +95,7 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
         self._say_labels()
         until = now + max(NODE_TTL, round(self._lease))
         self.broker.heartbeats[self.node_id] = (until, json.dumps(metadata).encode())
-        return held
+        return held and not lost
 
     async def rival(self) -> Rival | None:
         for name in self._seats:

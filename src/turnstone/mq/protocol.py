@@ -12,7 +12,14 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from turnstone.mq.entry import CORRELATION_MAX, MESSAGE_MAX, NAME, check_text
+from turnstone.mq.entry import (
+    CORRELATION_MAX,
+    GIVEN,
+    MESSAGE_MAX,
+    NAME,
+    check_text,
+    is_correlation,
+)
 from turnstone.mq.errors import MalformedMessage
 from turnstone.mq.inbound import (
     ApproveMessage,
@@ -216,8 +223,14 @@ def _correlation(name: str, value: object) -> None:
         _wrong(name, value, f"a string of at most {CORRELATION_MAX} bytes")
 
 
+def _own_correlation(name: str, value: object) -> None:
+    _correlation(name, value)
+    if value is not None and not is_correlation(value):
+        _wrong(name, value, f"an id that does not begin with {GIVEN}, as those of the queue do")
+
+
 _CHECKS: dict[str, Callable[[str, object], None]] = {
-    "correlation_id": _correlation,
+    "correlation_id": _own_correlation,
     "timestamp": _number,
     "ws_id": _place,
     "target_node": _place,

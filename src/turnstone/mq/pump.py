@@ -77,6 +77,9 @@ class Listener(Protocol):
     async def saw(self, event: ev.Event) -> None:
         """An event that is in the stream now."""
 
+    def missed(self, ws_id: str) -> None:
+        """Events of it were missed, and will not come: the node was away."""
+
     def lost(self, ws_id: str) -> None:
         """The workstream is another node's now."""
 
@@ -236,6 +239,8 @@ class _Pump:
                 return False
             await self._pumps.listener.saw(event)
         self._after = max(self._after or place, place)
+        if isinstance(event, ev.Truncated):
+            self._pumps.listener.missed(self._ws_id)
         rests = isinstance(event, ev.TurnEnded) and event.ends_turn
         self._rests = asyncio.get_running_loop().time() if rests else 0.0
         self.ready.set()

@@ -22,6 +22,7 @@ from turnstone.mq.digest import digest
 from turnstone.mq.errors import AnotherWorker, LeaseOver, QueueUnavailable
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
+from turnstone.mq.redis_events import RedisEvents
 from turnstone.mq.redis_forestall import RedisForestall
 from turnstone.mq.redis_gone import RedisGone
 from turnstone.mq.redis_labels import RedisLabels
@@ -59,7 +60,7 @@ _LOOK_FOR = ":[inwx][nos:][bd:]*"
 
 
 @sensible
-class RedisWork(RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
+class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
     """The steps of one process incarnation; see `Work`. Made by `open`."""
 
     def __init__(
@@ -86,6 +87,7 @@ class RedisWork(RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
         self._unknown_after, self._max_tries = unknown_after, max_tries
         self._me = f"{node_id}|{self.boot}"
+        self._beats = ("", 0)  # the life of Redis that this process knows, and its last beat there
         self._seat = seat or Seat("")
         self._dead = " ".join(self._seat.dead)
         self._seats = [self.keys.seat(name) for name in seats(node_id, seat)]
@@ -121,9 +123,11 @@ class RedisWork(RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
         keys = [self.keys.alive, self.keys.node(self.node_id), *self._seats]
         ttl = max(limits.NODE_TTL, round(self._lease))
         values = (self._me, self._lease, ttl, json.dumps(metadata), self._dead, *self._labelled)
-        held: int | bytes = await self._run("beat", keys, *values)
-        if isinstance(held, bytes):
-            raise AnotherWorker(self._seat.server_id, held.decode())
+        said: bytes | list[Any] = await self._run("beat", keys, *values, *self._beats)
+        if isinstance(said, bytes):
+            raise AnotherWorker(self._seat.server_id, said.decode(), self.node_id)
+        held, life, count = said
+        self._beats = (life.decode(), int(count))
         return bool(held)
 
     async def rival(self) -> Rival | None:
@@ -263,56 +267,6 @@ class RedisWork(RedisForestall, RedisGone, RedisLabels, Safety, RedisTakeOver):
             )
         for cid, reason in batched(buried):
             log_dead(cid.decode(errors="replace"), reason.decode(errors="replace"))
-
-    async def own(self, ws_id: str, epoch: int) -> int:
-        keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
-        return int(await self._run("own", keys, self.node_id, epoch))
-
-    async def owner(self, ws_id: str) -> str:
-        return (await self._ask("GET", self.keys.owner(ws_id)) or b"").decode()
-
-    async def disown(self, ws_id: str) -> None:
-        keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
-        await self._run("disown", keys, self.node_id, limits.CID_TTL)
-
-    async def emit(
-        self, ws_id: str, event_id: str, envelope: bytes, wire: Sequence[bytes], epoch: int = 0
-    ) -> int:
-        keys = [self.keys.event_stream(ws_id), self.keys.epoch(ws_id)]
-        size = (limits.EVENTS_MAX, limits.EVENTS_TTL)
-        channel = self.keys.events(ws_id)
-        return int(await self._run("emit", keys, channel, event_id, envelope, epoch, *size, *wire))
-
-    async def events(
-        self, ws_id: str, after: str = "", limit: int = 1_000
-    ) -> list[tuple[str, bytes]]:
-        start = f"({after}" if after else "-"
-        stream = self.keys.event_stream(ws_id)
-        found = await self._ask("XRANGE", stream, start, "+", "COUNT", limit)
-        return [(event_id.decode(), values[b"envelope"]) for event_id, values in found]
-
-    async def last_event(self, ws_id: str) -> str:
-        stream = self.keys.event_stream(ws_id)
-        found = await self._ask("XREVRANGE", stream, "+", "-", "COUNT", 1)
-        return found[0][0].decode() if found else ""
-
-    async def publish(self, channel: str, message: bytes) -> int:
-        return int(await self._ask("PUBLISH", self.keys.events(channel), message))
-
-    async def listeners(self, ws_id: str) -> int:
-        _, count = await self._ask("PUBSUB", "NUMSUB", self.keys.events(ws_id))
-        return int(count)
-
-    async def respond(self, request_id: str, answer: bytes) -> None:
-        keys = [self.keys.responses(request_id)]
-        await self._run("respond", keys, answer, limits.RESPONSE_TTL)
-
-    async def responses(self, request_id: str) -> bytes | None:
-        found: bytes | None = await self._ask("LINDEX", self.keys.responses(request_id), 0)
-        return found
-
-    async def drop_response(self, request_id: str, answer: bytes) -> None:
-        await self._ask("LREM", self.keys.responses(request_id), 1, answer)
 
     async def nodes(self) -> list[dict[str, object]]:
         prefix = self.keys.node("")

@@ -30,12 +30,13 @@ _MAY = {"read": _READ, "approve": _READ | {"approve", "plan_feedback", "cancel"}
 #: Characters of a secret at least: fewer can be guessed.
 SHORTEST = 16
 
-#: Seconds for which a signed message may wait: as long as its id is remembered, so that a copy of
-#: it, kept and sent later, is either known as one or too old.
-OLDEST = CID_TTL
-
 #: Seconds by which the clock of a sender may be ahead.
 AHEAD = 600.0
+
+#: Seconds for which a signed message may wait: less than its id is remembered, by what its sender's
+#: clock may be ahead, and the clocks of two nodes apart. So a copy of it, kept and sent later, is
+#: either known as one or too old.
+OLDEST = CID_TTL - AHEAD - 3_000.0
 
 #: The word in a file of secrets that lets what is signed permit calls beforehand.
 AUTO_APPROVE = "auto_approve"
@@ -79,6 +80,11 @@ class Keyring:
         self._keys = {key.key_id: key for key in keys}
         self._first = next(iter(self._keys.values()))
 
+    @property
+    def first(self) -> Key:
+        """The one that signs."""
+        return self._first
+
     def signed(self, message: bytes, now: float | None = None) -> bytes:
         """The JSON object with `key_id` and, as its last field, `signature`. With `now` it says
         that it was written then."""
@@ -117,7 +123,7 @@ class Keyring:
             raise Untrusted("A signed message needs a timestamp, in Unix seconds.")
         if written < now - OLDEST:
             raise Untrusted(
-                f"The message was signed more than {OLDEST // 86_400} days ago: it may be a copy"
+                f"The message was signed more than {OLDEST / 3_600:.0f} hours ago: it may be a copy"
                 " of one that is not remembered any more. Sign it anew."
             )
         if written > now + AHEAD:

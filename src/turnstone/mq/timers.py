@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -30,6 +31,10 @@ log = logging.getLogger(__name__)
 #: Timers that are looked at in one step, and those that are listed.
 BATCH, LISTED = 100, 10_000
 
+#: Where the text of a timer says what it is called.
+_NAMED = re.compile(rb'"timer_id": ?"([A-Za-z0-9._-]{1,128})"')
+_BEGINNING = 1_024
+
 #: The score of one that has no next time, and stays.
 _NEVER = float("inf")
 
@@ -47,19 +52,35 @@ class Ask(Protocol):
 
 
 class RedisTimers:
-    """Implements `Timers` on Redis."""
+    """Implements `QueueTimers` on Redis."""
 
     def __init__(self, keys: Keys, run: Run, ask: Ask, keyring: Keyring | None = None) -> None:
         self._keys, self._run, self._ask = keys, run, ask
         self._trust = TimerTrust(keyring)
 
-    async def due(self) -> Due:
-        now, following, *found = await self._run("timers", [self._keys.timers], BATCH, "due")
-        return Due(float(now), self._trust.readable(found), float(following or 0.0))
+    async def due(self, skip: int = 0) -> Due:
+        now, following, looked, *found = await self._look(BATCH, "due", skip)
+        timers = self._trust.readable(found)
+        left_out, more = looked - len(timers), looked == BATCH
+        return Due(float(now), timers, float(following or 0.0), left_out, more)
 
     async def timers(self) -> list[Timer]:
-        _, _, *found = await self._run("timers", [self._keys.timers], LISTED, "all")
+        _, _, _, *found = await self._look(LISTED, "all", 0)
         return self._trust.readable(found)
+
+    async def renew(self) -> int:
+        if not self._trust.renews:
+            return 0
+        skip, count, looked = 0, 0, BATCH
+        while looked == BATCH:
+            _, _, looked, *found = await self._look(BATCH, "all", skip)
+            for timer in self._trust.aged(found):
+                count += await self.swap(timer)
+            skip += looked
+        return count
+
+    async def _look(self, most: int, which: str, skip: int) -> Any:
+        return await self._run("timers", [self._keys.timers], most, which, skip)
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = await self._ask("HGET", self._keys.timer(timer_id), "timer")
@@ -80,14 +101,20 @@ class MemoryTimers:
         self._broker = broker
         self._trust = TimerTrust(keyring)
 
-    async def due(self) -> Due:
+    async def due(self, skip: int = 0) -> Due:
         now = self._broker.clock.now()
-        found = [one for one in self._living() if _place(one) <= now]
+        found = [one for one in self._living() if _place(one) <= now][skip : skip + BATCH]
         following = [one.due for one in self._living() if now < _place(one) < _NEVER]
-        return Due(now, found[:BATCH], min(following, default=0.0))
+        return Due(now, found, min(following, default=0.0), more=len(found) == BATCH)
 
     async def timers(self) -> list[Timer]:
         return self._living()[:LISTED]
+
+    async def renew(self) -> int:
+        if not self._trust.renews:
+            return 0
+        found = list(self._broker.timers.values())
+        return sum([await self.swap(one) for one in self._trust.aged(found) if one.lives])
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = self._broker.timers.get(timer_id)
@@ -170,6 +197,25 @@ class TimerTrust:
 
     def __init__(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
+        self._told: set[bytes] = set()  # digests of what was told to be left out
+
+    @property
+    def renews(self) -> bool:
+        """Whether the first secret here may send what timers send."""
+        return self._keyring is not None and self._keyring.first.may_send("send")
+
+    def aged(self, found: Sequence[bytes]) -> list[Timer]:
+        """The next revision of those that another secret than the first has signed. One that
+        would permit less then is left to whoever gives the first that right."""
+        assert self._keyring is not None
+        first = self._keyring.first
+        return [
+            msgspec.structs.replace(timer, revision=timer.revision + 1)
+            for text in found
+            for timer in self.readable([text])
+            if self._keyring.signer(text).key_id != first.key_id
+            and (first.auto_approve or not (timer.auto_approve or timer.auto_approve_tools))
+        ]
 
     def written(self, timer: Timer) -> bytes:
         text = msgspec.json.encode(timer)
@@ -189,8 +235,20 @@ class TimerTrust:
                 timer = msgspec.json.decode(text, type=Timer)
                 timers.append(timer if self._permits(text) else _asked(timer))
             except (msgspec.DecodeError, Untrusted) as error:
-                log.error("a timer in the queue cannot be read, and is left out: %s", error)
+                self._tell(text, error)
         return timers
+
+    def _tell(self, text: bytes, error: Exception) -> None:
+        """Once for each: it is met again at each look."""
+        digest = hashlib.sha256(text).digest()
+        if digest in self._told:
+            return
+        if len(self._told) >= LISTED:
+            self._told.clear()
+        self._told.add(digest)
+        name = _NAMED.search(text[:_BEGINNING])
+        called = f" ({name[1].decode()})" if name else ""
+        log.error("a timer in the queue%s cannot be read, and is left out: %s", called, error)
 
     def _permits(self, text: bytes) -> bool:
         if self._keyring is None:

@@ -69,7 +69,9 @@ Admission: TypeAlias = Literal[
     "done",  # it was finished before; its ending was published again
     "dead",  # it was tried too often, or buried before; its sender was told (again)
     "refused",  # another text came under its id before: a dead letter, and its sender was told
-    "held",  # another process is accepting one of the same id just now: leave it, ask later
+    # Another process is accepting one of the same id just now, or Redis has lost what it knew and
+    # some node may have it: leave it, ask later.
+    "held",
     "elsewhere",  # one node was bound to it earlier, and it was handed to that one
     "lapsed",  # this process's lease is over: touch nothing, and ask again when it is renewed
     "fenced",  # the entry was taken from this process: it is another's now
@@ -155,6 +157,14 @@ Standing: TypeAlias = Literal[
 ]
 
 
+class QueueTimers(Timers, Protocol):
+    """The timers of a cluster."""
+
+    async def renew(self) -> int:
+        """Sign those anew that are signed with another secret than the first one here, which may
+        be taken away then; how many."""
+
+
 class Work(Protocol):
     """One process incarnation's side of the queue. Raises QueueUnavailable while Redis is away;
     whatever was asked may have happened then, and may be asked again."""
@@ -165,14 +175,16 @@ class Work(Protocol):
     keyring: Keyring | None  # whose messages it takes; None: everybody's
 
     @property
-    def timers(self) -> Timers:
+    def timers(self) -> QueueTimers:
         """Messages that are to be sent later."""
 
     async def beat(self, metadata: dict[str, object]) -> bool:
         """Renew the lease and the node's heartbeat key. Called every lease/3.
 
         False: there was no lease any more (or none yet), so that others may have taken what
-        was held here: sweep. Takes the process's seat with the lease, and for as long; raises
+        was held here: sweep. Or Redis has lost what it knew since the last beat: `stand` for all
+        that was accepted; for one lease no node takes on what Redis does not know. Where nobody has
+        beaten for 2/3 of a lease, what is reckoned from a node's silence begins anew, a lease from now. Takes the process's seat with the lease, and for as long; raises
         AnotherWorker, and renews nothing, while a living process has that."""
 
     async def rival(self) -> Rival | None:

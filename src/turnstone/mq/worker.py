@@ -16,24 +16,24 @@ from typing import Any
 
 from turnstone import __version__
 from turnstone.core import events as ev
-from turnstone.core.errors import NodeUnavailable, TurnstoneError
-from turnstone.core.host import Host, WorkstreamInfo
+from turnstone.core.errors import TurnstoneError
+from turnstone.core.host import Host
 from turnstone.core.timers import Timers
-from turnstone.mq import protocol as p
 from turnstone.mq.approvals import Approvals
 from turnstone.mq.errors import AnotherWorker, QueueBroken, QueueUnavailable
 from turnstone.mq.figures import Figures
 from turnstone.mq.pump import NodeEvents, Pumps
 from turnstone.mq.rights import Rights
 from turnstone.mq.vitals import Vitals
-from turnstone.mq.work import LEASE, TakenOver, Unfinished, Work
+from turnstone.mq.work import LEASE, Work
 from turnstone.mq.worker_fence import Fencing
-from turnstone.mq.worker_hands import NODE_PAUSE, TARGET_WAIT, Hands
-from turnstone.mq.worker_heirs import Estate, Heirs
-from turnstone.mq.worker_job import Job
+from turnstone.mq.worker_hands import TARGET_WAIT, Hands
+from turnstone.mq.worker_heirs import Estate
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_lanes import Lanes
+from turnstone.mq.worker_left import LeftHere
 from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_probe import Probe
 from turnstone.mq.worker_room import RETRY, Room
 from turnstone.mq.worker_turns import Turns
 from turnstone.mq.worker_watch import Watch
@@ -106,21 +106,20 @@ class Worker:
         self._pumps = Pumps(host, work, self._link, self, self._spawn, self._jobs.maker.epochs)
         self._jobs.pumps = self._pumps
         self._approvals = Approvals(host, work, self._link, approval_timeout, rights)
+        self._probe = None if in_process else Probe(host, beat_every)
         self._hands = Hands(
             work,
             self._link,
             self._jobs,
             self._turns.changed,
             self._spawn,
-            bind=not in_process,
+            probe=self._probe,
             target_wait=target_wait,
             figures=self.figures,
             rights=rights,
         )
         self._lanes = Lanes(work, self._link, self._hands, self._turns, self._space, slots)
         self._watch = Watch(work)
-        self._estate = estate
-        self._heirs = Heirs(work, self._link, estate, self._inherited) if estate else None
         self._fencing = Fencing(
             work,
             self._link,
@@ -128,6 +127,19 @@ class Worker:
             self.ready,
             shares=estate is not None,
             sure=_SURE * beat_every,
+        )
+        self._left_here = LeftHere(
+            host,
+            work,
+            self._link,
+            estate,
+            turns=self._turns,
+            maker=self._jobs.maker,
+            hands=self._hands,
+            pumps=self._pumps,
+            approvals=self._approvals,
+            doubts=self._fencing.doubts,
+            saw=self.saw,
         )
         self._beats = 0
         self._rival: AnotherWorker | None = None
@@ -205,7 +217,7 @@ class Worker:
             case ev.ApprovalAsked() | ev.PlanAsked():
                 self._approvals.asked(event, expires=turn is not None)
             case ev.ApprovalAnswered() | ev.PlanAnswered():
-                self._approvals.over(event.request_id)
+                await self._approvals.answered(event.request_id)
             case ev.TurnEnded():
                 self._approvals.forget(event.ws_id)
                 self._turns.over(event.correlation_id)
@@ -224,6 +236,16 @@ class Worker:
             return False
         return view.auto_approve or any(grant.tool == "*" for grant in view.grants)
 
+    def missed(self, ws_id: str) -> None:
+        turns = self._turns.of(ws_id)
+        if turns:
+            log.warning(
+                "events of workstream %s were missed: what its turns did is read from the node",
+                ws_id,
+            )
+        for turn in turns:
+            self._spawn(self._jobs.catch_up(turn, self.saw))
+
     def lost(self, ws_id: str) -> None:
         log.warning("workstream %s is another node's now", ws_id)
         self._approvals.forget(ws_id)
@@ -241,13 +263,13 @@ class Worker:
 
     async def _working(self) -> None:
         await self._leased.wait()
-        await self._inherit()
+        await self._left_here.inherit()
         await self._reap()
-        await self._take_stock()
-        await self._inherit()
+        await self._left_here.take_stock()
+        await self._left_here.inherit()
         self.ready.set()
         self._spawn(self._lanes.directed())
-        self._spawn(self._lanes.shared(self._until_node_answers))
+        self._spawn(self._lanes.shared(self._left_here.until_node_answers))
         if self._work.labels:
             self._spawn(self._lanes.roused())
         self._spawn(self._approvals.run())
@@ -257,11 +279,18 @@ class Worker:
     async def _beating(self) -> None:
         """Keep the lease, and be the one who finds out that Redis is back."""
         loop = asyncio.get_running_loop()
+        anew = False
         while True:
+            if self._probe is not None:
+                await self._probe.answers()
             sent = loop.time()
             self._beats += 1
             try:
                 kept = await self._work.beat(self._shown())
+                anew = self._leased.is_set() and (anew or not kept)
+                if anew:  # before anything else goes on
+                    await self._left_here.enter_again()
+                    anew = False
             except (AnotherWorker, QueueUnavailable, QueueBroken) as error:
                 if isinstance(error, AnotherWorker) and not self._leased.is_set():
                     self._rival = error
@@ -303,7 +332,9 @@ class Worker:
         """What others left, what a lost reply left, what nobody claimed; seconds until it is worth
         to look again."""
         await self._watch.look()
-        await self._inherit()  # first, for what others' work is after a while is anybody's
+        await (
+            self._left_here.inherit()
+        )  # first, for what others' work is after a while is anybody's
         await self._reap()
         await self._link.insist(self._work.answer_waiting)
         await self._link.insist(self._work.answer_gone)
@@ -311,75 +342,12 @@ class Worker:
             self._hands.take(claimed)
         self._space.look()
         await self._lanes.claim()
-        return await self._inherit()
+        return await self._left_here.inherit()
 
     async def _reap(self) -> None:
         for _ in range(_REAPS):
             if not await self._link.insist(self._work.reap):
                 return
-
-    async def _take_stock(self) -> None:
-        """What the node has, and what earlier processes of it left unfinished."""
-        for info in await self._until_node_answers():
-            if await self._link.insist(lambda ws_id=info.id: self._work.owner(ws_id)) in (  # type: ignore[misc]
-                "",
-                self.node_id,
-            ):
-                await self._jobs.maker.own(info.id)
-        for left in await self._link.insist(self._work.unfinished):
-            await self._go_on(left)
-        for info in await self._until_node_answers():
-            await self._watch_open(info)
-
-    async def _watch_open(self, info: WorkstreamInfo) -> None:
-        """What an earlier process of this node, or another one, has left open in a workstream."""
-        if info.state not in {"idle", "error"} or info.queued:
-            self._fencing.doubts.add(info.id)
-            await self._pumps.watch(info.id)
-        if info.state == "attention":
-            for question in await self._approvals.find(info.id):
-                await self.saw(question)  # Redis has its event already
-
-    async def _inherit(self) -> float | None:
-        return await self._heirs.look() if self._heirs is not None else None
-
-    async def _inherited(self, ws_id: str, taken: TakenOver) -> None:
-        """A workstream of a dead node is this one's now."""
-        assert self._estate is not None
-        self._jobs.maker.epochs[ws_id] = taken.epoch
-        for left in taken.mine:
-            if self._turns.get(left.correlation_id) is None:
-                await self._go_on(left)
-        await self._estate.go_on(ws_id)
-        for info in await self._until_node_answers():
-            if info.id == ws_id:
-                await self._watch_open(info)
-        log.warning("workstream %s goes on here: its node is gone", ws_id)
-
-    async def _go_on(self, left: Unfinished) -> None:
-        """With a message that an earlier process of this node had accepted."""
-        standing = await self._link.insist(
-            lambda: self._work.stand(left.correlation_id, left.epoch, left.raw, left.lane)
-        )
-        if standing not in {"ok", "retry"}:
-            return
-        try:
-            message = p.parse(left.raw)
-            job = Job(message, left.correlation_id, left.epoch, left.lane, left.raw)
-            await self._hands.carry(job)
-        except Exception:  # a mistake of ours with one must not keep the worker from all others
-            log.exception("message %s could not be gone on with", left.correlation_id)
-
-    async def _until_node_answers(self) -> list[WorkstreamInfo]:
-        while True:
-            try:
-                found = await self._host.list()
-            except NodeUnavailable as error:
-                log.warning("the worker waits for its node: %s", error)
-                await asyncio.sleep(NODE_PAUSE)
-            else:
-                self._hands.node_up.set()
-                return found
 
     async def _node_event(self, event: ev.Event) -> bool:
         """What the node's own events mean here; whether others are told of this one."""

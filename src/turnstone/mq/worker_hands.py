@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from turnstone.core.errors import NodeUnavailable, TurnstoneError
@@ -26,6 +27,7 @@ from turnstone.mq.work import Claimed, Work
 from turnstone.mq.worker_job import Job
 from turnstone.mq.worker_jobs import Jobs
 from turnstone.mq.worker_link import Link
+from turnstone.mq.worker_probe import Probe
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +48,20 @@ _HELD_PAUSE = 0.5
 
 @dataclass
 class _Line:
-    """The messages of one workstream that are on their way into the journal."""
+    """The messages of one workstream that are on their way into the journal. `breaks`: how often
+    one of them turned out to be in this process' list no more."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
+    breaks: int = 0
 
 
 class Hands:
     """What one worker has in hand. `changed` is set whenever that is more or less.
 
-    `bind`: a message that is admitted may be run by this node only. `taking` counts the shared
-    messages; `node_up` is clear while the node does not answer.
+    With a `probe`, which asks the node whether it answers, a message that is admitted may be run by
+    this node only. `taking` counts the shared messages; `node_up` is clear while the node does not
+    answer.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class Hands:
         changed: asyncio.Event,
         spawn: Spawn,
         *,
-        bind: bool,
+        probe: Probe | None,
         target_wait: float,
         figures: Figures,
         rights: Rights,
@@ -75,9 +80,9 @@ class Hands:
         self._rights = rights
         self._work, self._link, self._jobs = work, link, jobs
         self._changed, self._spawn = changed, spawn
-        self._bind, self._target_wait, self._figures = bind, target_wait, figures
+        self._probe, self._target_wait, self._figures = probe, target_wait, figures
         self.taking = 0
-        self.node_up = asyncio.Event()
+        self.node_up = probe.up if probe is not None else asyncio.Event()
         self.node_up.set()
         self._hands: dict[bytes, int] = {}  # entry, and its place in the line of all
         self._taken = 0
@@ -125,8 +130,15 @@ class Hands:
         """Messages of one workstream, one after another, in the order of the list."""
         line = self._lines.setdefault(claimed.ws_id, _Line())
         line.users += 1
+        breaks = line.breaks
         try:
             async with line.lock:
+                if line.breaks != breaks:
+                    # One before it lost its place, and may be back behind it by now. The next look
+                    # at the list takes all of them again, in their order; so no message may go on
+                    # that was taken between two which do not.
+                    line.breaks += 1
+                    return
                 if claimed.problem:
                     await self._jobs.let_go(claimed.ws_id)
                     await self._bury(claimed, claimed.problem)
@@ -147,6 +159,10 @@ class Hands:
             )
         else:
             await self._link.insist(lambda: self._work.forward(claimed, owner))
+
+    async def _owned_elsewhere(self, ws_id: str) -> str:
+        owner = await self._link.insist(lambda: self._work.owner(ws_id))
+        return "" if owner == self._work.node_id else owner
 
     async def _pass_on(self, claimed: Claimed, target: str) -> None:
         """To the node that it names, if there is one; its sender is told if there is none."""
@@ -171,21 +187,29 @@ class Hands:
         self._figures.dead += 1
 
     async def _admit(self, claimed: Claimed) -> None:
-        attempt = secrets.token_hex(8)
+        attempt, bind = secrets.token_hex(8), self._probe is not None
         while True:
+            if self._probe is not None:
+                await self._probe.answers()  # what is bound to one that does not is nobody's
             admitted = await self._link.insist(
-                lambda: self._work.admit(claimed, bind=self._bind, attempt=attempt)
+                lambda: self._work.admit(claimed, bind=bind, attempt=attempt)
             )
             # While the lease is over the message keeps its place: those behind it in the
             # workstream must not be admitted first, once it is renewed.
             if admitted.admission not in {"held", "lapsed"}:
                 break
             await asyncio.sleep(_HELD_PAUSE)
+            # Its owner may have been unknown, for Redis had lost that.
+            if claimed.ws_id and (there := await self._owned_elsewhere(claimed.ws_id)):
+                await self._link.insist(partial(self._work.forward, claimed, there))
+                return
         if admitted.admission == "dead":
             log_dead(claimed.correlation_id, f"tried {admitted.tries} times, or given up before")
             self._figures.dead += 1
         if admitted.admission == "refused":
             log_dead(claimed.correlation_id, "another text came under this id before")
+        if admitted.admission == "fenced" and claimed.ws_id in self._lines:
+            self._lines[claimed.ws_id].breaks += 1
         if admitted.admission in {"done", "dead", "refused"}:
             await self._jobs.let_go(claimed.ws_id)
         elif admitted.admission == "run":

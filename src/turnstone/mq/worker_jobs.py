@@ -6,9 +6,10 @@ messages from Redis, and giving them up, is the worker's.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -23,8 +24,9 @@ from turnstone.core.errors import (
 from turnstone.core.host import Host, SendMessage
 from turnstone.mq import protocol as p
 from turnstone.mq import wire
+from turnstone.mq.approvals import drop_left
 from turnstone.mq.figures import Figures
-from turnstone.mq.pump import Pumps
+from turnstone.mq.pump import NODE_PAUSE, Pumps
 from turnstone.mq.results import StoredResult
 from turnstone.mq.rights import Rights
 from turnstone.mq.work import Claimed, Work
@@ -217,8 +219,11 @@ class Jobs:
         while page := await self._link.insist(partial(self._work.events, turn.ws_id, seen)):
             for _, envelope in page:
                 event = _readable(envelope)
-                if event is not None and event.correlation_id == turn.correlation_id:
-                    turn.collect(event)
+                if event is None or event.correlation_id != turn.correlation_id:
+                    continue
+                turn.collect(event)
+                if isinstance(event, ev.ApprovalAnswered | ev.PlanAnswered):
+                    await drop_left(self._work, self._link, event.request_id)
             seen = page[-1][0]
         # What was recorded last, before a process was killed, may never have come to Redis.
         with contextlib.suppress(UnknownWorkstream):  # closed just now
@@ -238,6 +243,24 @@ class Jobs:
             return
         turn.collect(ending)
         await self.end(turn)
+
+    async def catch_up(self, turn: Turn, saw: Callable[[ev.Event], Awaitable[None]]) -> None:
+        """Events of the turn were missed: look where it is. `saw` is told of its ending, if that
+        has come meanwhile."""
+        await turn.settled.wait()
+        while self._turns.waits(turn):
+            try:
+                await self._recall(turn)
+                ending = await self._host.ending(turn.ws_id, turn.correlation_id)
+            except NodeUnavailable:  # the worker's probe tells of that
+                await asyncio.sleep(NODE_PAUSE)
+                continue
+            except TurnstoneError as error:
+                log.warning("what came of message %s is unknown: %s", turn.correlation_id, error)
+                return
+            if ending is not None and self._turns.waits(turn):
+                await saw(ending)
+            return
 
     async def end(self, turn: Turn) -> None:
         """Store what came of it, and tell its ending."""

@@ -108,6 +108,15 @@ def labels_of(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(settings.node.labels))
 
 
+def options_of(settings: Settings) -> Options:
+    """What the settings say of a node's part in the queue. Raises ConfigurationError."""
+    return {
+        "labels": labels_of(settings),
+        "keyring": keyring_of(settings),
+        "lost_after": settings.queue.node_lost_after,
+    }
+
+
 async def start_worker(
     host: Host,
     settings: Settings,
@@ -128,12 +137,7 @@ async def start_worker(
     ConfigurationError for one that cannot keep a queue, and AnotherWorker where the node has one.
     """
     address, prefix = redis_address(settings), settings.redis.prefix
-    options: Options = {
-        "labels": labels_of(settings),
-        "keyring": keyring_of(settings),
-        "lost_after": settings.queue.node_lost_after,
-    }
-    work = await open_alone(address, node_id, prefix, node_id, held, **options)
+    work = await open_alone(address, node_id, prefix, node_id, held, **options_of(settings))
     return Worker(
         host,
         work,
@@ -182,4 +186,4 @@ async def refuse_second(work: Work, server_id: str) -> None:
         await asyncio.sleep(_LOOK)
         found = await work.rival()
     if found is not None:
-        raise AnotherWorker(server_id, found.incarnation)
+        raise AnotherWorker(server_id, found.incarnation, work.node_id)

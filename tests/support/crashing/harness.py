@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,9 +75,3 @@ def size() -> str:
     """`default`, `ci` or `long`, as for the whole run."""
     default = "ci" if os.environ.get("CI") == "true" else "default"
     return os.environ.get("TURNSTONE_TEST_SIZE", default)
-
-
-def seed() -> int:
-    """That of a run by dice: TURNSTONE_TEST_SEED, to have a run once more, or a new one."""
-    given = os.environ.get("TURNSTONE_TEST_SEED")
-    return int(given) if given else random.SystemRandom().randrange(2**32)

@@ -3,7 +3,7 @@
 -- ARGV 2 incarnation, 3 node, 4 entry, 5 cid, 6 ws, 7 '1' to bind it to this node,
 --      8 tries at most, 9 seconds of the record, 10 dead letters, 11 bytes of a dead letter,
 --      12 name of this attempt, 13 what the message says (a hash); either may be empty
--- Also touches P:x:dead, P:x:dstage:<node>; publishes endings.
+-- Also touches P:x:dead, P:x:dstage:<node>, P:x:beats; publishes endings.
 -- Returns admission, epoch, tries; 1 if an earlier try was bound to this node.
 local me, entry, cid, ws = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local attempt, digest = ARGV[12], ARGV[13]
@@ -48,6 +48,9 @@ if s == 'done' or s == 'dead' then
   return {s, epoch, tries}
 end
 if not redis.call('LPOS', KEYS[1], entry) then return {'fenced', epoch, tries} end
+-- Redis has lost what it knew, and a node that has this one may not have entered it again yet.
+local hold = not s and redis.call('HGET', P .. ':x:beats', 'hold')
+if hold and now() < tonumber(hold) then return {'held', epoch, tries} end
 if s == 'claimed' and n ~= me then
   if r[6] == '1' then
     redis.call('RPUSH', P .. ':x:dstage:' .. n, entry)

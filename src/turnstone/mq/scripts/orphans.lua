@@ -2,7 +2,7 @@
 -- KEYS 1 alive (zset), 2 P:x:seen
 -- ARGV 2 incarnation, 3 node, 4 seconds of a lease, 5 seconds of the node's key,
 --      6 seconds beyond its lease after which a node is gone for sure, 7 entries of a list at most
--- Reads, of each such node: its key, P:x:inflight:<node>, P:inbound:<node>, P:x:dstage:<node>,
+-- Reads P:x:beats; of each such node: its key, P:x:inflight:<node>, P:inbound:<node>, P:x:dstage:<node>,
 -- P:x:cid:<cid>; and P:ws:<ws>.
 -- Returns seconds until the next look is due (-1: with the next beat); then, for each node: name,
 -- store, 1 if it is gone for sure, correlation ids and workstreams of what it has accepted in
@@ -11,6 +11,7 @@ local nodes, next_due = {}, -1
 if not lease(ARGV[2]) then return {'-1', nodes} end
 local me, t, longest = ARGV[3], now(), tonumber(ARGV[4])
 local sure_after, most = tonumber(ARGV[6]), tonumber(ARGV[7])
+local since = tonumber(redis.call('HGET', P .. ':x:beats', 'from') or 0)
 
 local function due(seconds)
   if next_due < 0 or seconds < next_due then next_due = seconds end
@@ -64,7 +65,11 @@ for _, node in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     P .. ':inbound:' .. node, P .. ':x:dstage:' .. node) > 0
   local store, over = nil, nil
   if some then store, over = last(node) end
-  if store then
+  -- After a gap in all beats, whoever was silent has one lease to be heard again.
+  if store then over = math.min(over, t - since) end
+  if store and over < 0 and t < since then
+    due(since - t)
+  elseif store then
     local accepted, waiting = left_by(node)
     if #accepted + #waiting > 0 then
       local sure = over >= sure_after

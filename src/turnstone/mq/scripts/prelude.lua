@@ -98,7 +98,7 @@ local function read(entry)
   if not ok or type(message) ~= 'table' then return found end
   local own = message.correlation_id
   if own == nil or own == cjson.null then own = '' end
-  local good = type(own) == 'string' and #own <= 256
+  local good = type(own) == 'string' and #own <= 256 and string.sub(own, 1, 5) ~= 'anon:'
   found.readable = good and not large
   if given == '' and good then found.cid = own end
   if type(message.type) == 'string' then
@@ -112,10 +112,12 @@ local function read(entry)
   return found
 end
 
--- The entry with an id of its own, if its message came without one.
+-- The entry with an id of its own, if its message came without one. The time is in it because the
+-- count begins anew in a Redis that comes back empty or older, while journals keep the ids.
 local function named(entry, found)
   if found.readable and found.cid == '' then
-    return '\1anon:' .. redis.call('INCR', P .. ':x:anon') .. '\n' .. found.raw
+    local t, n = redis.call('TIME'), redis.call('INCR', P .. ':x:anon')
+    return string.format('\1anon:%s%06d-%d\n', t[1], t[2], n) .. found.raw
   end
   return entry
 end

@@ -4,6 +4,7 @@
 -- ARGV 2 incarnation, 3 node, 4 moves at most, 5 grace, 6 seconds until given up,
 --      7 seconds of the record, 8 dead letters, 9 bytes of a dead letter,
 --      10 pattern of the names to look at, 11 how many at most, 12 grace of an unknown node
+-- Reads P:x:beats: no silence counts from before the leases that began after a gap in all beats.
 -- Also touches, of nodes that are gone: P:x:pd:*, P:x:ps:*, P:x:dstage:*, P:x:inflight:*, and
 -- P:x:cid:*, P:x:dead; publishes endings.
 -- Does nothing for a process whose own lease is over: its successor lives, perhaps.
@@ -14,6 +15,7 @@ local mine, me, slice = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local grace, lost_after = tonumber(ARGV[5]), tonumber(ARGV[6])
 local limits = {ttl = ARGV[7], letters = ARGV[8], raw = ARGV[9]}
 local t, moved, returned = now(), 0, {}
+local since = tonumber(redis.call('HGET', P .. ':x:beats', 'from') or 0)
 
 -- From the tail to the head, so that the order stays and new arrivals come after.
 local function drain(from, to)
@@ -83,7 +85,7 @@ for _, gone in ipairs(over) do
   local shared = drain(P .. ':x:ps:' .. gone.member, KEYS[2])
   if directed and shared then
     local older = nodes[gone.node] or gone.ends < last[gone.node]
-    if older or settle(gone.node, gone.ends) then
+    if older or settle(gone.node, math.max(gone.ends, since)) then
       redis.call('ZREM', KEYS[1], gone.member)
     end
   end
