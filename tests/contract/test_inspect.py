@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from support.queues import MemoryQueue, Queue, RedisQueue, send, take_on, take_shared
-from support.redis import RedisServer, redis_server
+from support.redis import RedisServer
 from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.errors import LetterNotReplayed, UnknownLetter
 from turnstone.mq.inspect import Inspector
@@ -33,12 +33,6 @@ class Bench:
         (claimed,) = await take_shared(node)
         await node.bury(claimed, why)
         return (await self.inspector.letters(1))[0].id
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["redis", "memory"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,6 @@ from turnstone.core.timekeeping import alter, fire_due, keep
 from turnstone.core.timers import MOST_MISSED, Due, NewTimer, Timer, Timers, fire
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.timers import MemoryTimers
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["redis", "memory", "store"])

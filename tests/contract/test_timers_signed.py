@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from support.redis import RedisServer, redis_server
+from support.redis import RedisServer
 from support.timer_places import MemoryPlace, RedisPlace
 from turnstone.core.timekeeping import fire_due, keep
 from turnstone.core.timers import NewTimer, Timers
 from turnstone.mq.signing import Keyring, keyring
 from turnstone.mq.timers import MemoryTimers
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
 
 
 async def now_of(timers: Timers) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +11,7 @@ import pytest
 from support.queues import (
     LONG,
     PATIENCE,
-    MemoryQueue,
     Queue,
-    RedisQueue,
     ids,
     plain,
     send,
@@ -23,32 +20,14 @@ from support.queues import (
     take_shared,
     until,
 )
-from support.redis import RedisServer, redis_server
 from turnstone.mq.entry import envelope
 from turnstone.mq.errors import LeaseOver
 from turnstone.mq.work import MAX_TRIES, SLICE
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
 @pytest.fixture(params=["redis", "memory", "cluster"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = (
-            RedisQueue(request.getfixturevalue("server"))
-            if request.param == "redis"
-            else request.getfixturevalue("restricted_cluster")()
-        )
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 async def test_shared_work_is_taken_in_order_and_ends_with_its_result(queue: Queue) -> None:

@@ -5,35 +5,16 @@ disagree, and nothing is lost, doubled or left lying by that."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.queues import MemoryQueue, Queue, RedisQueue, send, take_directed, take_shared
-from support.redis import RedisServer, redis_server
+from support.queues import Queue, RedisQueue, send, take_directed, take_shared
+from support.redis import RedisServer
 from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.protocol import parse
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = RedisQueue(request.getfixturevalue("server"))
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
 
 
 def said(beginning: str, value: str) -> bytes:

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from support.queues import (
     LONG,
-    MemoryQueue,
     Queue,
-    RedisQueue,
     plain,
     send,
     take_directed,
     take_on,
     take_shared,
 )
-from support.redis import RedisServer, redis_server
 from turnstone.mq.work import SLICE, Work
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
 @pytest.fixture(params=["redis", "memory", "cluster"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = (
-            RedisQueue(request.getfixturevalue("server"))
-            if request.param == "redis"
-            else request.getfixturevalue("restricted_cluster")()
-        )
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 async def gone(queue: Queue, node_id: str) -> None:

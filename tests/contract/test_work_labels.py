@@ -3,32 +3,12 @@ and keeps nobody waiting behind it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from support.queues import MemoryQueue, Queue, RedisQueue, ids, send, take_directed, take_shared
-from support.redis import RedisServer, redis_server
+from support.queues import Queue, ids, send, take_directed, take_shared
 from turnstone.mq.work import Work
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = RedisQueue(request.getfixturevalue("server"))
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
 
 
 async def taken(work: Work, free: int = 100) -> list[str]:

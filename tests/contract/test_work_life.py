@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,31 +19,13 @@ from support.queues import (
     take_shared,
     until,
 )
-from support.redis import RedisServer, redis_server
 from turnstone.mq.errors import AnotherWorker, LeaseOver
 from turnstone.mq.work import Seat
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
 @pytest.fixture(params=["redis", "memory", "cluster"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = (
-            RedisQueue(request.getfixturevalue("server"))
-            if request.param == "redis"
-            else request.getfixturevalue("restricted_cluster")()
-        )
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 async def test_a_seat_is_of_one_living_process_whatever_its_node_is_called(queue: Queue) -> None:

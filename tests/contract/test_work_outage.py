@@ -3,8 +3,6 @@ Redis and in memory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
 from support.queues import (
@@ -17,7 +15,6 @@ from support.queues import (
     take_on,
     take_shared,
 )
-from support.redis import RedisServer, redis_server
 from turnstone.mq.memory_broker import MemoryBroker
 
 GRACE = LONG / 2
@@ -27,26 +24,9 @@ TIMES = {"lease": LONG, "grace": GRACE, "lost_after": LONG}
 OUTAGE = 10 * LONG
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
 @pytest.fixture(params=["redis", "memory", "cluster"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = (
-            RedisQueue(request.getfixturevalue("server"))
-            if request.param == "redis"
-            else request.getfixturevalue("restricted_cluster")()
-        )
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 async def passes(queue: Queue, seconds: float) -> None:

@@ -4,15 +4,12 @@ keep one message from stopping all others; on Redis and in memory."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from support.queues import (
     LONG,
-    MemoryQueue,
     Queue,
-    RedisQueue,
     ids,
     plain,
     send,
@@ -20,26 +17,7 @@ from support.queues import (
     take_on,
     take_shared,
 )
-from support.redis import RedisServer, redis_server
 from turnstone.mq.work import Work
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = RedisQueue(request.getfixturevalue("server"))
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
 
 
 async def gone(queue: Queue, work: Work) -> None:

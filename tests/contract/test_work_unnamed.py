@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
-
 from support.queues import (
-    MemoryQueue,
     Queue,
-    RedisQueue,
     plain,
     send,
     take_on,
     take_shared,
 )
-from support.redis import RedisServer, redis_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
-    opened: Queue
-    if request.param == "memory":
-        opened = MemoryQueue()
-    else:
-        opened = RedisQueue(request.getfixturevalue("server"))
-        await opened.redis.flushall()
-    yield opened
-    await opened.aclose()
 
 
 async def test_an_id_that_the_queue_gave_is_not_given_again_after_it_has_lost_everything(
