@@ -78,6 +78,7 @@ async def test_the_list_is_walked_renamed_and_closed_by_keyboard(
 
         await row(at.page, "second").focus()
         await keys.press("F2")
+        await expect(at.page.locator(".list-rename input")).to_be_focused()
         await keys.type(HOSTILE[0])
         await keys.press("Enter")
         await expect(row(at.page, HOSTILE[0])).to_be_focused()
@@ -113,11 +114,13 @@ async def test_the_box_filters_names_and_a_hit_opens_where_it_was_said(
         await said(host, long, word, f"c{number}")
     async with opened(browser, node) as at:
         await expect(at.page.locator("[data-row]")).to_have_count(2)
-        await at.page.keyboard.press("/")
+        box = at.page.get_by_role("searchbox", name="Filter the list")
+        while not await box.evaluate("box => box === document.activeElement"):
+            await at.page.keyboard.press("/")  # the page takes keys a moment after it is drawn
         await at.page.keyboard.type("another")
         await expect(at.page.locator("[data-row]")).to_have_count(1)
         await expect(row(at.page, "another")).to_have_attribute("data-row", other)
-        await at.page.get_by_role("searchbox", name="Filter the list").fill("needle")
+        await box.fill("needle")
         hit = at.page.locator(".hit").filter(has_text="you")
         await expect(hit.locator("mark")).to_have_text("needle")
         await hit.click()

@@ -135,10 +135,15 @@ async def test_two_readers_one_of_them_late_get_the_same_ids_and_text(tmp_path: 
                     read(early, early[-1]["frame_id"]), read(late, early[1]["frame_id"])
                 )
 
-    assert early[2:] == late
+    assert told(early[2:]) == told(late)
     assert streamed(early) == answer
-    ids = [tuple(map(int, f["frame_id"].split("-"))) for f in early]
+    ids = [tuple(map(int, f["frame_id"].split("-"))) for f in told(early)]
     assert ids == sorted(set(ids))
+
+
+def told(read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what the spelling of 0.2 adds for one connection, under the id of what it precedes."""
+    return [frame for frame in read if frame["type"] != "thinking_stop"]
 
 
 async def test_a_message_sent_twice_under_one_id_is_answered_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -201,9 +201,14 @@ class Forking:
         found += [
             f"a fork has {len(fork.history)} messages of {len(was.history)}"
             for fork in map(_replayed, forks)
-            if fork.messages != was.messages or fork.history != was.history
+            if fork.messages != was.messages or _said(fork.history) != _said(was.history)
         ]
         return ("forked" if forks else "as it was"), found
+
+
+def _said(history: Sequence[ev.HistoryMessage]) -> list[tuple[str, str, str]]:
+    """Without what belongs to the journal that it was said in, as the ids of messages."""
+    return [(message.role, message.content, message.tool_call_id) for message in history]
 
 
 class Erasing:
