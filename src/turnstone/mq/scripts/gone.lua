@@ -11,10 +11,8 @@ if not lease(ARGV[2]) then return {0, {}} end
 local most, lost_after, t, moved = tonumber(ARGV[3]), tonumber(ARGV[4]), now(), 0
 local limits = {ttl = ARGV[5], letters = ARGV[6], raw = ARGV[7]}
 
-local living = {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. ':x:alive', string.format('(%.6f', t), '+inf')) do
-  living[string.match(member, '^(.*)|[^|]*$') or member] = true
-end
+local living, gone = leasing(t), {}
+for _, node in ipairs(redis.call('ZRANGE', P .. ':x:gone', 0, -1)) do gone[node] = true end
 
 local function lists(node)
   local found = {}
@@ -59,11 +57,12 @@ local function answer(node, list)
   end
 end
 
+-- Every beat of every node comes by here: of a node that lives, nothing is asked.
 for _, node in ipairs(redis.call('ZRANGE', P .. ':x:seen', 0, -1)) do
   local there = living[node] or redis.call('EXISTS', P .. ':node:' .. node) == 1
   local waiting = there and {} or lists(node)
   if #waiting == 0 then
-    redis.call('ZREM', P .. ':x:gone', node)
+    if gone[node] then redis.call('ZREM', P .. ':x:gone', node) end
   else
     redis.call('ZADD', P .. ':x:gone', 'NX', string.format('%.6f', t), node)
     if tonumber(redis.call('ZSCORE', P .. ':x:gone', node)) + lost_after <= t then

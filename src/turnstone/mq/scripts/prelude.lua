@@ -21,6 +21,15 @@ local function lease(incarnation)
   return nil
 end
 
+-- The nodes of which a process has a lease at this time, as a set.
+local function leasing(t)
+  local nodes, later = {}, string.format('(%.6f', t)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. ':x:alive', later, '+inf')) do
+    nodes[string.match(member, '^(.*)|[^|]*$') or member] = true
+  end
+  return nodes
+end
+
 -- Another incarnation that lives and has one of the seats KEYS[first...], and the end of its
 -- lease; nil if none. One whose boot is among the dead has none, whatever its lease says.
 local function rival(first, incarnation, dead)

@@ -10,10 +10,7 @@ if not lease(ARGV[2]) then return {0, {}} end
 local t, most, moved = now(), tonumber(ARGV[4]), 0
 local limits = {ttl = ARGV[6], letters = ARGV[7], raw = ARGV[8]}
 
-local alive, present = {}, {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. ':x:alive', string.format('(%.6f', t), '+inf')) do
-  alive[string.match(member, '^(.*)|[^|]*$') or member] = true
-end
+local alive, present = leasing(t), {}
 local all = redis.call('HGETALL', P .. ':x:labels')
 for i = 1, #all, 2 do
   if alive[all[i]] then
