@@ -63,6 +63,21 @@ async def test_a_row_tells_its_state_in_words_and_what_waits_is_called(
         assert at.troubles == []
 
 
+async def test_a_name_that_is_being_typed_outlives_what_happens_in_the_list(
+    browser: Browser, node: Served, host: LocalHost
+) -> None:
+    await named(host, "first")
+    async with opened(browser, node) as at:
+        await row(at.page, "first").focus()
+        await at.page.keyboard.press("F2")
+        await at.page.keyboard.type("the long ")
+        await named(host, "second")
+        await expect(row(at.page, "second")).to_be_visible()
+        await at.page.keyboard.type("name")
+        await at.page.keyboard.press("Enter")
+        await expect(row(at.page, "the long name")).to_be_focused()
+
+
 async def test_the_list_is_walked_renamed_and_closed_by_keyboard(
     browser: Browser, node: Served, host: LocalHost
 ) -> None:

@@ -148,9 +148,11 @@ async def test_a_budget_is_set_on_the_page_of_usage(
     async with opened(browser, node, f"/#/usage/{ws_id}") as at:
         await expect(at.page.get_by_role("row", name="This conversation 1")).to_be_visible()
         await at.page.get_by_label("Tokens").fill("5000")
+        await at.page.get_by_label("Money").press_sequentially("1.05")
         await at.page.get_by_role("button", name="Set the budget").click()
         await expect(at.page.get_by_text("5,000 left")).to_be_visible()
-    assert (await host.usage(ws_id)).budget.tokens == 5000
+    budget = (await host.usage(ws_id)).budget
+    assert (budget.tokens, budget.money) == (5000, 1.05)
 
 
 async def test_settings_are_shown_with_where_they_come_from(

@@ -77,7 +77,11 @@ function Link({ row, here, active }) {
   `;
 }
 
-/** Renames where the name stands: Enter or leaving the field keeps it, Escape does not. */
+/**
+ * Renames where the name stands: Enter or leaving the field keeps it, Escape does not. The field
+ * has a default and no value: the list is drawn again while a person types, and a value would then
+ * take the place of what was typed.
+ */
 function Rename(/** @type {{row: Row, done: () => void}} */ { row, done }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const over = useRef(false);
@@ -99,7 +103,7 @@ function Rename(/** @type {{row: Row, done: () => void}} */ { row, done }) {
       <input
         ref=${field}
         aria-label=${`New name of ${visible(row.name)}`}
-        value=${row.name}
+        defaultValue=${row.name}
         maxlength="100"
         autocomplete="off"
         onBlur=${() => end(true)}

@@ -69,7 +69,7 @@ export function Dialog() {
         ${question.text && html`<p>${question.text}</p>`}
         ${question.input &&
         html`<label>${question.input.label}
-          <input ref=${field} value=${question.input.value} autocomplete="off" />
+          <input ref=${field} defaultValue=${question.input.value} autocomplete="off" />
         </label>`}
         <menu>
           <button type="button" onClick=${() => answered(null)}>${question.no ?? "Cancel"}</button>

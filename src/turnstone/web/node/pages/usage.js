@@ -67,7 +67,8 @@ function Budget({ wsId, budget, left, again }) {
   const now = wanted ?? budget;
   const keep = async (/** @type {Event} */ event) => {
     event.preventDefault();
-    const answer = await told(api.post("/api/budget", { ws_id: wsId, ...now }));
+    const limits = Object.fromEntries(KINDS.map((kind) => [kind, Number(now[kind])]));
+    const answer = await told(api.post("/api/budget", { ws_id: wsId, ...limits }));
     if (!answer) return;
     toast(answer.notice || "The budget is set.");
     set(null);
@@ -79,7 +80,7 @@ function Budget({ wsId, budget, left, again }) {
       <p class="dim">From when it is set, for this conversation with all below it. 0 is no limit.</p>
       <div class="editor-row">
         ${KINDS.map((kind) => html`<label>${NAMES[kind]}
-          <input type="number" min="0" step=${kind === "money" ? "any" : "1"} required value=${now[kind]} onInput=${(/** @type {any} */ e) => set({ ...now, [kind]: Number(e.target.value) })} />
+          <input type="number" min="0" step=${kind === "money" ? "any" : "1"} required value=${now[kind]} onInput=${(/** @type {any} */ e) => set({ ...now, [kind]: e.target.value })} />
           <span class="dim">${left[kind] === null || left[kind] === undefined ? "no limit" : `${number(Math.max(0, left[kind]))} left`}</span>
         </label>`)}
       </div>
