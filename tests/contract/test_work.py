@@ -407,11 +407,11 @@ async def test_when_a_lease_ends_its_work_returns_in_order_before_newer_work(que
 
 
 async def test_a_lease_ends_by_itself_and_a_beat_begins_a_new_one(queue: Queue) -> None:
-    a, b = await queue.node("a", lease=0.5), await queue.node("b")
+    a, b = await queue.node("a", lease=2.0), await queue.node("b")
     await queue.push(send("c1"))
     (claimed,) = await take_shared(a)
 
-    await queue.later(0.5)
+    await queue.later(2.0)
 
     with pytest.raises(LeaseOver):
         await a.claim(1)

@@ -85,9 +85,7 @@ async def test_a_question_is_answered_through_the_bridge(tmp_path: Path) -> None
 async def test_a_second_worker_for_a_server_is_refused(tmp_path: Path) -> None:
     with redis_server() as redis:
         seat = Seat("server-1")
-        async with bridged(
-            tmp_path, echo, redis, work={"seat": seat, "lease": 0.6}, beat_every=0.2
-        ):
+        async with bridged(tmp_path, echo, redis, work={"seat": seat}, beat_every=0.2):
             second = await RedisWork.open(redis.address, "another", seat=Seat("server-1"))
             other = await RedisWork.open(redis.address, "another", seat=Seat("server-2"))
             namesake = await RedisWork.open(redis.address, "n1", seat=Seat("server-3"))

@@ -18,7 +18,7 @@ from modelserver.plans import echo, shell
 from support.nodes import local_node
 from support.redis import redis_server
 from support.servers import FULL, serving
-from support.workers import working_node
+from support.workers import end_lease, working_node
 from turnstone.api.http_host import HttpHost
 from turnstone.core import events as ev
 from turnstone.core.errors import ConfigurationError, InvalidRequest
@@ -305,17 +305,17 @@ async def test_a_node_that_is_not_there_is_told_when_the_time_is_over(
 
 async def test_the_node_that_was_lost_in_the_middle_of_a_turn_is_told(tmp_path: Path) -> None:
     with redis_server() as redis:
-        gone = await RedisWork.open(redis.address, "n2", lease=0.1)
+        gone = await RedisWork.open(redis.address, "n2")
         await gone.beat({"boot": gone.boot})
         async with AsyncTurnstoneClient(port=redis.port) as client:
-            waiting = asyncio.create_task(client.send_and_wait("go", timeout=1.0))
+            waiting = asyncio.create_task(client.send_and_wait("go", timeout=3.0))
             async with asyncio.timeout(10):
                 while not await gone.pull_shared(0):
                     await asyncio.sleep(0.02)  # the message is the state that is waited for
-            await gone.beat({"boot": gone.boot})
             [claimed] = await gone.claim(1)
             admitted = await gone.admit(claimed)
             assert await gone.accept(claimed, admitted.epoch)
+            end_lease(redis, gone)
             result = await waiting
         await gone.aclose()
 

@@ -19,7 +19,7 @@ from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import local_node
 from support.redis import redis_server
 from support.watching import in_use
-from support.workers import working_node
+from support.workers import end_lease, working_node
 from turnstone.core.host import CreateWorkstream, Host, SendMessage
 from turnstone.mq import AsyncTurnstoneClient
 from turnstone.mq.errors import AnotherWorker
@@ -155,7 +155,7 @@ async def test_dead_letters_and_lost_nodes_are_told_in_the_log_once_each(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with redis_server() as redis:
-        lost = await RedisWork.open(redis.address, "lost", lease=0.1, grace=0.0)
+        lost = await RedisWork.open(redis.address, "lost", grace=0.0)
         await lost.beat({})
         with redis.client() as connection:
             connection.rpush("turnstone:inbound:lost", message("left", "c1"))
@@ -163,6 +163,7 @@ async def test_dead_letters_and_lost_nodes_are_told_in_the_log_once_each(
         (claimed,) = await lost.directed()
         admitted = await lost.admit(claimed)
         assert await lost.accept(claimed, admitted.epoch)
+        end_lease(redis, lost)
         await lost.aclose()
         soon = {"grace": 0.0, "lost_after": 0.3}
         async with working_node(tmp_path, echo, redis.address, "n1", work=soon, beat_every=0.05):

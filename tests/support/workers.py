@@ -11,6 +11,7 @@ from typing import Any
 
 from modelserver import ModelServer, Plan
 from support.nodes import start_host
+from support.redis import RedisServer
 from turnstone.core.host import Host
 from turnstone.core.local_host import LocalHost
 from turnstone.mq.connection import RedisAddress
@@ -83,3 +84,9 @@ async def running_worker(
     finally:
         await worker.aclose()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def end_lease(server: RedisServer, work: RedisWork) -> None:
+    """End the lease of that process, as if it had not beaten in time."""
+    with server.client() as connection:
+        connection.zadd("turnstone:x:alive", {f"{work.node_id}|{work.boot}": 1})
