@@ -126,7 +126,7 @@ async def many_clients(at: Place, clients: int, turns: int) -> float:
 
 async def consume(redis: RedisAddress, count: int) -> tuple[float, float]:
     """Messages a second: of one consumer that does each step of the queue, and of bare BLPOP."""
-    work = await RedisWork.open(redis, "consumer", prefix="consumer")
+    work = await RedisWork.open(redis, "consumer", prefix="consumer", lease=3_600.0)
     client: Any = redis.client()  # the commands of the driver are not typed
     await work.beat({})
 

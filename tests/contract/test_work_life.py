@@ -33,8 +33,10 @@ async def test_a_seat_is_of_one_living_process_whatever_its_node_is_called(queue
 
     with pytest.raises(AnotherWorker, match="the server server already, as node a"):
         await queue.node("b", seat=Seat("server", ("gone",)))
-    with pytest.raises(AnotherWorker):
+    with pytest.raises(AnotherWorker, match="The name a is used already, by another node"):
         await queue.node("a", seat=Seat("other"))
+    with pytest.raises(AnotherWorker, match="the server server already, as node a"):
+        await queue.node("a", seat=Seat("server"))
 
     assert await a.rival() is None
     assert await a.beat({})
@@ -67,7 +69,7 @@ async def test_a_process_that_slept_beyond_its_lease_gets_no_new_one_once_anothe
     assert (await a.admit(claimed)).admission == "lapsed"
     rival = await a.rival()
     assert rival is not None
-    assert rival.incarnation == f"a|{b.boot}"
+    assert (rival.incarnation, rival.seat) == (f"a|{b.boot}", "server")
 
     await b.aclose()
     assert await a.rival() is None
@@ -403,3 +405,20 @@ async def test_what_a_node_has_is_not_ended_by_another_and_an_ending_asked_twice
     assert await b.forestall("c2", "", b"{}", [])
     assert await b.forestall("c2", "", b"{}", [])
     assert not await a.forestall("c2", "", b'{"other": 1}', [])
+
+
+async def test_of_all_nodes_one_sees_to_what_is_left_and_after_its_time_another(
+    queue: Queue,
+) -> None:
+    a, b = await queue.node("a"), await queue.node("b")
+
+    assert await a.tidies(["queue", "store:1"], 0.5) == {"queue", "store:1"}
+    assert await b.tidies(["queue", "store:2"], 0.5) == {"store:2"}
+    assert await a.tidies(["queue"], 0.5) == set()
+    await queue.later(0.5)
+    assert await b.tidies(["queue"], 0.5) == {"queue"}
+    assert await a.tidies(["queue"], 0.5) == set()
+
+    await queue.end_lease(b)
+    assert await b.tidies(["queue"], 0) == set()
+    assert await a.tidies(["queue"], 0) == {"queue"}

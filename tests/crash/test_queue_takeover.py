@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import pytest
 
 from modelserver import ModelServer, Reply, call, calls, hold, text
 from modelserver.plans import echo, last_user_text, tool_results
+from support.nodes import start_host
 from support.postgres import PostgresServer
 from support.queue_node import queue_node
 from support.redis import RedisServer, redis_server
+from support.workers import running_worker
 from turnstone.mq import AsyncTurnstoneClient
+from turnstone.mq.keys import Keys
 
 PATIENCE = 60.0
 
@@ -218,3 +222,35 @@ async def test_a_zombie_whose_workstream_was_taken_over_has_no_effects(
     assert (result.ok, "ran" in result.content) == (True, True), result
     assert again.ok, again
     assert (tmp_path / "one/workspace/effects").read_text() == "effect\n"
+
+
+async def test_a_workstream_whose_node_was_forgotten_goes_on_where_its_store_is_shared(
+    tmp_path: Path, redis: RedisServer, postgres: PostgresServer
+) -> None:
+    keys, url = Keys(), postgres.database()
+
+    @asynccontextmanager
+    async def node(node_id: str) -> AsyncIterator[None]:
+        host = await start_host(tmp_path / node_id, model.base_url, url=url, node_id=node_id)
+        try:
+            async with running_worker(host, redis.address, node_id, estate=host.heir):
+                yield
+        finally:
+            await host.aclose()
+
+    with ModelServer(echo) as model, redis.client() as hand:
+        async with AsyncTurnstoneClient(port=redis.port) as client:
+            async with node("n1"):
+                first = await client.send_and_wait("one", timeout=PATIENCE)
+            hand.delete(keys.owner(first.ws_id), keys.epoch(first.ws_id), keys.node("n1"))
+            hand.delete(keys.alive, keys.seen)
+            hand.set(keys.floor, 7)
+            async with node("n2"):
+                second = await client.send_and_wait("two", ws_id=first.ws_id, timeout=PATIENCE)
+                unknown = await client.send_and_wait("two", ws_id="00000000", timeout=PATIENCE)
+            epoch = hand.get(keys.epoch(first.ws_id))
+
+    assert (second.ok, second.content, second.ws_id) == (True, "two", first.ws_id), second
+    assert "one" in str(model.requests[-1]), model.requests[-1]
+    assert epoch == b"9"
+    assert unknown.outcome == "refused"

@@ -46,6 +46,13 @@ def counted() -> dict[str, int]:
             match != "NO"
             for _, _, match in rows("core.test_commands_forbidden", "test_what_a_pattern_is_about")
         ),
+        "an option, a setting, a variable or what is read makes a program run another": len(
+            table("support.option_attacks", "OPTION_ATTACKS")
+        ),
+        "a file tool writes what other programs start later, with a broad permission": len(
+            table("tools.test_planting", "STARTERS")
+        ),
+        "a command names such a file, to write it": len(table("tools.test_planting", "PLANTING")),
         "a command looks like another in the question": len(table("tools.test_display", "ATTACKS")),
         "a command makes the next one start outside": len(rows("tools.test_bash_folder", outside)),
         "a path leads a file tool out, or to what is no file": sum(
@@ -82,6 +89,8 @@ def test_the_numbers_beside_the_table_are_true(page: str) -> None:
     escapes = table("sandbox.test_escapes", "ATTACKS")
 
     assert f"{len(rules)} rules that permit, and {len(innocent)} innocent commands" in words
+    free = table("support.option_attacks", "INNOCENT_OPTIONS")
+    assert f"{len(free)} that no rule about another program may stop" in words
     assert f"{len(table('tools.edit_cases', 'CASES'))} edits, each" in words
     assert sum(not attack.l2 for attack in escapes) == 8
     assert "The eight that L2 does not hold" in words

@@ -346,10 +346,12 @@ async def test_the_owner_of_a_workstream_is_seen_before_its_list_is_answered(
         assert ids(await queue.entries(f"turnstone:inbound:old{n}")) == ["c1"]
 
 
-async def test_a_node_that_was_not_seen_for_a_month_is_forgotten(queue: RedisQueue) -> None:
+async def test_a_node_that_was_not_seen_for_a_month_and_a_day_is_forgotten(
+    queue: RedisQueue,
+) -> None:
     a = await queue.node("a", unknown_after=0.0)
     seconds, _ = await queue.redis.time()
-    month = 30 * 86_400
+    month = 31 * 86_400
     times = {"old": seconds - month - 60, "away": seconds - month + 60}
     await queue.redis.zadd(queue.keys.seen, times)
 

@@ -172,3 +172,19 @@ def test_a_file_of_secrets_must_be_there_be_ones_own_and_have_some(tmp_path: Pat
     assert ring is not None
     assert ring.signer(ring.signed(message())).role == "approve"
     assert keyring_in("", "") is None
+
+
+def test_what_was_signed_for_one_queue_is_nothing_in_another_but_earlier_versions_are_taken() -> (
+    None
+):
+    here, there = RING.of("here"), RING.of("there")
+    signed = here.signed(message())
+
+    assert here.sender(signed, NOW) == RING.sender(signed, NOW) == RING.first
+    assert "another prefix" in why(signed, there)
+    assert "another prefix" in why(RING.signed(message(prefix=1)), here)
+    assert here.sender(RING.signed(message()), NOW).key_id == RING.first.key_id
+    moved = signed.replace(b'"prefix": "here"', b'"prefix": "there"')
+    assert moved != signed
+    assert "not as it was" in why(moved, there)
+    assert there.sender(there.signed(signed), NOW) == RING.first

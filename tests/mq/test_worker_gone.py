@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from modelserver import hold, text
 from modelserver.plans import echo
+from support.clocks import SetClock
 from support.memory_queue import PATIENCE, message, result_in, until
 from support.nodes import local_node
 from turnstone.core.host import CreateWorkstream, Host, SendMessage
@@ -58,6 +60,37 @@ async def test_a_message_whose_node_is_not_there_is_told_or_run_by_any_as_its_se
     ]
     assert outcomes == [("dead", []), ("dead", []), ("done", ["three"])]
     assert [letter.correlation_id for letter in broker.dead] == ["c1", "c2"]
+
+
+class Counted(MemoryWork):
+    """Says how often it looked for what others have left."""
+
+    looks = 0
+
+    async def answer_gone(self) -> int:
+        self.looks += 1
+        return await super().answer_gone()
+
+
+async def test_of_many_workers_one_looks_for_what_others_have_left_until_its_time_is_over(
+    tmp_path: Path,
+) -> None:
+    clock = SetClock()
+    broker = MemoryBroker(clock=clock)
+    works = [Counted(broker, f"n{number}", lease=1e9) for number in range(3)]
+
+    def beats() -> int:
+        shown = [json.loads(shown)["beats"] for _, shown in broker.heartbeats.values()]
+        return min(shown) if len(shown) == len(works) else 0
+
+    async with local_node(tmp_path, echo) as node, AsyncExitStack() as stack:
+        for work in works:
+            await stack.enter_async_context(working(node.host, work))
+        for turn in (1, 2):
+            after = beats() + 3
+            await until(lambda: beats() > after)  # noqa: B023
+            assert sum(work.looks for work in works) == turn
+            clock.advance(1.0)
 
 
 async def test_a_message_that_the_journal_has_in_another_workstream_gets_its_result_from_there(

@@ -24,6 +24,7 @@ from turnstone.core.timers import NewTimer
 from turnstone.mq import AsyncTurnstoneClient, TurnstoneClient
 from turnstone.mq.memory_broker import MemoryBroker
 from turnstone.mq.memory_work import MemoryWork
+from turnstone.mq.signing import keyring
 from turnstone.mq.worker import Worker
 
 #: Seconds between two beats: a test does not wait for longer ones.
@@ -222,6 +223,40 @@ async def test_a_client_sends_later_lists_and_cancels_through_redis(tmp_path: Pa
                 await client.cancel_timer("other")
             with pytest.raises(InvalidRequest, match="every: the hour"):
                 await client.send("m", every="0 25 * * *")
+
+
+async def test_a_timer_whose_message_no_node_has_taken_is_cancelled_before_it_is_made(
+    tmp_path: Path,
+) -> None:
+    secret = "a secret of sixteen"
+    with redis_server() as redis:
+        async with (
+            AsyncTurnstoneClient(port=redis.port, signing_secret=secret) as client,
+            AsyncTurnstoneClient(port=redis.port, signing_secret=f"not {secret}") as stranger,
+            asyncio.timeout(PATIENCE),
+        ):
+            timer_id = await client.send("never", not_before=1.0)
+            for asked in (stranger.cancel_timer(timer_id), client.cancel_timer("none")):
+                with pytest.raises(UnknownTimer):
+                    await asked
+            with pytest.raises(UnknownTimer, match="cancel it, which ends it"):
+                await client.pause_timer(timer_id)
+            assert await client.timers() == []
+
+            await client.cancel_timer(timer_id)
+
+            ring = keyring(secret)
+            async with working_node(
+                tmp_path, echo, redis.address, "n1", work={"keyring": ring}, beat_every=BEAT
+            ):
+                while (result := await client.result(timer_id)) is None:
+                    await asyncio.sleep(0.02)  # the result is the state that is waited for
+                after = await client.send_and_wait("one", timeout=PATIENCE)
+            with redis.client() as hand:
+                effects = hand.keys("turnstone:x:cid:*")
+
+    assert (result.outcome, after.ok) == ("timer", True)
+    assert len(effects) == 2, effects  # the timer's message and the other one: no run
 
 
 async def test_a_client_of_one_node_does_the_same_without_redis(tmp_path: Path) -> None:

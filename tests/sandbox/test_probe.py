@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 from support import needs
-from support.commands import PATIENCE, run_in
+from support.commands import run_in
 from turnstone.core.sandbox import Level
 from turnstone.sandbox import Landlock, Unconfined, find_sandbox
 from turnstone.sandbox.landlock import LEAST, NO_SIGNALS, NOTES, landlock_version
+from turnstone.sandbox.orphans import owner, remove_orphans
 from turnstone.sandbox.probe import attempt_escapes
 
 
@@ -51,16 +52,28 @@ async def test_nothing_is_left_of_the_attempts() -> None:
     await attempt_escapes(Unconfined())
 
     places = [Path.home(), Path("/etc"), Path("/usr"), Path("/var"), Path(tempfile.gettempdir())]
-    mine = [f for place in places for f in place.glob(".turnstone-probe-*") if stays(f)]
-    assert mine == []
+    assert [f for place in places for f in place.glob(f".turnstone-probe-{owner()}-*")] == []
 
 
-def stays(path: Path) -> bool:
-    """Tests run side by side, and others may be at their attempts: theirs go away."""
-    deadline = time.monotonic() + PATIENCE
-    while path.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return path.exists()
+def test_what_a_killed_process_has_left_goes_and_what_others_use_stays(tmp_path: Path) -> None:
+    whose = subprocess.run(
+        [sys.executable, "-c", "from turnstone.sandbox.orphans import owner; print(owner())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    in_another_container = f"1{whose}"
+    for name in (whose, owner(), in_another_container, "x"):
+        (tmp_path / f".turnstone-probe-{name}-a").mkdir()
+        (tmp_path / f".turnstone-probe-{name}-a" / "secret").write_text("x")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / f".turnstone-probe-{whose}-b").symlink_to(tmp_path / "precious")
+    (tmp_path / f".turnstone-probe-{whose}-c").write_text("x")
+
+    remove_orphans([tmp_path / "absent", tmp_path], ".turnstone-probe-")
+
+    left = {f".turnstone-probe-{name}-a" for name in (owner(), in_another_container, "x")}
+    assert {path.name for path in tmp_path.iterdir()} == {*left, "precious"}
 
 
 async def test_without_bubblewrap_nothing_is_confined_and_a_note_says_what_to_install(

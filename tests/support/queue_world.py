@@ -34,7 +34,7 @@ PATIENCE = 30.0
 
 #: What may be in Redis when all is done: owners, heartbeats and leases, records, histories.
 _STAYS = re.compile(
-    r":(ws:.+|node:.+|x:(alive|beats|seat:.+|cid:.+|seen|search|epoch:.+|ev:.+|dead|anon))"
+    r":(ws:.+|node:.+|x:(alive|beats|turns|seat:.+|cid:.+|seen|search|epoch:.+|ev:.+|dead|anon))"
 )
 
 

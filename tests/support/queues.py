@@ -66,6 +66,9 @@ class Queue(Protocol):
     async def forget_heartbeat(self, node_id: str) -> None:
         """As when its time is over."""
 
+    async def not_seen_for(self, node_id: str, seconds: float) -> None:
+        """As if nothing had been noticed of a node for so long."""
+
     async def later(self, seconds: float) -> None:
         """Let so much time go by, on the clock of the leases."""
 
@@ -153,6 +156,9 @@ class MemoryQueue:
 
     async def forget_heartbeat(self, node_id: str) -> None:
         self.broker.heartbeats.pop(node_id, None)
+
+    async def not_seen_for(self, node_id: str, seconds: float) -> None:
+        self.broker.seen[node_id] = self.clock.now() - seconds
 
     async def later(self, seconds: float) -> None:
         self.clock.time += seconds
@@ -259,6 +265,9 @@ class RedisQueue:
 
     async def forget_heartbeat(self, node_id: str) -> None:
         await self.redis.delete(self.keys.node(node_id))
+
+    async def not_seen_for(self, node_id: str, seconds: float) -> None:
+        await self.redis.zadd(self.keys.seen, {node_id: await self._now() - seconds})
 
     async def later(self, seconds: float) -> None:
         until = await self._now() + seconds

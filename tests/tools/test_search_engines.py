@@ -15,7 +15,8 @@ from support.tools import call, prepare
 from turnstone.core.errors import ToolRefused
 from turnstone.core.tool import ToolContext
 from turnstone.tools.search import Search
-from turnstone.tools.search_engines import PythonEngine, Ripgrep
+from turnstone.tools.search_engines import PER_FILE, PythonEngine, Ripgrep
+from turnstone.tools.search_findings import MAX_GATHERED
 
 NAMES = ["a.py", "b.py", "b.PY", "c.txt", "d e.md", "[x].py", "log.log", ".hidden", "UTF16.txt"]
 FOLDERS = ["", "src/", "src/deep/", "build/", "src/build/", ".github/"]
@@ -182,3 +183,19 @@ async def test_many_matches_with_lines_around_them_are_cut_and_told(
 
     assert sum(":needle" in line for line in lines) == 1000
     assert "[stopped at 1,000 matches; narrow the query or the path]" in lines
+
+
+async def test_more_than_can_be_put_in_order_is_told_from_the_first_path_on(
+    context: ToolContext,
+) -> None:
+    lines = ("needle" + "x" * 3_000 + "\n") * PER_FILE
+    for number in range(MAX_GATHERED // len(lines) + 2):
+        (context.workspace / f"{number:03}.txt").write_text(lines)
+
+    for engine in (Ripgrep(needs.require("rg")), PythonEngine()):
+        told = (await call(Search(engine), context, query="needle")).output.splitlines()
+
+        numbers = [line.partition(":needle")[0] for line in told if ":needle" in line]
+        assert numbers
+        assert numbers == [f"000.txt:{number}" for number in range(1, len(numbers) + 1)]
+        assert any("narrow the query or the path" in line for line in told)

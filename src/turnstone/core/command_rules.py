@@ -16,19 +16,25 @@ from functools import lru_cache
 
 from turnstone.core import shell
 from turnstone.core.shell import Word
+from turnstone.core.shell_options import (
+    is_read,
+    runs_from_options,
+    shell_text,
+    without_global_options,
+)
 from turnstone.core.shell_programs import (
     ALWAYS_OPAQUE,
     EVALUATORS,
     INTERPRETERS,
     LOGINS,
+    MODULES_THAT_RUN,
     PLAIN,
     READERS,
     SHELLS,
+    SUBCOMMANDS_THAT_RUN,
     TEXT_RUNNERS,
     WRAPPERS,
     base_name,
-    runs_from_options,
-    without_global_options,
 )
 from turnstone.core.shell_readers import is_harmless, why_not
 
@@ -40,7 +46,10 @@ MAX_WRAPPED = 64
 
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 _PIECE = re.compile(r"'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<star>\*)|(?P<bare>[^'\"*]+)")
-_NAME = re.compile(r"[^\s;&|(){}'\"]+")
+_NAME = re.compile(r"[^\s;&|(){}'\"=,<>`\[\]!%]+")
+
+#: What code has, in whichever language, and a sentence or a name has not.
+_CODE = re.compile(r"[(){}|&<>`\[\]!\\$%=,]")
 _UNPLAIN = re.compile(r"[^A-Za-z0-9_./:@%+,=~^-]")
 
 
@@ -114,8 +123,8 @@ class CommandPattern:
             return Match.YES
         if not self.words:
             return Match.MAYBE
-        commands, known = _found(command)
-        least = Match.NO if known else Match.MAYBE
+        commands, known, assigned = _found(command)
+        least = Match.MAYBE if not known or any(map(self._is_in, assigned)) else Match.NO
         return max((self._matches(words) for words in commands), default=Match.NO) or least
 
     def _matches(self, words: tuple[Word, ...]) -> Match:
@@ -133,6 +142,10 @@ class CommandPattern:
             for name in (program, program.rpartition("/")[2], base_name(program))
         )
 
+    def _is_in(self, text: str) -> bool:
+        """Whether this text names the program: a variable that holds it may be run by others."""
+        return any(map(self._names, _NAME.findall(text)))
+
     def _may_start(self, words: tuple[Word, ...]) -> bool:
         """Whether the program, of which that is not known, may run such a command that stands
         among its arguments: in words of their own, or as shell text."""
@@ -146,8 +159,8 @@ class CommandPattern:
                 after = without_global_options((said, *words[at + 1 :]))[1:]
                 if at > MAX_WRAPPED or _arguments(self.words[1:], after) is not Match.NO:
                     return True
-            elif any(map(self._names, _NAME.findall(said))):
-                if at > MAX_WRAPPED:
+            elif self._is_in(said):
+                if at > MAX_WRAPPED or _CODE.search(said):
                     return True
                 programs = (found[0] for found in _found(said)[0])
                 if any(name is not None and self._names(name) for name in programs):
@@ -252,8 +265,10 @@ def _has_option(wanted: PatternWord, options: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _found(script: str) -> tuple[tuple[tuple[Word, ...], ...], bool]:
-    """Every command that this script is known to run, and whether those are all it may run."""
+def _found(script: str) -> tuple[tuple[tuple[Word, ...], ...], bool, tuple[str, ...]]:
+    """Every command that this script is known to run, whether those are all it may run, and
+    what it gives to variables."""
+    assigned: list[str] = []
     commands: dict[tuple[Word, ...], None] = {}
     known = True
     read_before: set[str] = set()
@@ -268,6 +283,7 @@ def _found(script: str) -> tuple[tuple[tuple[Word, ...], ...], bool]:
             continue
         read = shell.read(text)
         known &= read.whole
+        assigned += read.assigned
         for words in read.commands:
             known &= len(words) <= MAX_WRAPPED or words[0] is None or not _wraps(words[0])
             for started in _started(words):
@@ -275,7 +291,7 @@ def _found(script: str) -> tuple[tuple[tuple[Word, ...], ...], bool]:
                 texts, clear = _texts(started)
                 known &= clear
                 left += [(inner, depth + 1) for inner in texts]
-    return tuple(commands), known
+    return tuple(commands), known, tuple(assigned)
 
 
 def _started(words: tuple[Word, ...]) -> Iterator[tuple[Word, ...]]:
@@ -303,8 +319,10 @@ def _texts(words: tuple[Word, ...]) -> tuple[list[str], bool]:
     literal = [word for word in arguments if word is not None]
     clear = len(literal) == len(arguments)
     if program in SHELLS:
-        return _of_shell(arguments)
-    if program in LOGINS and all(word.startswith("-") for word in literal):
+        return shell_text(program, arguments)
+    if program in LOGINS and sum(not word.startswith("-") for word in literal) <= (
+        program == "ssh"  # whose first word is where to log in
+    ):
         return [], False
     if program in TEXT_RUNNERS:
         texts = [word for word in literal if not word.startswith("-") and re.search(r"\W", word)]
@@ -315,21 +333,22 @@ def _texts(words: tuple[Word, ...]) -> tuple[list[str], bool]:
     if program in ALWAYS_OPAQUE or runs_from_options(words):
         return [], False
     if program in INTERPRETERS:
-        first = arguments[0] if arguments else None
-        return [], first is not None and (not first.startswith("-") or first == "-m")
+        return [], _is_file_run(program, arguments)
     if program in EVALUATORS:
-        return [], clear and not any("$(" in word or "`" in word for word in literal)
+        sets = any("$(" in word or "`" in word or shell.is_telling(word) for word in literal)
+        return [], clear and not sets
     return [], True
 
 
-def _of_shell(arguments: Sequence[Word]) -> tuple[list[str], bool]:
-    """A shell runs a file, the text after `-c`, or else whatever it reads."""
-    for at, word in enumerate(arguments):
-        if word is None:
-            return [], False
-        if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", word):
-            texts = [text for text in arguments[at + 1 :] if text is not None]
-            return texts[:1], len(texts) == len(arguments) - at - 1 and bool(texts)
-        if not word.startswith(("-", "+")):
-            return [], True
-    return [], False
+def _is_file_run(program: str, arguments: Sequence[Word]) -> bool:
+    """Whether what an interpreter runs is a file, or a module that runs nothing it is given."""
+    first, second = [*arguments, None, None][:2]
+    if first is None or is_read(first):
+        return False
+    if program in ("deno", "bun") and first in SUBCOMMANDS_THAT_RUN:
+        return False
+    if first == "-m":
+        name = (second or "").partition(".")[0]
+        stdin = any(word is not None and is_read(word) for word in arguments)
+        return second is not None and name not in MODULES_THAT_RUN and not stdin
+    return not first.startswith("-") and second != "-"

@@ -26,6 +26,9 @@ EXPOSES_HOOKS = (
     "its hooks and settings, which start by themselves later, are not kept from commands at L2"
 )
 
+#: Of a file or folder that is asked about whatever is permitted in general.
+PLANTED = "which is started or obeyed by other programs later, with the person's own rights"
+
 _COMMAND_UNCONFINED = "commands cannot be confined on this machine, so each one is asked"
 
 
@@ -111,7 +114,7 @@ def _permitted(
 def _place(use: PathUse) -> str:
     """Why a path counts as outside, in words."""
     if use.starts:
-        return "is started or obeyed by other programs later, with the person's own rights"
+        return PLANTED.removeprefix("which ")
     return "may hold secrets" if use.sensitive else "is outside the workspace"
 
 

@@ -67,21 +67,29 @@ HOME_STARTER_FOLDERS = tuple(
 )
 
 #: Names of files and folders of a project from which editors, git, shells and services start
-#: something later, by themselves, where a person opens the folder, or pushes it.
-PROJECT_STARTERS = (
-    ".gitmodules",
-    ".gitattributes",
-    ".mcp.json",
-    ".envrc",
-    ".pre-commit-config.yaml",
-    ".github",
-    ".gitlab-ci.yml",
-    ".circleci",
-    ".vscode",
-    ".idea",
-    ".husky",
-    ".ci",
-    "jenkinsfile",
+#: something later, by themselves, where a person opens or enters the folder, uses git or a
+#: language's own tools in it, or pushes it. Not sources, nor what is run by its name (`make`).
+PROJECT_STARTERS = tuple(
+    (
+        # Version control; a folder with a HEAD in it may be a repository without a .git.
+        ".git .hg .jj head .gitmodules .gitattributes .lfsconfig .githooks .husky lefthook.yml "
+        "lefthook.yaml .lefthook.yml .lefthook.yaml .pre-commit-config.yaml .overcommit.yml "
+        # Shells and environments.
+        ".envrc .autoenv .autoenv.zsh mise.toml .mise.toml .mise .rtx.toml "
+        # Editors, and other agents.
+        ".vscode .idea .fleet .zed .devcontainer .devcontainer.json .vimrc .exrc .nvimrc "
+        ".nvim.lua .lvimrc .dir-locals.el .dir-locals-2.el .mcp.json .claude .cursor .codex "
+        ".gemini .windsurf "
+        # Languages, where their tools start.
+        ".cargo .yarnrc .yarnrc.yml .yarn .pnpmfile.cjs .pnp.cjs .bundle .rprofile .renviron "
+        ".irbrc .pryrc .ghci .ocamlinit .octaverc .gdbinit .lldbinit sitecustomize.py "
+        "usercustomize.py "
+        # Services.
+        ".github .gitlab-ci.yml .circleci .ci jenkinsfile .travis.yml azure-pipelines.yml "
+        "bitbucket-pipelines.yml .buildkite .drone.yml .woodpecker .woodpecker.yml .forgejo "
+        ".gitea .appveyor.yml appveyor.yml .cirrus.yml .semaphore .teamcity .tekton "
+        "cloudbuild.yaml .gitpod.yml .idx .replit"
+    ).split()
 )
 
 #: All such names, with those of shells: harmless to read, and asked about before they are
@@ -95,9 +103,23 @@ STARTER_NAMES = (
     ".profile",
     ".xprofile",
     ".xsession*",
+    ".xinitrc",
+    ".cshrc",
+    ".tcshrc",
+    ".kshrc",
+    ".login",
+    ".logout",
+    ".inputrc",
+    ".pam_environment",
     ".gitconfig",
+    "*.code-workspace",
+    "*.desktop",
+    "*.pth",
     *PROJECT_STARTERS,
 )
+
+#: Places of several names of which the same holds.
+STARTER_PLACES = tuple(place for place in HOME_STARTER_FOLDERS if "/" in place)
 
 #: Where secrets are, wherever such a place is: names, and places of several names, folded.
 SECRET_ANYWHERE = (*SECRET_NAMES, *(place for place in HOME_SECRETS if "/" not in place))
@@ -126,6 +148,16 @@ def is_secret(parts: Sequence[str]) -> bool:
     within = f"/{'/'.join(folded)}/"
     return any(map(_is_secret_name, folded)) or any(
         f"/{place}/" in within for place in SECRET_PLACES
+    )
+
+
+def is_starter(parts: Sequence[str]) -> bool:
+    """Whether one of these names, or some of them in a row, stand for what other programs start
+    or obey later. Case and Unicode form do not matter."""
+    folded = folded_names(parts)
+    within = f"/{'/'.join(folded)}/"
+    return any(fnmatchcase(part, name) for part in folded for name in STARTER_NAMES) or any(
+        f"/{place}/" in within for place in STARTER_PLACES
     )
 
 

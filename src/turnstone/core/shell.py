@@ -41,8 +41,15 @@ _SUBSTITUTION = re.compile(r"`|\$\(")
 #: Variables that name programs, or change which are found and what they are given.
 _TELLING = re.compile(
     r"PATH|PAGER|EDITOR|VISUAL|COMMAND|DIFF|SHELL|ENV|^LD_|^DYLD|^GIT_|^BASH|OPT|FLAGS|^IFS$|^PS\d"
-    r"|SSH|ASKPASS|BROWSER|WRAPPER|^CC$|^CXX$|^AR$|RUNNER|PYTHON|PERL|RUBY|NODE|CONFIG"
+    r"|SSH|ASKPASS|BROWSER|WRAPPER|^CC$|^CXX$|^AR$|^AS$|^LD$|RUNNER|PYTHON|PERL|RUBY|NODE|CONFIG"
+    r"|HOME|^LESS|_RSH$|^RSYNC_|^HG|^RUST|^CARGO_|LINKER|^GCC_|^MAKE|^GOROOT$|^npm_config_|^WGETRC$"
+    r"|^INPUTRC$|^ZDOTDIR$"
 )
+
+#: Names that are given a value without an assignment: `${A:=x}`, `((A=1))`.
+_SET_BY_DEFAULT = re.compile(r"\$\{!?(\w+)(?:\[.*\])?:?=", re.DOTALL)
+_SET_TO_NUMBER = re.compile(r"\b([A-Za-z_]\w*)\s*[-+*/%&|^]?=(?!=)|\+\+|--")
+_ARITHMETIC = ("compound_statement", "c_style_for_statement", "arithmetic_expansion")
 
 _COMMANDS = frozenset({"command", "declaration_command", "unset_command", "test_command"})
 
@@ -68,10 +75,12 @@ def plain_words(script: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The words of each command in a script, at any depth; `whole` if there can be no others."""
+    """The words of each command in a script, at any depth; `whole` if there can be no others.
+    `assigned`: what variables are given, as it is written."""
 
     commands: tuple[tuple[Word, ...], ...] = ()
     whole: bool = False
+    assigned: tuple[str, ...] = ()
 
 
 def read(script: str) -> Script:
@@ -82,6 +91,7 @@ def read(script: str) -> Script:
     if _CONTINUED in script:  # the parser takes it for a space, and bash for nothing
         texts.append(script.replace(_CONTINUED, ""))
     found: dict[tuple[Word, ...], None] = {}
+    assigned: list[str] = []
     whole = True
     for text in texts:
         root = _parser().parse(text.encode("utf-8", "surrogatepass")).root_node
@@ -92,9 +102,19 @@ def read(script: str) -> Script:
             if node.type in _UNFOLLOWED and node.start_byte >= looked_at:
                 whole = whole and not _hides_commands(node)
                 looked_at = 0 if node.type == "heredoc_redirect" else node.end_byte
+            whole = whole and not _sets(node)
+            if node.type == "variable_assignment":
+                assigned.append(_text(node).partition("=")[2])
             if words := _words(node):
                 found[words] = None
-    return Script(tuple(found), whole)
+    return Script(tuple(found), whole, tuple(assigned))
+
+
+def is_telling(word: str) -> bool:
+    """Whether this is the name of a variable that says which programs run, behind an option
+    or not."""
+    name = re.sub(r"^-[A-Za-z]+?(?=[A-Z])", "", word)
+    return name.isidentifier() and _TELLING.search(name) is not None
 
 
 @cache
@@ -171,7 +191,22 @@ def _hides_commands(node: Node) -> bool:
         start = next((_text(n) for n in node.children if n.type == "heredoc_start"), "")
         return start.isalnum() and bool(_SUBSTITUTION.search(_text(node)))
     name, _, value = _text(node).partition("=")
-    return bool(_TELLING.search(name) or _SUBSTITUTION.search(value))
+    return bool(_TELLING.search(name) or _SUBSTITUTION.search(value) or is_telling(value))
+
+
+def _sets(node: Node) -> bool:
+    """Whether such a variable gets a value here, otherwise than by an assignment."""
+    text = _text(node)
+    if node.type in _ARITHMETIC and text.startswith(("((", "for", "$((", "$[")):
+        head = text.partition(";" if node.type == "c_style_for_statement" else "\0")[0]
+        return any(map(is_telling, _SET_TO_NUMBER.findall(head)))
+    if node.type == "expansion":
+        found = _SET_BY_DEFAULT.match(text)
+        return found is not None and is_telling(found[1])
+    if node.type in ("for_statement", "select_statement"):
+        named = (child for child in node.children if child.type == "variable_name")
+        return any(is_telling(_text(child)) for child in named)
+    return False
 
 
 def _words(node: Node) -> tuple[Word, ...]:

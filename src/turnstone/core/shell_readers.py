@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turnstone.core.sensitive import is_secret
-from turnstone.core.shell_programs import GIT_TEXT
+from turnstone.core.shell_options import GIT_TEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,10 +168,12 @@ class TurnstoneClient:
         *,
         requires: Sequence[str] | None = None,
         if_unavailable: IfUnavailable = "error",
+        timeout: float | None = None,
         on_approval: Callable[[ApprovalRequestEvent], Reply] | None = None,
         on_plan: Callable[[PlanReviewEvent], Reply] | None = None,
     ) -> Iterator[OutboundEvent]:
-        """Send a message and follow its turn, event by event; `turn_complete` is the last."""
+        """Send a message and follow its turn, event by event; `turn_complete` is the last. Raises
+        TurnTimedOut (`AsyncTurnstoneClient.stream`)."""
         events = self._client.stream(
             message,
             ws_id,
@@ -181,6 +183,7 @@ class TurnstoneClient:
             target_node,
             requires=requires,
             if_unavailable=if_unavailable,
+            timeout=timeout,
         )
         yield from self._iterated(events, Asked(on_approval, on_plan))
 
@@ -190,12 +193,13 @@ class TurnstoneClient:
         after: str = "",
         *,
         ws_id: str = "",
+        timeout: float | None = None,
         on_approval: Callable[[ApprovalRequestEvent], Reply] | None = None,
         on_plan: Callable[[PlanReviewEvent], Reply] | None = None,
     ) -> Iterator[OutboundEvent]:
         """The turn of a message that was sent earlier, behind the event whose `cursor` is
-        `after` (`AsyncTurnstoneClient.follow`)."""
-        events = self._client.follow(correlation_id, after, ws_id=ws_id)
+        `after`. Raises UnknownMessage and TurnTimedOut (`AsyncTurnstoneClient.follow`)."""
+        events = self._client.follow(correlation_id, after, ws_id=ws_id, timeout=timeout)
         yield from self._iterated(events, Asked(on_approval, on_plan))
 
     def cancel(self, correlation_id: str = "", ws_id: str = "") -> bool:

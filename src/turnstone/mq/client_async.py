@@ -8,14 +8,10 @@ listens, and none is missed.
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
-from typing import Any, Self, TypeAlias
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Self
 
-from turnstone.core.errors import (
-    UnknownRequest,
-)
 from turnstone.core.timers import Missed, Timer
 from turnstone.mq import protocol as p
 from turnstone.mq.client_args import (
@@ -29,18 +25,12 @@ from turnstone.mq.client_args import (
     seconds,
     tools_of,
 )
-from turnstone.mq.client_asks import Asked, OnApproval, OnPlan, answer_to, refusal_of
+from turnstone.mq.client_asks import Asked, OnApproval, OnPlan
+from turnstone.mq.client_events import OnEvent, answer, in_time, tell, told, why_late
 from turnstone.mq.client_follow import again, reader_of, turn
 from turnstone.mq.client_timers import When, timed
 from turnstone.mq.client_turn import TurnReader, place_of
 from turnstone.mq.results import TurnResult
-
-_CUT = (
-    "The turn has ended, but parts of its answer were missed, and the whole of it was not there in"
-    " time: ask for it with result()."
-)
-
-OnEvent: TypeAlias = Callable[[p.OutboundEvent], Awaitable[None] | None]
 
 
 class AsyncTurnstoneClient:
@@ -159,11 +149,11 @@ class AsyncTurnstoneClient:
             async with asyncio.timeout(limit):
                 async with aclosing(turn(self._line, sent, reader)) as events:
                     async for event in events:
-                        await _tell(on_event, event, mistakes)
-                        await self._answer(asked, event, mistakes)
+                        await tell(on_event, event, mistakes)
+                        await answer(self._line, asked, event, mistakes)
         except TimeoutError:
             reader.result.timed_out = True
-            reader.result.errors += await self._why_late(reader, sent)
+            reader.result.errors += await why_late(self._line, reader, sent)
         return reader.result
 
     async def stream(
@@ -177,11 +167,15 @@ class AsyncTurnstoneClient:
         *,
         requires: Sequence[str] | None = None,
         if_unavailable: IfUnavailable = "error",
+        timeout: float | None = None,
         on_approval: OnApproval | None = None,
         on_plan: OnPlan | None = None,
     ) -> AsyncGenerator[p.OutboundEvent, None]:
         """Send a message and follow its turn, event by event; `turn_complete` is the last.
-        The callbacks are those of `send_and_wait`."""
+        The callbacks are those of `send_and_wait`. Raises TurnTimedOut when it has not ended
+        `timeout` seconds after the first event was asked for, with what is known of it; the turn
+        goes on."""
+        limit = seconds(timeout)
         sent = message_of(
             message,
             ws_id,
@@ -192,9 +186,10 @@ class AsyncTurnstoneClient:
             requires,
             if_unavailable,
         )
-        asked = Asked(on_approval, on_plan)
-        async with aclosing(self._told(turn(self._line, sent, reader_of(sent)), asked)) as events:
-            async for event in events:
+        reader, asked = reader_of(sent), Asked(on_approval, on_plan)
+        events = in_time(turn(self._line, sent, reader), self._line, reader, limit, sent)
+        async with aclosing(told(self._line, events, asked)) as happened:
+            async for event in happened:
                 yield event
 
     async def follow(
@@ -203,6 +198,7 @@ class AsyncTurnstoneClient:
         after: str = "",
         *,
         ws_id: str = "",
+        timeout: float | None = None,
         on_approval: OnApproval | None = None,
         on_plan: OnPlan | None = None,
     ) -> AsyncGenerator[p.OutboundEvent, None]:
@@ -210,13 +206,16 @@ class AsyncTurnstoneClient:
 
         `after`: the `cursor` of the last event that was dealt with; empty: from its beginning. Waits
         until the message has a turn. With neither, `ws_id` helps to find that of a closed
-        workstream. Raises ValueError for what is no cursor.
+        workstream. Raises UnknownMessage when for five seconds there is no such message;
+        TurnTimedOut as `stream` does; ValueError for what is no cursor.
         """
-        known, place = place_of(after)
-        ws_id = ws_id or known
-        events = again(self._line, correlation_id, ws_id, place)
-        async with aclosing(self._told(events, Asked(on_approval, on_plan))) as told:
-            async for event in told:
+        limit, (known, place) = seconds(timeout), place_of(after)
+        check_texts(correlation_id=correlation_id, ws_id=ws_id)
+        reader = TurnReader(correlation_id, ws_id or known, fresh=False, resumed=place)
+        reader.delivered = True
+        events = in_time(again(self._line, reader, place), self._line, reader, limit)
+        async with aclosing(told(self._line, events, Asked(on_approval, on_plan))) as happened:
+            async for event in happened:
                 yield event
 
     async def cancel(self, correlation_id: str = "", ws_id: str = "") -> bool:
@@ -336,49 +335,9 @@ class AsyncTurnstoneClient:
             await self.unsubscribe(ws_id)
         await self._line.aclose()
 
-    async def _why_late(self, reader: TurnReader, sent: p.SendMessage) -> list[str]:
-        """Why the answer has not come in time, as far as that can be seen from here."""
-        line = self._line
-        why = [_CUT] if reader.ended else reader.questions()
-        refused, silent = line.problem, "" if line.problem else await line.silence()
-        if not reader.delivered:
-            reason = (
-                refused
-                or f"{silent or 'That it has arrived was not confirmed.'} It may still come."
-            )
-            why.append(f"The message could not be delivered in time: {reason}")
-        elif refused or silent:
-            why.append(f"Not heard of in time: {refused or silent}")
-        elif nobody := await line.absence(sent):
-            why.append(f"Not done in time: {nobody}")
-        return why
-
     async def _deliver(self, message: p.InboundMessage) -> str:
         await self._line.deliver(message)
         return message.correlation_id
-
-    async def _told(
-        self, events: AsyncGenerator[p.OutboundEvent, None], asked: Asked
-    ) -> AsyncGenerator[p.OutboundEvent, None]:
-        """The events up to the turn's completion; what is asked is answered behind each."""
-        mistakes = Mistakes()
-        async with aclosing(events):
-            async for event in events:
-                yield event
-                if isinstance(event, p.TurnCompleteEvent):
-                    return
-                await self._answer(asked, event, mistakes)
-
-    async def _answer(self, asked: Asked, event: p.OutboundEvent, mistakes: Mistakes) -> None:
-        if not asked.wants(event):
-            return
-        answer = refusal_of(event)
-        with mistakes.logged(event):
-            reply = asked.of(event)
-            answer = answer_to(event, await reply if inspect.isawaitable(reply) else reply)
-        if answer is not None:
-            with suppress(UnknownRequest):  # somebody else was faster
-                await self._line.respond(answer)
 
     async def _listen(self, callback: OnEvent, ws_id: str, ready: asyncio.Event) -> None:
         try:
@@ -388,13 +347,4 @@ class AsyncTurnstoneClient:
         mistakes = Mistakes()
         async with aclosing(events):
             async for event in events:
-                await _tell(callback, event, mistakes)
-
-
-async def _tell(on_event: OnEvent | None, event: p.OutboundEvent, mistakes: Mistakes) -> None:
-    if on_event is None:
-        return
-    with mistakes.logged(event):
-        answer = on_event(event)
-        if inspect.isawaitable(answer):
-            await answer
+                await tell(callback, event, mistakes)

@@ -14,11 +14,15 @@ from turnstone.core.errors import NodeUnavailable, TurnstoneError, UnknownWorkst
 from turnstone.mq import protocol as p
 from turnstone.mq.client_line import Line
 from turnstone.mq.client_turn import TurnReader
-from turnstone.mq.errors import QueueUnavailable
+from turnstone.mq.errors import QueueUnavailable, UnknownMessage
 from turnstone.mq.results import StoredResult, TurnResult
 
-#: Seconds between two looks for the turn of a message that no node has taken.
-_LOOK = 0.25
+#: Seconds between two looks for the turn of a message that no node has taken; and at most between
+#: two for a message that is nowhere.
+_LOOK, _LONGEST_LOOK = 0.25, 2.0
+
+#: Seconds for a message to appear that is followed: as long as its sender may try to deliver it.
+UNKNOWN_WAIT = 5.0
 
 
 def reader_of(sent: p.SendMessage) -> TurnReader:
@@ -48,17 +52,18 @@ async def turn(
 
 
 async def again(
-    line: Line, cid: str, ws_id: str, place: str
+    line: Line, reader: TurnReader, place: str
 ) -> AsyncGenerator[p.OutboundEvent, None]:
-    """The turn of a message that was sent before, behind `place`."""
+    """The turn of a message that was sent before, behind `place`. Raises UnknownMessage."""
+    cid, ws_id = reader.result.correlation_id, reader.result.ws_id
+    await _there(line, cid, ws_id)
     stored = None
     while not ws_id and (stored := await line.result(cid)) is None:
         ws_id = await line.workstream_of(cid)
         if not ws_id:
             await asyncio.sleep(_LOOK)
     ws_id = ws_id or (stored.ws_id if stored is not None else "")
-    reader = TurnReader(cid, ws_id, fresh=False, resumed=place)
-    reader.delivered = True
+    reader.result.ws_id = ws_id
     try:
         if ws_id:
             async with aclosing(followed(line, reader, place or "0-0")) as events:
@@ -72,6 +77,21 @@ async def again(
     if stored is not None:
         for one in reader.close(stored):
             yield one
+
+
+async def _there(line: Line, cid: str, ws_id: str) -> None:
+    """Wait until there is such a message, for as long as its sender may try to deliver it."""
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + UNKNOWN_WAIT, _LOOK
+    while not await line.knows(cid, ws_id):
+        if loop.time() >= deadline:
+            raise UnknownMessage(
+                f"No node knows a message {cid!r}, and none waits in a list.",
+                hint="Was it sent, and to this place? A message is remembered for three days after"
+                " its end. One node alone knows those of a closed workstream by its ws_id only.",
+            )
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_LOOK)
 
 
 async def followed(

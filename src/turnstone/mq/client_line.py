@@ -36,6 +36,9 @@ class Line(Protocol):
     async def workstream_of(self, correlation_id: str) -> str:
         """The workstream of a message's turn; empty while it has none that is known here."""
 
+    async def knows(self, correlation_id: str, ws_id: str = "") -> bool:
+        """Whether a message of this id is there, ended or not. `ws_id`: as for `result`."""
+
     async def cancel(self, correlation_id: str, ws_id: str) -> bool:
         """Stop the turn of a message, or for no message what runs in the workstream; whether
         there was something to stop."""

@@ -132,6 +132,13 @@ class NodeLine:
                 return info.id
         return ""
 
+    async def knows(self, correlation_id: str, ws_id: str = "") -> bool:
+        if correlation_id in self._results:
+            return True
+        if ws_id:
+            return await self._host.knows(ws_id, correlation_id)
+        return bool(await self.workstream_of(correlation_id))
+
     async def cancel(self, correlation_id: str, ws_id: str) -> bool:
         found = ws_id or await self.workstream_of(correlation_id)
         try:

@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from turnstone.core import events as ev
-from turnstone.core.timekeeping import alter
+from turnstone.core.errors import UnknownTimer
+from turnstone.core.timekeeping import alter, keep
 from turnstone.core.timers import Timer, TimerAction
 from turnstone.mq import keys as limits
 from turnstone.mq import protocol as p
 from turnstone.mq.client_absence import absence
-from turnstone.mq.client_timers import timers_by
+from turnstone.mq.client_known import known, waiting
+from turnstone.mq.client_timers import timer_in, timers_by
 from turnstone.mq.client_wire import encoded
 from turnstone.mq.connection import PATIENCE as ANSWER
 from turnstone.mq.connection import RedisAddress, asking, hopeless, translated
@@ -66,12 +68,12 @@ class QueueLine:
         self, address: RedisAddress, prefix: str = "turnstone", keyring: Keyring | None = None
     ) -> None:
         self.keys = Keys(prefix)
-        self._keyring = keyring
+        self._keyring = keyring and keyring.of(prefix)
         self._address = address
         self._redis: Any = address.client(prefix)
         self._waiting: Any = address.client(prefix)
         self._pushes = Pushes(address, self._redis)
-        self._timers = timers_by(self.keys, self._ask, keyring)
+        self._timers = timers_by(self.keys, self._ask, self._keyring)
         self.problem = ""
 
     async def deliver(self, message: p.InboundMessage, *, new_ws_id: str = "") -> None:
@@ -123,6 +125,9 @@ class QueueLine:
     async def workstream_of(self, correlation_id: str) -> str:
         return await self._patiently(lambda: self._workstream(correlation_id), PATIENCE)
 
+    async def knows(self, correlation_id: str, ws_id: str = "") -> bool:
+        return await self._patiently(lambda: known(self._ask, self.keys, correlation_id), PATIENCE)
+
     async def cancel(self, correlation_id: str, ws_id: str) -> bool:
         asked = p.CancelMessage(ws_id=ws_id, message_id=correlation_id)
         await self.deliver(asked)
@@ -165,7 +170,7 @@ class QueueLine:
         return await self._patiently(self._timers.timers, PATIENCE)
 
     async def alter_timer(self, timer_id: str, action: TimerAction) -> Timer:
-        return await self._patiently(lambda: alter(self._timers, timer_id, action), PATIENCE)
+        return await self._patiently(lambda: self._altered(timer_id, action), PATIENCE)
 
     async def listen(self, ws_id: str) -> AsyncGenerator[p.OutboundEvent, None]:
         channel = self.keys.events(ws_id or "global")
@@ -175,6 +180,21 @@ class QueueLine:
     async def aclose(self) -> None:
         await self._redis.aclose()
         await self._waiting.aclose()
+
+    async def _altered(self, timer_id: str, action: TimerAction) -> Timer:
+        try:
+            return await alter(self._timers, timer_id, action)
+        except UnknownTimer as error:
+            raw = await waiting(self._ask, self.keys, timer_id)
+            wanted = raw and timer_in(raw, timer_id, self._keyring)
+            if not wanted:
+                raise
+            if action != "cancel":
+                hint = "No node has taken its message yet: try again, or cancel it, which ends it."
+                raise UnknownTimer(error.message, hint=hint) from None
+        # It is made here, so that the node which takes its message finds it ended.
+        await keep(self._timers, wanted)
+        return await alter(self._timers, timer_id, action)
 
     async def _where(self, message: p.InboundMessage) -> str:
         """The list that it goes to (contract, section 4.3). Work for a node that is not known

@@ -11,11 +11,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from turnstone.core.timers import Missed, set_up
+from turnstone.core.errors import InvalidRequest
+from turnstone.core.timers import Missed, NewTimer, set_up
+from turnstone.mq.errors import MalformedMessage
 from turnstone.mq.inbound import SendMessage
 from turnstone.mq.keys import Keys
 from turnstone.mq.lua import script
-from turnstone.mq.signing import Keyring
+from turnstone.mq.protocol import parse
+from turnstone.mq.signing import Keyring, Untrusted
 from turnstone.mq.timers import Ask, RedisTimers, wanted_of
 
 #: A time as programs name it: Unix seconds, or a datetime that says its time zone.
@@ -64,6 +67,19 @@ def seconds_of(name: str, when: When) -> float:
     if isinstance(when, bool) or not isinstance(when, int | float):
         raise TypeError(f"{name}: Unix seconds or a datetime, and not {type(when).__name__}")
     return float(when)
+
+
+def timer_in(raw: bytes, timer_id: str, keyring: Keyring | None) -> NewTimer | None:
+    """The timer that a message of this id asks for; None where it asks for none, or cannot be read.
+    Who signs is content only with what was signed with the same secret: it is signed anew."""
+    try:
+        message = parse(raw)
+        trusted = keyring is None or keyring.signer(raw) == keyring.first
+        if not (trusted and isinstance(message, SendMessage) and message.timed):
+            return None
+        return wanted_of(message, timer_id)
+    except (MalformedMessage, Untrusted, InvalidRequest):
+        return None
 
 
 def timers_by(keys: Keys, ask: Ask, keyring: Keyring | None = None) -> RedisTimers:

@@ -30,21 +30,19 @@ class QueueRefuses(QueueUnavailable):
 class AnotherWorker(ConfigurationError):
     """Another process takes work for this server, or under this node's name.
 
-    `server_id`: whose work is meant; `holder`: the incarnation that takes it; `node_id`: what this
-    one wants to be called.
+    `server_id`: whose work is meant; `holder`: the incarnation that takes it; `seat`: what it has,
+    the server's name, or that which this node wants to be called by.
     """
 
     code: ClassVar[str] = "another_worker"
     status: ClassVar[int] = 409
 
-    def __init__(self, server_id: str, holder: str, node_id: str = "") -> None:
+    def __init__(self, server_id: str, holder: str, seat: str) -> None:
         node = holder.rpartition("|")[0]
-        if node == node_id != server_id:
+        if seat != server_id:
             super().__init__(
-                f"The name {node} is used already, by another node or by another worker of the server"
-                f" {server_id}.",
-                hint="If it is another node, give this one another name: [bridge] node_id, or"
-                " --node-id. If it is the same server, one worker is enough.",
+                f"The name {seat} is used already, by another node or by a worker of another server.",
+                hint="Give this one another name: [bridge] node_id, or --node-id.",
             )
             return
         super().__init__(
@@ -58,6 +56,13 @@ class LeaseOver(TurnstoneError):
 
     code: ClassVar[str] = "lease_over"
     status: ClassVar[int] = 409
+
+
+class UnknownMessage(TurnstoneError):
+    """No node knows a message of this id, and it waits in no list."""
+
+    code: ClassVar[str] = "unknown_message"
+    status: ClassVar[int] = 404
 
 
 class UnknownLetter(TurnstoneError):

@@ -30,7 +30,7 @@ class RedisInspector:
     def __init__(
         self, address: RedisAddress, prefix: str = "turnstone", keyring: Keyring | None = None
     ) -> None:
-        self._keyring = keyring
+        self._keyring = keyring and keyring.of(prefix)
         self.keys = Keys(prefix)
         self._address = address
         self.place = f"Redis at {address}, db {address.db}"

@@ -10,7 +10,8 @@ P:inbound:<node>          list            work for one node; the same; none
 P:resp:<request>          list            answers to one question; senders push, the worker that
                                           asked reads; 600 s after the last push
 P:ws:<ws>                 string          the node that owns a workstream; its worker writes,
-                                          senders and other workers read; none
+                                          senders and other workers read; while that node is in
+                                          P:x:seen
 P:node:<node>             string          heartbeat and metadata (JSON); the node writes, all
                                           read; the heartbeat's time to live
 P:events:<ws>             channel         events of a workstream; its worker publishes
@@ -30,6 +31,8 @@ P:x:beats                 hash            the beats of all processes: count, las
                                           silent after a gap in all beats, hold until when nobody
                                           takes on what Redis does not know after it lost
                                           something; all nodes; none
+P:x:turns                 hash            what nodes see to in turn, for all → when one last did;
+                                          all nodes; none
 P:x:seat:<node>           hash            the one process that takes work under this node's name, or
                                           for the server that calls itself so: i incarnation;
                                           workers; its lease
@@ -42,8 +45,9 @@ P:x:cid:<cid>             hash            one message: s state (queued claimed a
 P:x:inflight:<node>       hash            cid → lane and message, accepted and not finished;
                                           workers; until it is done
 P:x:seen                  zset            every node that has beaten, was seen with a heartbeat of
-                                          0.2, owns a workstream or was sent work by a node; score
-                                          when that was last; all nodes; 30 days after that
+                                          0.2, or was sent work by a node; score when that was
+                                          last, or when it was first found as an owner; all
+                                          nodes; 31 days after that, of which it counts for 30
 P:x:strays                zset            nodes that never were, to whom somebody has sent work;
                                           score when that was found; all nodes; until it is told
 P:x:gone                  zset            nodes that were there, and are not, in whose lists work
@@ -68,7 +72,9 @@ P:x:behind                hash            ws → how many of its messages wait t
 P:x:rouse:<node>          list            a hint for a node that something waits there which it may
                                           take; any node writes, the node reads; 60 s
 P:x:epoch:<ws>            string          raised by every change of a workstream's owner; workers;
-                                          none, and CID_TTL once nobody owns it
+                                          as P:ws:<ws>, and CID_TTL once nobody owns it
+P:x:floor                 string          the highest epoch of the workstreams that were forgotten,
+                                          because their owner was; all nodes; none
 P:x:ev:<ws>               stream          events of a workstream, ids are the events' own;
                                           its worker writes, clients read; EVENTS_TTL
 P:x:dead                  stream          messages that will not be run: raw, reason, tries, node;
@@ -156,6 +162,10 @@ class Keys:
     def beats(self) -> str:
         return f"{self.prefix}:x:beats"
 
+    @property
+    def turns(self) -> str:
+        return f"{self.prefix}:x:turns"
+
     def seat(self, node_id: str) -> str:
         return f"{self.prefix}:x:seat:{node_id}"
 
@@ -208,6 +218,10 @@ class Keys:
 
     def epoch(self, ws_id: str) -> str:
         return f"{self.prefix}:x:epoch:{ws_id}"
+
+    @property
+    def floor(self) -> str:
+        return f"{self.prefix}:x:floor"
 
     def event_stream(self, ws_id: str) -> str:
         return f"{self.prefix}:x:ev:{ws_id}"

@@ -1,9 +1,12 @@
 """What one beat means for all, in this process: the twin of that part of `scripts/beat.lua`.
 
-It notices a gap in all beats, and a queue that has lost what it knew. Renews no lease.
+It notices a gap in all beats, and a queue that has lost what it knew. Renews no lease. Also the
+twin of `scripts/tidies.lua`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from turnstone.mq.memory_broker import MemoryBroker
 
@@ -29,3 +32,15 @@ def note_beat(
     beats.last = now
     beats.count += 1
     return lost, (beats.life, beats.count)
+
+
+def turns_of(
+    broker: MemoryBroker, incarnation: str, what: Sequence[str], seconds: float
+) -> set[str]:
+    """What of it this process sees to, for so long."""
+    now = broker.clock.now()
+    if broker.alive(incarnation) is None:
+        return set()
+    mine = {one for one in what if not 0 <= now - broker.turns.get(one, 0.0) < seconds}
+    broker.turns |= dict.fromkeys(mine, now)
+    return mine

@@ -89,8 +89,10 @@ class MemoryBroker:
         self.waits: dict[str, float] = {}  # by requirement
         self.behind: dict[str, tuple[int, str]] = {}  # of workstreams
         self.beats = Beats()
+        self.turns: dict[str, float] = {}  # when somebody last saw to it
         self.owners: dict[str, str] = {}
         self.epochs: dict[str, int] = {}
+        self.floor = 0  # the highest of those that were forgotten
         self.streams: dict[str, deque[tuple[EventId, bytes]]] = {}
         self.dead: list[DeadLetter] = []
         self.letters = 0  # that ever were
@@ -220,6 +222,10 @@ class MemoryBroker:
             return False
         events.append((event_id, envelope))
         return True
+
+    def epoch(self, ws_id: str) -> int:
+        """That of a workstream; of one that is not known, behind which it begins."""
+        return self.epochs.get(ws_id, self.floor)
 
     def note(self, node_id: str) -> None:
         """A node is there, or somebody knew it."""

@@ -90,7 +90,7 @@ def _destination(broker: MemoryBroker, node_id: str, found: Entry) -> str | None
         return found.target_node if there else None
     if found.ws_id:
         broker.owners[found.ws_id] = node_id
-        broker.epochs[found.ws_id] = broker.epochs.get(found.ws_id, 0) + 1
+        broker.epochs[found.ws_id] = broker.epoch(found.ws_id) + 1
         return node_id
     return None
 

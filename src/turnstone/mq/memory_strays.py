@@ -1,4 +1,5 @@
-"""Work for nodes that never were, in this process: the twin of `scripts/strays.lua`.
+"""Work for nodes that never were, and workstreams of nodes that have not been seen for long, in this
+process: the twin of `scripts/strays.lua`.
 
 It looks through all lists at each call, where Redis is looked through a step at a time.
 """
@@ -12,8 +13,8 @@ from turnstone.mq import entry as entries
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import bury, tell
 
-#: Seconds for which a node that was seen is known.
-_KNOWN = 30 * 86_400.0
+#: Seconds for which a node that was seen is known, and for which it is noted beyond that.
+_KNOWN, _NOTED = 30 * 86_400.0, 86_400.0
 
 #: Names that one call handles.
 _NAMES = 100
@@ -43,14 +44,21 @@ def answer(broker: MemoryBroker, grace: float, most: int, nodes: Mapping[str, bo
 
 
 def _lived(broker: MemoryBroker, node: str, nodes: Mapping[str, bool]) -> bool:
-    return node in nodes or node in broker.seen or bool(broker.inflight.get(node))
+    known = broker.seen.get(node, 0.0) > broker.clock.now() - _KNOWN
+    beats = broker.heartbeats.get(node, (0.0, b""))[0] > broker.clock.now()
+    return node in nodes or known or beats or bool(broker.inflight.get(node))
 
 
 def _look(broker: MemoryBroker, now: float, nodes: Mapping[str, bool]) -> None:
-    for node in (*nodes, *broker.owners.values()):
+    for node in nodes:
         broker.note(node)
-    for node in [node for node, last in broker.seen.items() if last <= now - _KNOWN]:
+    for node in [node for node, last in broker.seen.items() if last <= now - _KNOWN - _NOTED]:
         del broker.seen[node]
+    for ws_id, owner in list(broker.owners.items()):
+        broker.seen.setdefault(owner, now)
+        if not _lived(broker, owner, nodes):
+            broker.floor = max(broker.floor, broker.epochs.pop(ws_id, 0))
+            del broker.owners[ws_id]
     for beginning in (broker.keys.inbound_of(""), broker.keys.directed_stage("")):
         for name, waiting in broker.lists.items():
             node = name.removeprefix(beginning)

@@ -92,7 +92,7 @@ class MemoryTakeOver:
     ) -> TakenOver:
         self._need_lease()
         broker = self.broker
-        known, owner = broker.epochs.get(ws_id, 0), broker.owners.get(ws_id)
+        known, owner = broker.epoch(ws_id), broker.owners.get(ws_id)
         if owner not in {None, former, self.node_id}:
             return TakenOver("other", known)
         if known > epoch or (known == epoch and owner != self.node_id):

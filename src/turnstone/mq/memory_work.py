@@ -18,7 +18,7 @@ from turnstone.mq import memory_strays as strays
 from turnstone.mq.errors import AnotherWorker, LeaseOver
 from turnstone.mq.keys import NODE_TTL
 from turnstone.mq.memory_admit import Admitting
-from turnstone.mq.memory_beats import note_beat
+from turnstone.mq.memory_beats import note_beat, turns_of
 from turnstone.mq.memory_broker import MemoryBroker, Record
 from turnstone.mq.memory_ending import give_up, tell
 from turnstone.mq.memory_forestall import MemoryForestall
@@ -65,11 +65,12 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
         labels: Sequence[str] = (),
         keyring: Keyring | None = None,
     ) -> None:
-        self.node_id, self.labels, self.keyring = node_id, tuple(labels), keyring
+        self.node_id, self.labels = node_id, tuple(labels)
+        self.keyring = keyring and keyring.of(broker.keys.prefix)
         self.boot = boot or secrets.token_hex(4)
         self.keys = broker.keys
         self.broker = broker
-        self.timers = MemoryTimers(broker, keyring)
+        self.timers = MemoryTimers(broker, self.keyring)
         self._grace, self._lost_after = grace, lost_after
         self.incarnation = f"{node_id}|{self.boot}"
         self._lease, self._max_tries = lease, max_tries
@@ -84,7 +85,7 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
     async def beat(self, metadata: dict[str, object]) -> bool:
         rival = await self.rival()
         if rival is not None:
-            raise AnotherWorker(self._seat.server_id, rival.incarnation, self.node_id)
+            raise AnotherWorker(self._seat.server_id, rival.incarnation, rival.seat)
         held = self.broker.alive(self.incarnation) is not None
         lost, self._beats = note_beat(self.broker, self.incarnation, self._lease, self._beats)
         now = self.broker.clock.now()
@@ -103,7 +104,7 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
             ends = self.broker.alive(holder)
             dead = holder.rpartition("|")[2] in self._seat.dead
             if ends is not None and holder != self.incarnation and not dead:
-                return Rival(holder, ends)
+                return Rival(holder, ends, name)
         return None
 
     async def pull_directed(self, wait: float) -> bool:
@@ -262,8 +263,11 @@ class MemoryWork(MemoryGone, MemoryForestall, MemoryLabels, MemoryTakeOver):
         moved = reaping.run()
         return moved + strays.answer(self.broker, self._unknown_after, SLICE - moved, reaping.nodes)
 
+    async def tidies(self, what: Sequence[str], seconds: float) -> set[str]:
+        return turns_of(self.broker, self.incarnation, what, seconds)
+
     async def own(self, ws_id: str, epoch: int) -> int:
-        known = self.broker.epochs.get(ws_id, 0)
+        known = self.broker.epoch(ws_id)
         if known > epoch:
             return known
         self.broker.epochs[ws_id] = epoch

@@ -17,7 +17,7 @@ class RedisEvents:
 
     async def own(self, ws_id: str, epoch: int) -> int:
         keys = [self.keys.owner(ws_id), self.keys.epoch(ws_id)]
-        return int(await self._run("own", keys, self.node_id, epoch))
+        return int(await self._run("own", [*keys, self.keys.floor], self.node_id, epoch))
 
     async def owner(self, ws_id: str) -> str:
         return (await self._ask("GET", self.keys.owner(ws_id)) or b"").decode()

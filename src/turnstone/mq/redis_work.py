@@ -79,10 +79,11 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         labels: Sequence[str] = (),
         keyring: Keyring | None = None,
     ) -> None:
-        self.node_id, self.labels, self.keyring = node_id, tuple(labels), keyring
+        self.node_id, self.labels = node_id, tuple(labels)
+        self.keyring = keyring and keyring.of(prefix)
         self.boot = boot or secrets.token_hex(4)
         self.keys = Keys(prefix)
-        self.timers = RedisTimers(self.keys, self._run, self._ask, keyring)
+        self.timers = RedisTimers(self.keys, self._run, self._ask, self.keyring)
         self._address = address
         self._lease, self._grace, self._lost_after = lease, grace, lost_after
         self._unknown_after, self._max_tries = unknown_after, max_tries
@@ -90,7 +91,8 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         self._beats = ("", 0)  # the life of Redis that this process knows, and its last beat there
         self._seat = seat or Seat("")
         self._dead = " ".join(self._seat.dead)
-        self._seats = [self.keys.seat(name) for name in seats(node_id, seat)]
+        self._names = seats(node_id, seat)
+        self._seats = [self.keys.seat(name) for name in self._names]
         # Any: the commands of the driver are not typed.
         self._steps: Any = address.client()
         self._lanes: dict[Lane, Any] = {
@@ -123,9 +125,10 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         keys = [self.keys.alive, self.keys.node(self.node_id), *self._seats]
         ttl = max(limits.NODE_TTL, round(self._lease))
         values = (self._me, self._lease, ttl, json.dumps(metadata), self._dead, *self._labelled)
-        said: bytes | list[Any] = await self._run("beat", keys, *values, *self._beats)
-        if isinstance(said, bytes):
-            raise AnotherWorker(self._seat.server_id, said.decode(), self.node_id)
+        said: list[Any] = await self._run("beat", keys, *values, *self._beats)
+        if len(said) == 2:
+            seat = self._names[said[1]]
+            raise AnotherWorker(self._seat.server_id, said[0].decode(), seat)
         held, life, count = said
         self._beats = (life.decode(), int(count))
         return bool(held)
@@ -134,7 +137,10 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         if not self._seats:
             return None
         found = await self._run("rival", self._seats, self._me, self._dead)
-        return None if found is None else Rival(found[0].decode(), float(found[1]))
+        if found is None:
+            return None
+        holder, ends, which = found
+        return Rival(holder.decode(), float(ends), self._names[which])
 
     async def pull_directed(self, wait: float) -> bool:
         staged, inbound = self.keys.directed_stage(self.node_id), self.keys.inbound_of(self.node_id)
@@ -165,7 +171,7 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         return await self._held("directed")
 
     async def sweep(self) -> list[Claimed]:
-        return [*await self._held("directed"), *await self._held("shared")]
+        return await self._held("directed", "shared")
 
     async def admit(self, claimed: Claimed, *, bind: bool = False, attempt: str = "") -> Admitted:
         admission, epoch, tries, *bound = await self._run(
@@ -255,6 +261,10 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
         self._tell(returned, buried)
         return int(moved)
 
+    async def tidies(self, what: Sequence[str], seconds: float) -> set[str]:
+        mine = await self._run("tidies", [self.keys.turns], self._me, seconds, *what)
+        return {one.decode() for one in mine}
+
     def _tell(self, returned: Sequence[Any], buried: Sequence[bytes]) -> None:
         """In the log, of what was reaped: names and counts, ids and reasons, in turn."""
         for name, count in batched(returned):
@@ -314,9 +324,10 @@ class RedisWork(RedisEvents, RedisForestall, RedisGone, RedisLabels, Safety, Red
             raise LeaseOver(f"The lease of node {self.node_id} is over.", hint="Beat, then sweep.")
         return found
 
-    async def _held(self, lane: Lane) -> list[Claimed]:
-        found = await self._run("held", [self._lists[lane]], SLICE)
-        return [claimed(lane, entry) for entry in found]
+    async def _held(self, *lanes: Lane) -> list[Claimed]:
+        found = await self._run("held", [self._lists[lane] for lane in lanes], SLICE)
+        pairs = zip(lanes, found, strict=True)
+        return [claimed(lane, entry) for lane, entries in pairs for entry in entries]
 
     async def _run(self, name: str, keys: Sequence[str], *values: Any) -> Any:
         """Run a script; one that Redis forgot (a restart, SCRIPT FLUSH) is sent again."""

@@ -74,11 +74,17 @@ class Key:
 
 
 class Keyring:
-    """The secrets of one program. The first one signs; what is signed with any is taken."""
+    """The secrets of one program. The first one signs; what is signed with any is taken. With the
+    `prefix` of a queue it signs for that one, and takes nothing that was signed for another."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], prefix: str = "") -> None:
         self._keys = {key.key_id: key for key in keys}
         self._first = next(iter(self._keys.values()))
+        self._prefix = prefix
+
+    def of(self, prefix: str) -> Keyring:
+        """The same secrets for one queue."""
+        return Keyring(self._keys.values(), prefix)
 
     @property
     def first(self) -> Key:
@@ -86,10 +92,11 @@ class Keyring:
         return self._first
 
     def signed(self, message: bytes, now: float | None = None) -> bytes:
-        """The JSON object with `key_id` and, as its last field, `signature`. With `now` it says
-        that it was written then."""
+        """The JSON object with `key_id`, the `prefix` of its queue and, as its last field,
+        `signature`. With `now` it says that it was written then."""
         data = json.loads(message)
         data.pop("signature", None)
+        data |= {"prefix": self._prefix} if self._prefix else {}
         data |= {"key_id": self._first.key_id} | ({} if now is None else {"timestamp": now})
         body = json.dumps(data, ensure_ascii=False).encode()
         return body[:-1] + f', "signature": "{self._first.signature(body)}"}}'.encode()
@@ -109,6 +116,9 @@ class Keyring:
             raise Untrusted("The message is signed with a secret that this node does not have.")
         if not hmac.compare_digest(key.signature(raw[: found.start()] + b"}"), found[1].decode()):
             raise Untrusted("The message is not as it was when it was signed, or it never was.")
+        # A program of an earlier version does not say for which queue it signs.
+        if self._prefix and data.get("prefix", self._prefix) != self._prefix:
+            raise Untrusted("The message was signed for the queue of another prefix.")
         return key
 
     def sender(self, raw: bytes, now: float) -> Key:

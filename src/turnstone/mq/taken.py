@@ -27,8 +27,9 @@ def batched(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def seats(node_id: str, seat: Seat | None) -> list[str]:
-    """The names that one process alone may work for: its node's, and its server's."""
-    return sorted({node_id, seat.server_id}) if seat is not None else []
+    """The names that one process alone may work for: its server's, and its node's. Whoever has
+    both is told by the first."""
+    return list(dict.fromkeys([seat.server_id, node_id])) if seat is not None else []
 
 
 def claimed(lane: Lane, entry: bytes) -> Claimed:

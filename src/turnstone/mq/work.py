@@ -101,10 +101,12 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """Another process that has the seat: its incarnation, and when its lease ends (Redis' clock)."""
+    """Another process that has the seat: its incarnation, when its lease ends (Redis' clock), and
+    which seat: the server's name, or the node's."""
 
     incarnation: str
     ends: float
+    seat: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,10 @@ class Work(Protocol):
         such lists a step at a time, so one may be found only after many calls.
         Own older incarnations count as over: their seat is this one's now. Does nothing while
         this process has no lease. Before the lanes start, call it until it returns 0."""
+
+    async def tidies(self, what: Sequence[str], seconds: float) -> set[str]:
+        """Those of these pieces of work that this process does for all: of each, one process of
+        all that ask, and for `seconds` no other. None while this process has no lease."""
 
     async def own(self, ws_id: str, epoch: int) -> int:
         """Tell the cluster that this node owns a workstream. Never lowers an epoch: where the

@@ -35,24 +35,17 @@ from turnstone.mq.worker_left import LeftHere
 from turnstone.mq.worker_link import Link
 from turnstone.mq.worker_probe import Probe
 from turnstone.mq.worker_room import RETRY, Room
+from turnstone.mq.worker_tidy import Tidying
 from turnstone.mq.worker_turns import Turns
-from turnstone.mq.worker_watch import Watch
 
 log = logging.getLogger(__name__)
 
 #: Turns of the shared list that a node runs at once, if nobody says otherwise.
 SLOTS = 8
 
-#: Slices that one beat reaps: enough for any crash, and no end for a flood.
-_REAPS = 50
-
 #: Beats that may be missing before nobody knows whether this process still has its lease, which
 #: is that of three: no new effects are started then.
 _SURE = 2
-
-
-#: Seconds after the end of a lease for the look at what its node has left.
-_LATE = 0.05
 
 
 class Worker:
@@ -119,7 +112,6 @@ class Worker:
             rights=rights,
         )
         self._lanes = Lanes(work, self._link, self._hands, self._turns, self._space, slots)
-        self._watch = Watch(work)
         self._fencing = Fencing(
             work,
             self._link,
@@ -140,6 +132,17 @@ class Worker:
             approvals=self._approvals,
             doubts=self._fencing.doubts,
             saw=self.saw,
+        )
+        self._jobs.adopt = self._left_here.adopt
+        self._tidier = Tidying(
+            work,
+            self._link,
+            beat_every,
+            estate.store_id if estate else "",
+            left_here=self._left_here,
+            hands=self._hands,
+            space=self._space,
+            lanes=self._lanes,
         )
         self._beats = 0
         self._rival: AnotherWorker | None = None
@@ -264,7 +267,7 @@ class Worker:
     async def _working(self) -> None:
         await self._leased.wait()
         await self._left_here.inherit()
-        await self._reap()
+        await self._tidier.reap()
         await self._left_here.take_stock()
         await self._left_here.inherit()
         self.ready.set()
@@ -305,7 +308,7 @@ class Worker:
                 log.info("node %s has a new lease", self.node_id)
                 self.figures.lease_losses += self.ready.is_set()
             if self.ready.is_set() and (self._tidying is None or self._tidying.done()):
-                self._tidying = self._spawn(self._tidy())
+                self._tidying = self._spawn(self._tidier.run())
             if await self._link.went_down(self._beat_every):
                 await self._link.pause()
 
@@ -320,34 +323,6 @@ class Worker:
             "free": self._lanes.free,
             "full": self._space.full,
         }
-
-    async def _tidy(self) -> None:
-        """With every beat, and when a lease ends before the next: that is when a node is gone."""
-        due = await self._tidy_once()
-        while due is not None and due < self._beat_every:
-            await asyncio.sleep(due + _LATE)
-            due = await self._tidy_once()
-
-    async def _tidy_once(self) -> float | None:
-        """What others left, what a lost reply left, what nobody claimed; seconds until it is worth
-        to look again."""
-        await self._watch.look()
-        await (
-            self._left_here.inherit()
-        )  # first, for what others' work is after a while is anybody's
-        await self._reap()
-        await self._link.insist(self._work.answer_waiting)
-        await self._link.insist(self._work.answer_gone)
-        for claimed in await self._link.insist(self._work.sweep):
-            self._hands.take(claimed)
-        self._space.look()
-        await self._lanes.claim()
-        return await self._left_here.inherit()
-
-    async def _reap(self) -> None:
-        for _ in range(_REAPS):
-            if not await self._link.insist(self._work.reap):
-                return
 
     async def _node_event(self, event: ev.Event) -> bool:
         """What the node's own events mean here; whether others are told of this one."""

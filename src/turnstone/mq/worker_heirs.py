@@ -57,6 +57,19 @@ class Heirs:
                     log.warning("the work of node %s cannot be taken over: %s", left.node_id, error)
         return due
 
+    async def adopt(self, ws_id: str) -> int:
+        """Be the owner of a workstream that the queue has forgotten, if nobody in the store has it
+        who lives; its epoch, 0 if it is not to be had."""
+        known = await self._link.insist(partial(self._work.own, ws_id, 0))
+        try:
+            epoch = await self._estate.inherit(ws_id, "", known, sure=False)
+        except StoreError as error:
+            log.warning("workstream %s cannot be taken on: %s", ws_id, error)
+            return 0
+        if epoch:
+            await self._link.insist(partial(self._work.own, ws_id, epoch))
+        return epoch
+
     async def _take_from(self, left: Orphans) -> None:
         made: dict[str, list[str]] = {}
         for cid, ws_id in left.accepted:

@@ -67,6 +67,7 @@ class Jobs:
         self._cancelling = Cancelling(host, work, link, turns)
         self.timing = Timing(work.timers, link)
         self.pumps: Pumps  # given by the worker, whose listener needs the turns first
+        self.adopt: Callable[[str], Awaitable[bool]]  # the same; see `LeftHere`
         self.maker = Maker(host, work, link, room, self._make_room)
 
     async def do(self, job: Job) -> None:
@@ -151,8 +152,14 @@ class Jobs:
             ws_id = await self.maker.make(job, message)
         turn = Turn(job.correlation_id, job.epoch, job.lane, job.raw, ws_id, message.message)
         self._turns.add(turn)
+        start = partial(self._start, job, message, turn, fresh=fresh, notice=notice)
         try:
-            await self._start(job, message, turn, fresh=fresh, notice=notice)
+            try:
+                await start()
+            except UnknownWorkstream:
+                if fresh or not await self.adopt(ws_id):
+                    raise
+                await start()
         except BaseException:
             self._turns.drop(turn)
             raise

@@ -71,7 +71,7 @@ class LeftHere:
         """What this process has accepted, and the workstreams that it owns, for Redis may have lost
         them. Raises QueueUnavailable."""
         for ws_id, epoch in list(self._maker.epochs.items()):
-            await self._enter(ws_id, partial(self._work.own, ws_id, epoch))
+            await self._enter(ws_id, partial(self._own, ws_id, epoch))
         for turn in self._turns:
             if turn.settled.is_set():  # otherwise its acceptance enters it
                 cid = turn.correlation_id
@@ -85,10 +85,26 @@ class LeftHere:
         except (QueueRefuses, QueueBroken) as error:  # this one alone; its fence asks again
             log.warning("%s could not be entered again: %s", name, error)
 
+    async def _own(self, ws_id: str, epoch: int) -> None:
+        known = await self._work.own(ws_id, epoch)
+        if known > epoch and not await self._work.owner(ws_id):  # it was forgotten, and is nobody's
+            self._maker.epochs[ws_id] = await self._work.own(ws_id, known + 1)
+
     async def inherit(self) -> float | None:
         """Take over what dead nodes had of the store; seconds until the next look, if that is due
         before the next beat."""
         return await self._heirs.look() if self._heirs is not None else None
+
+    async def adopt(self, ws_id: str) -> bool:
+        """Whether a workstream that this node did not have is its own now: its node was forgotten,
+        and shared the store."""
+        epoch = await self._heirs.adopt(ws_id) if self._heirs is not None else 0
+        if not epoch:
+            return False
+        assert self._estate is not None
+        self._maker.epochs[ws_id] = epoch
+        await self._estate.go_on(ws_id)
+        return True
 
     async def until_node_answers(self) -> list[WorkstreamInfo]:
         """The workstreams of the node."""

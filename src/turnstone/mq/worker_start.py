@@ -186,4 +186,4 @@ async def refuse_second(work: Work, server_id: str) -> None:
         await asyncio.sleep(_LOOK)
         found = await work.rival()
     if found is not None:
-        raise AnotherWorker(server_id, found.incarnation, work.node_id)
+        raise AnotherWorker(server_id, found.incarnation, found.seat)

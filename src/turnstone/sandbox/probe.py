@@ -27,12 +27,16 @@ from turnstone.sandbox.identity import environment_for, identity_for
 from turnstone.sandbox.landlock import LEAST, Landlock, landlock_version
 from turnstone.sandbox.limits import Limits
 from turnstone.sandbox.none import Unconfined
-from turnstone.sandbox.orphans import end_orphans
+from turnstone.sandbox.orphans import end_orphans, owner, remove_orphans
 from turnstone.sandbox.runner import run_group
 from turnstone.sandbox.seccomp import strict_filter_for
 
 #: The system's own path first: exceptions of AppArmor for user namespaces name this one.
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
+
+#: Before the name of whatever is made for an attempt: then whose it is, for the next to start
+#: removes what one that was killed has left.
+_PREFIX = ".turnstone-probe-"
 
 #: Seconds for all attempts together: they take hundredths; a hanging bwrap is no bwrap.
 _PATIENCE = 5.0
@@ -199,12 +203,15 @@ def _canaries() -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
     """A workspace, and secrets in the places where people's secrets are."""
     nonce = secrets.token_hex(8)
     made: list[str] = []
+    name = f"{_PREFIX}{owner()}-"
+    temporary = Path(tempfile.gettempdir())
+    remove_orphans(_places(temporary), _PREFIX)
     try:
-        workspace = tempfile.mkdtemp(prefix="turnstone-probe-")
+        workspace = tempfile.mkdtemp(prefix=name, dir=temporary)
         made.append(workspace)
-        for folder in (tempfile.gettempdir(), str(Path.home())):
+        for place in (temporary, Path.home()):
             try:
-                made.append(tempfile.mkdtemp(prefix=".turnstone-probe-", dir=folder))
+                made.append(tempfile.mkdtemp(prefix=name, dir=place))
             except OSError:
                 continue  # a home that cannot be written to holds no canary
             Path(made[-1], "secret").write_text(nonce)
@@ -214,9 +221,14 @@ def _canaries() -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _places(temporary: Path) -> tuple[Path, ...]:
+    """Folders in which an attempt may leave something."""
+    return (Path("/etc"), Path("/usr"), Path("/var"), Path.home(), temporary)
+
+
 def _targets(nonce: str, workspace: Path, secret_files: Sequence[Path]) -> Iterator[Path]:
-    name = f".turnstone-probe-{nonce}"
-    for folder in (Path("/etc"), Path("/usr"), Path("/var"), Path.home(), workspace.parent):
+    name = f"{_PREFIX}{owner()}-{nonce}"
+    for folder in _places(workspace.parent):
         yield folder / name
     for file in secret_files:
         yield file.parent / name

@@ -14,8 +14,9 @@ import msgspec
 
 from turnstone.core.errors import ToolRefused
 from turnstone.core.permissions import has_repository
-from turnstone.core.policy import EXPOSES_HOOKS
+from turnstone.core.policy import EXPOSES_HOOKS, PLANTED
 from turnstone.core.sandbox import Command, CommandResult, Level, Sandbox
+from turnstone.core.shell_planting import planted
 from turnstone.core.shell_warnings import warnings_of
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools import bash_background
@@ -65,7 +66,6 @@ class Bash:
         if background and context.background is None:
             raise ToolRefused("bash: nothing can be left in the background here.")
         directory = _directory(context)
-        exposed = self._sandbox.confinement.level is Level.L2 and has_repository(context.workspace)
         return Prepared(
             tool="bash",
             arguments={"command": command, **({"background": True} if background else {})},
@@ -75,9 +75,17 @@ class Bash:
             commands=(command,),
             network=self._network,
             directory=directory,
-            exposes=f"the workspace has a .git: {EXPOSES_HOOKS}" if exposed else "",
+            exposes=self._exposes(command, context.workspace),
             background=background,
         )
+
+    def _exposes(self, command: str, workspace: Path) -> str:
+        """Why only who permits exactly this command permits it; or empty."""
+        if self._sandbox.confinement.level is Level.L2 and has_repository(workspace):
+            return f"the workspace has a .git: {EXPOSES_HOOKS}"
+        if name := planted(command):
+            return f"it may write {visible(name)}, {PLANTED}"
+        return ""
 
     async def run(self, prepared: Prepared, context: ToolContext, emit: EmitOutput) -> ToolResult:
         if prepared.tends:

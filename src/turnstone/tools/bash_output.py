@@ -11,7 +11,7 @@ from turnstone.core.sandbox import CommandResult
 from turnstone.core.sensitive import PROJECT_STARTERS, folded_names
 from turnstone.tools.keeping import make_room
 
-_STARTERS = frozenset({*PROJECT_STARTERS, ".git"})
+_STARTERS = frozenset(PROJECT_STARTERS)
 
 
 def new_output(folder: Path | None) -> Path | None:

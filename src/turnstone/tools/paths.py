@@ -8,17 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from turnstone.core.errors import ToolRefused
-from turnstone.core.sensitive import (
-    HOME_STARTER_FOLDERS,
-    STARTER_NAMES,
-    folded_names,
-    is_own,
-    is_secret,
-)
+from turnstone.core.sensitive import is_own, is_secret, is_starter
 from turnstone.core.tool import Access, PathUse, ToolContext
 from turnstone.tools.text import visible
 
@@ -28,12 +21,6 @@ _MAX_NAME = 255
 
 #: How often links are followed anew that change meanwhile.
 _TRIES = 100
-
-#: Where what starts by itself is, wherever such a place is; these may be read.
-_STARTER_PLACES = (
-    *(".git/config", ".git/config.worktree", ".git/commondir", ".git/hooks"),
-    *(place for place in HOME_STARTER_FOLDERS if "/" in place),
-)
 
 
 def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Path] = ()) -> PathUse:
@@ -64,7 +51,7 @@ def resolve(raw: str, context: ToolContext, access: Access, hidden: Sequence[Pat
         )
     base = context.workspace
     secret = shows_secrets(path, base)
-    starts = access == "write" and not secret and _starts(_below(path, base))
+    starts = access == "write" and not secret and is_starter(_below(path, base))
     inside = path.is_relative_to(base) and not secret and not starts
     return PathUse(path, access, inside, secret or starts, starts=starts)
 
@@ -106,15 +93,3 @@ def shows_secrets(path: Path, base: Path) -> bool:
 
 def _below(path: Path, base: Path) -> Sequence[str]:
     return path.relative_to(base).parts if path.is_relative_to(base) else path.parts
-
-
-def _starts(parts: Sequence[str]) -> bool:
-    """Whether writing it would start something later.
-
-    Case and Unicode form do not matter, since to some file systems they do not.
-    """
-    folded = folded_names(parts)
-    within = f"/{'/'.join(folded)}/"
-    return any(fnmatchcase(part, name) for part in folded for name in STARTER_NAMES) or any(
-        f"/{place}/" in within for place in _STARTER_PLACES
-    )

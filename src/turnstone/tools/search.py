@@ -132,18 +132,18 @@ class Search:
         try:
             async with asyncio.timeout(timeout), asyncio.TaskGroup() as both:
                 names = self._engine.files(order)
-                both.create_task(_each(names, place.directory, b"\0", findings.add_name))
+                both.create_task(_each(names, place.directory, b"\0", findings.add_names))
                 await self._search_lines(findings, order, place)
         except TimeoutError:
             findings.notes.append(f"stopped after {timeout:g} s, the time limit")
             deadline = time.monotonic() + _CHECK
+        findings.settle()
         await in_thread(
             lambda stop: findings.check(lambda: stop.is_set() or time.monotonic() > deadline)
         )
 
     async def _search_lines(self, findings: Findings, order: Order, place: _Place) -> None:
-        lines = self._engine.lines(order)
-        code = await _each(lines, place.directory, b"\n", findings.add_line)
+        code = await self._gather(findings, order, place)
         if code != INVALID or findings.found_lines:
             return
         # It may also be that a file could not be read: that the query is the reason shows where
@@ -151,8 +151,18 @@ class Search:
         trial = self._engine.lines(replace(order, target=os.devnull))
         if await _each(trial, place.directory, b"\n", lambda _: True) == INVALID:
             findings.notes.append(_AS_TEXT)
-            lines = self._engine.lines(replace(order, literal=True))
-            await _each(lines, place.directory, b"\n", findings.add_line)
+            await self._gather(findings, replace(order, literal=True), place)
+
+    async def _gather(self, findings: Findings, order: Order, place: _Place) -> int | None:
+        """All lines on all cores, to be put in order; where they are too many for that, the
+        first ones in order on one."""
+        lines = self._engine.lines(order)
+        code = await _each(lines, place.directory, b"\n", findings.gather)
+        if findings.gathered_all:
+            return code
+        findings.forget()
+        lines = self._engine.lines(replace(order, in_order=True))
+        return await _each(lines, place.directory, b"\n", findings.add_lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +218,21 @@ def _is_folder(root: Path, path: Path) -> bool:
 async def _each(
     argv: list[str], directory: str, end: bytes, take: Callable[[bytes], bool]
 ) -> int | None:
-    """Give what a program prints to `take`, piece by piece, until it has enough.
+    """Give what a program prints to `take`, some whole pieces at a time, until it has enough.
 
-    The exit code, if it came to its end.
+    A piece ends with `end`, of which the last one is left out. The exit code, if it came to its
+    end.
     """
     async with _started(argv, directory) as process:
         assert process.stdout is not None
         rest = b""
         while data := await process.stdout.read(_CHUNK):
-            *pieces, rest = (rest + data).split(end)
-            if not all(map(take, pieces)):
+            whole, ended, last = data.rpartition(end)
+            if not ended:
+                rest += last
+                continue
+            pieces, rest = rest + whole, last
+            if not take(pieces):
                 return None
         if rest:
             take(rest)

@@ -1,8 +1,8 @@
 """The two programs that can look through files for `search`, as command lines.
 
-Both run in the folder to be searched, both print `path NUL line:text` in the order of paths
-(`line-text` for lines around a match), or `path NUL count`, or `path NUL` for files, and end
-with INVALID if the query is no regular expression to them. Both leave out what saves work to
+Both run in the folder to be searched, both print `path NUL line:text` (`line-text` for lines
+around a match), or `path NUL count`, or `path NUL` for files, the lines of a file together, and
+end with INVALID if the query is no regular expression to them. Both leave out what saves work to
 leave out; which of the rest is told, and that no secret is, is up to `search`.
 """
 
@@ -53,6 +53,7 @@ class Order:
     context: int = 0  # lines before and after a match
     count: bool = False  # how many lines of each file match, instead of the lines
     gitignore: bool = False  # without what the .gitignore files from the target down say
+    in_order: bool = False  # of paths, by their parts; ripgrep then uses one core
 
 
 class Engine(Protocol):
@@ -66,7 +67,7 @@ class Engine(Protocol):
 class Ripgrep:
     def __init__(self, program: str) -> None:
         self._common = [program, "--no-config", "--hidden", "--color=never"]
-        self._common += ["--sort=path", "--no-messages"]
+        self._common += ["--no-messages"]
         self._left_out = [f"--iglob=!{name}" for name in SKIPPED]
 
     def lines(self, order: Order) -> list[str]:
@@ -78,10 +79,12 @@ class Ripgrep:
             form += ["--max-columns-preview", f"--context={order.context}"]
             form += ["--no-context-separator"]
         form += ["--fixed-strings"] if order.literal else []
+        form += ["--sort=path"] if order.in_order else []
         return [*self._which(order), *form, f"--regexp={order.query}", "--", order.target]
 
     def files(self, order: Order) -> list[str]:
-        return [*self._which(order), "--files", "--null", "--", order.target]
+        # One thread: the names come no sooner with more, and the lines need the other cores.
+        return [*self._which(order), "--files", "--null", "--threads=1", "--", order.target]
 
     def _which(self, order: Order) -> list[str]:
         ignore = ["--no-ignore"]

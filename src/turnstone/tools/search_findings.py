@@ -33,6 +33,12 @@ MAX_LINE = 400
 #: Files named whose name contains the query.
 MAX_NAMES = 50
 
+#: Names of which the first are told: some of them may be secrets, or be gone.
+_MAX_NAMED = 1000
+
+#: Bytes of lines that are put in order here: some times as much as is told.
+MAX_GATHERED = 4 * 1024 * 1024
+
 #: Bytes of a line that are compared: at least those that are told.
 _COMPARED = 4 * MAX_LINE
 
@@ -99,21 +105,60 @@ class Findings:
         self._ascii_query = query.encode() if query.isascii() else b""
         self._room = context.max_output
         self._begun = b""
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._named: list[bytes] = []
         self._lines: list[_Line] = []
         self._names: list[_File] = []
         self._matches = 0
         self._path, self._of_path = b"", 0
         self._file = _File(Folder(base, "", told=True, plain=False), "", "", told=True)
 
-    def add_line(self, line: bytes) -> bool:
+    def gather(self, lines: bytes) -> bool:
+        """Lines in any order of their files. Whether more can be put in order."""
+        self._gathered.append(lines)
+        self._gathered_size += len(lines)
+        return self.gathered_all
+
+    @property
+    def gathered_all(self) -> bool:
+        return self._gathered_size <= MAX_GATHERED
+
+    def forget(self) -> None:
+        """What was gathered: it comes again, in order."""
+        self._gathered.clear()
+
+    def add_lines(self, lines: bytes) -> bool:
+        """Lines in the order of their files. Whether more is wanted."""
+        return all(self._add_line(*parsed) for parsed in self._parsed(lines))
+
+    def settle(self) -> None:
+        """Take what was gathered, and the names, in the order of paths."""
+        of_files: dict[bytes, list[bytes]] = {}
+        lines = b"\n".join(self._gathered)
+        for path, rest in self._parsed(lines) if lines else ():
+            of_files.setdefault(path, []).append(rest)
+        self._gathered.clear()
+        all(
+            self._add_line(path, rest)
+            for path in sorted(of_files, key=_by_parts)
+            for rest in of_files[path]
+        )
+        told = (found for path in self._first_names() if (found := self._found(path)).told)
+        self._names = list(islice(told, MAX_NAMES + 1))
+
+    def _parsed(self, lines: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The path of each line, and what follows it."""
+        for line in lines.split(b"\n"):
+            path, separator, rest = line.partition(b"\0")
+            if separator:
+                path, self._begun = self._begun + path, b""
+                yield path, rest.removesuffix(b"\r")
+            else:  # the name goes on in the next line, or it is ripgrep's remark about a binary file
+                self._begun = b"" if _REMARK.search(line) else self._begun + line + b"\n"
+
+    def _add_line(self, path: bytes, rest: bytes) -> bool:
         """Whether more is wanted."""
-        path, separator, rest = line.partition(b"\0")
-        if not separator:
-            # The name goes on in the next line, or it is ripgrep's remark about a binary file.
-            self._begun = b"" if _REMARK.search(line) else self._begun + line + b"\n"
-            return True
-        path, self._begun = self._begun + path, b""
-        rest = rest.removesuffix(b"\r")
         if path != self._path:
             self._path, self._file, self._of_path = path, self._found(path), 0
         if self._order.count:
@@ -133,19 +178,25 @@ class Findings:
         self.notes.append(f"stopped at {self._matches:,} {what}; narrow the query or the path")
         return False
 
-    def add_name(self, path: bytes) -> bool:
-        """Whether more is wanted."""
+    def add_names(self, paths: bytes) -> bool:
+        """Paths in any order, with NULs between them. Whether more are wanted."""
         # Of ten thousand names nearly none is meant; what is no ASCII may be folded to it.
-        if self._ascii_query and path.isascii() and self._ascii_query not in path.lower():
+        if self._ascii_query and paths.isascii() and self._ascii_query not in paths.lower():
             return True
-        name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-        if self._query in name.casefold() and (found := self._found(path)).told:
-            self._names.append(found)
-        return len(self._names) <= MAX_NAMES
+        for path in paths.split(b"\0"):
+            name = path.rpartition(b"/")[2].decode("utf-8", "replace")
+            if self._query in name.casefold():
+                self._named.append(path)
+        if len(self._named) > 2 * _MAX_NAMED:
+            self._named = self._first_names()
+        return True
+
+    def _first_names(self) -> list[bytes]:
+        return sorted(self._named, key=_by_parts)[:_MAX_NAMED]
 
     @property
     def found_lines(self) -> bool:
-        return bool(self._lines)
+        return bool(self._lines or self._gathered)
 
     def check(self, over: Callable[[], bool]) -> None:
         """Leave out what is not so. Blocks; until `over`."""
@@ -228,7 +279,9 @@ class Findings:
                     return lines
                 start = os.pread(descriptor, _SMALL + 1, 0)
                 if len(start) <= _SMALL and not marked_encoding(start)[1].startswith("utf-16"):
-                    return _there(start.split(b"\n", lines[-1].number), lines)
+                    pieces = start.split(b"\n", lines[-1].number)
+                    some = (line for line in lines if line.number <= len(pieces))
+                    return [line for line in some if _is_line(pieces[line.number - 1], line)]
                 with as_utf8(io.FileIO(descriptor, closefd=False), start) as file:
                     return _there((raw for raw, _ in _bounded(file)), lines)
         except OSError:
@@ -244,6 +297,10 @@ class Findings:
             return False
 
 
+def _by_parts(path: bytes) -> list[bytes]:
+    return path.split(b"/")
+
+
 def _bounded(file: io.BufferedReader) -> Iterator[tuple[bytes, int]]:
     return bounded_lines(file, _COMPARED, lambda: False)
 
@@ -253,11 +310,16 @@ def _there(there: Iterable[bytes], lines: list[_Line]) -> list[_Line]:
     wanted = {line.number: line for line in lines}
     found = []
     for number, raw in enumerate(islice(there, max(wanted)), 1):
-        if number in wanted:
-            line = raw[:_COMPARED].removeprefix(b"\xef\xbb\xbf") if number == 1 else raw[:_COMPARED]
-            if _told(line.rstrip(b"\r\n")) == wanted[number].text:
-                found.append(wanted[number])
+        if number in wanted and _is_line(raw, wanted[number]):
+            found.append(wanted[number])
     return found
+
+
+def _is_line(raw: bytes, line: _Line) -> bool:
+    text = raw[:_COMPARED]
+    if line.number == 1:
+        text = text.removeprefix(b"\xef\xbb\xbf")
+    return _told(text.rstrip(b"\r\n")) == line.text
 
 
 def _told(line: bytes) -> str:

@@ -6,9 +6,9 @@
 --      last (empty: this is its first)
 -- Also touches P:x:seen, P:x:labels, P:x:beats, P:x:gone, P:x:strays, P:x:waits.
 -- Returns 1 if the lease had not ended and nothing was lost, otherwise 0; life and count of beats.
--- The incarnation that has a seat, if another lives: then nothing is renewed.
-local other = rival(3, ARGV[2], ARGV[6])
-if other then return other end
+-- The incarnation that has a seat, if another lives, and which: then nothing is renewed.
+local other, _, which = rival(3, ARGV[2], ARGV[6])
+if other then return {other, which} end
 local held, t = lease(ARGV[2]) and 1 or 0, now()
 local beats, fresh = P .. ':x:beats', string.format('%.6f', t + tonumber(ARGV[3]))
 local b = redis.call('HMGET', beats, 'life', 'count', 'last', 'hold')

@@ -35,8 +35,10 @@ local function destination(found)
   end
   if found.ws ~= '' then
     redis.call('SET', P .. ':ws:' .. found.ws, me)
-    redis.call('INCR', P .. ':x:epoch:' .. found.ws)
-    redis.call('PERSIST', P .. ':x:epoch:' .. found.ws)
+    local epoch = P .. ':x:epoch:' .. found.ws
+    if redis.call('EXISTS', epoch) == 0 then redis.call('SET', epoch, string.format('%d', floor())) end
+    redis.call('INCR', epoch)
+    redis.call('PERSIST', epoch)
     return me
   end
   return nil

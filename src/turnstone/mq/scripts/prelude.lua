@@ -30,8 +30,8 @@ local function leasing(t)
   return nodes
 end
 
--- Another incarnation that lives and has one of the seats KEYS[first...], and the end of its
--- lease; nil if none. One whose boot is among the dead has none, whatever its lease says.
+-- Another incarnation that lives and has one of the seats KEYS[first...], the end of its lease, and
+-- which of them; nil if none. One whose boot is among the dead has none, whatever its lease says.
 local function rival(first, incarnation, dead)
   for i = first, #KEYS do
     local holder = redis.call('HGET', KEYS[i], 'i')
@@ -39,7 +39,7 @@ local function rival(first, incarnation, dead)
       local boot = ' ' .. string.match(holder, '[^|]*$') .. ' '
       local gone = string.find(' ' .. dead .. ' ', boot, 1, true)
       local ends = not gone and lease(holder)
-      if ends then return holder, ends end
+      if ends then return holder, ends, i - first end
     end
   end
   return nil
@@ -48,6 +48,11 @@ end
 -- Notes that a node is there, or that somebody knew it.
 local function seen(node)
   redis.call('ZADD', P .. ':x:seen', string.format('%.6f', now()), node)
+end
+
+-- The highest epoch of the workstreams that were forgotten: one that is not known begins behind it.
+local function floor()
+  return tonumber(redis.call('GET', P .. ':x:floor') or 0) or 0
 end
 
 local TO_WORKSTREAM = {send = true, command = true, close_workstream = true, cancel = true}

@@ -1,15 +1,18 @@
--- Work for nodes that never were: put before reap.lua, which calls `answer` at its end.
--- Touches P:x:seen, P:x:strays, P:x:search; reads the keys of all nodes and the owners of
--- workstreams (P:ws:<ws>); takes from P:inbound:* and P:x:dstage:* of strays; writes P:x:cid:*,
+-- Work for nodes that never were, and workstreams of nodes that have not been seen for long: put
+-- before reap.lua, which calls `answer` at its end.
+-- Touches P:x:seen, P:x:strays, P:x:search; reads the keys of all nodes; forgets P:ws:<ws> and
+-- P:x:epoch:<ws>, and keeps the highest in P:x:floor; takes from P:inbound:* and P:x:dstage:* of strays; writes P:x:cid:*,
 -- P:x:dead, stage; publishes endings.
 -- `nodes` has all that hold a lease or held one just now: true for those that live.
 
--- Seconds for which a node that was seen is known.
-local KNOWN = 30 * 86400
+-- Seconds for which a node that was seen is known; and for which it is noted beyond that, so that
+-- the look through all keys finds what it owned.
+local KNOWN, NOTED = 30 * 86400, 86400
 
 -- Was it ever there, here or as a node of 0.2 that was seen, or is something of it in flight?
 local function lived(node, nodes)
-  return nodes[node] ~= nil or redis.call('ZSCORE', P .. ':x:seen', node)
+  local noted = redis.call('ZSCORE', P .. ':x:seen', node)
+  return nodes[node] ~= nil or (noted and tonumber(noted) > now() - KNOWN)
     or redis.call('EXISTS', P .. ':node:' .. node, P .. ':x:inflight:' .. node) > 0
 end
 
@@ -19,15 +22,26 @@ local function rest(key, beginning)
   return nil
 end
 
+-- A workstream has its owner as long as that is known. Whoever has it afterwards has an epoch above
+-- all that were forgotten, so that a process which wakes then is an earlier owner all the same.
+local function owned(ws, key, t, nodes)
+  local owner, epoch = redis.pcall('GET', key), P .. ':x:epoch:' .. ws
+  if type(owner) ~= 'string' or nodes[owner] then return end
+  redis.call('ZADD', P .. ':x:seen', 'NX', string.format('%.6f', t), owner)
+  if lived(owner, nodes) or misused(epoch, 'count') then return end
+  local last = math.max(floor(), tonumber(redis.call('GET', epoch) or 0))
+  redis.call('SET', P .. ':x:floor', string.format('%d', last))
+  redis.call('DEL', key, epoch)
+end
+
 -- What one key says of nodes.
 local function note(key, t, nodes)
-  local beaten = rest(key, P .. ':node:')
+  local beaten, ws = rest(key, P .. ':node:'), rest(key, P .. ':ws:')
   local asked = rest(key, P .. ':inbound:') or rest(key, P .. ':x:dstage:')
   if beaten then
     seen(beaten)
-  elseif rest(key, P .. ':ws:') then
-    local owner = redis.pcall('GET', key)
-    if type(owner) == 'string' then seen(owner) end
+  elseif ws then
+    owned(ws, key, t, nodes)
   elseif asked and not lived(asked, nodes) then
     redis.call('ZADD', P .. ':x:strays', 'NX', string.format('%.6f', t), asked)
   end
@@ -41,7 +55,7 @@ local function look(pattern, count, every, t, nodes)
   local since = t - tonumber(place[2] or 0)
   if since >= 0 and since < every then return false end
   for node in pairs(nodes) do seen(node) end
-  redis.call('ZREMRANGEBYSCORE', P .. ':x:seen', '-inf', string.format('%.6f', t - KNOWN))
+  redis.call('ZREMRANGEBYSCORE', P .. ':x:seen', '-inf', string.format('%.6f', t - KNOWN - NOTED))
   local cursor, stamp = place[1] or '0', string.format('%.6f', t)
   local began = cursor ~= '0' and place[3] or stamp
   local found = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count)

@@ -11,7 +11,7 @@
 -- again, it says the same. nil if the lease is over.
 if not lease(ARGV[2]) then return false end
 local me, former, epoch, ws = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local t, known = now(), tonumber(redis.call('GET', KEYS[2]) or 0) or 0
+local t, known = now(), tonumber(redis.call('GET', KEYS[2]) or floor()) or 0
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= former and owner ~= me then return {'other', known} end
 if known > epoch or (known == epoch and owner ~= me) then return {'stale', known} end
