@@ -30,6 +30,7 @@ READERS = 100
 WORKSTREAMS = 10  # that are at work while others wait
 TOKENS, PAUSE = 300, 20.0
 PATIENCE = 300.0
+QUIET = 6.0  # longer than a keep-alive is away
 
 #: A token of the model: nanoseconds. Nothing else in a stream is so long and ends so.
 _STAMP = re.compile(rb'(?<=[" ])([0-9]{12,}) ')
@@ -43,6 +44,12 @@ def resident(pid: int) -> int:
     """Bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu(pid: int) -> float:
+    """Seconds of it that this process has used, its threads and the kernel's part included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def created(client: httpx2.AsyncClient, node: str) -> str:
@@ -78,25 +85,28 @@ async def through(
     raise SystemExit("The node ended a stream before the turn was over.")
 
 
-async def one_reader(model: str, node: str, chunks: int) -> None:
+async def one_reader(model: str, node: str, pid: int, chunks: int) -> None:
     """Each kind in turn, so that both meet the same machine."""
     limits = httpx2.Limits(max_connections=None)
     times: dict[str, list[float]] = {"bare": [], "node": []}
+    used: dict[str, list[float]] = {"bare": [], "node": []}
     async with httpx2.AsyncClient(timeout=PATIENCE, limits=limits) as client:
         await bare(client, model)  # what is loaded once
         for _ in range(ROUNDS):
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), time.process_time()
             lines = await bare(client, model)
             times["bare"].append(time.perf_counter() - begun)
+            used["bare"].append(time.process_time() - busy)
             assert len(lines) == chunks, len(lines)
 
             ws_id, there = await created(client, node), asyncio.Event()
             reading = asyncio.create_task(through(client, node, ws_id, there))
             await there.wait()
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), cpu(pid)
             await asked(client, node, ws_id)
             lines = await reading
             times["node"].append(time.perf_counter() - begun)
+            used["node"].append(cpu(pid) - busy)
             told = sum(line.count("token ") for line in lines)
             assert told == chunks, f"{told} of {chunks} chunks arrived"
     alone, with_node = min(times["bare"]), min(times["node"])
@@ -104,6 +114,9 @@ async def one_reader(model: str, node: str, chunks: int) -> None:
     report.line(
         "  as a multiple of a bare read", with_node / alone, "", 1.3, f"bare: {alone:.2f} s"
     )
+    each, bare_each = (min(used[kind]) / chunks * 1e6 for kind in ("node", "bare"))
+    told = f"all of a bare reader: {bare_each:.1f} µs"
+    report.line("  CPU time of the node for a chunk", each, "µs", beside=told)
 
 
 class Reader(asyncio.Protocol):
@@ -160,16 +173,17 @@ def active(ws_id: str) -> str:
     return f"/api/events?ws={ws_id}&types=content,turn_ended"
 
 
-async def hundred_readers(node: str, chunks: int) -> None:
+async def hundred_readers(node: str, pid: int, chunks: int) -> None:
     async with httpx2.AsyncClient(timeout=PATIENCE) as client:
         ws_id = await created(client, node)
         readers = [await reading(node, active(ws_id)) for _ in range(READERS)]
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), cpu(pid)
         await asked(client, node, ws_id)
         await asyncio.wait({one.ended for one in readers}, timeout=PATIENCE)
     whole = sum(one.tokens == chunks for one in readers)
     print(f"{whole} of {READERS} readers were given all {chunks} chunks")
     report.line("  until the last of them had", time.perf_counter() - begun, "s")
+    report.line("  CPU time of the node for that", cpu(pid) - busy, "s")
 
 
 async def idle_and_active(model: str, node: str, pid: int, idle: int) -> None:
@@ -177,12 +191,19 @@ async def idle_and_active(model: str, node: str, pid: int, idle: int) -> None:
     async with httpx2.AsyncClient(timeout=PATIENCE) as client:
         quiet = [await created(client, node) for _ in range(50)]
         busy = [await created(client, node) for _ in range(WORKSTREAMS)]
-        await reading(node, f"/api/events?ws={quiet[0]}")  # what is loaded once
+        there = asyncio.Event()
+        first = asyncio.create_task(through(client, node, quiet[0], there))
+        await there.wait()
+        await asked(client, node, quiet[0])  # what is loaded once
+        await first
         before = resident(pid)
         waiting = [
             await reading(node, f"/api/events?ws={quiet[n % len(quiet)]}") for n in range(idle)
         ]
         each = (resident(pid) - before) / idle / 1024
+        used = cpu(pid)
+        await asyncio.sleep(QUIET)
+        waited = (cpu(pid) - used) / QUIET
         readers = [
             await reading(node, active(busy[n % WORKSTREAMS]), keeps=True) for n in range(READERS)
         ]
@@ -192,7 +213,9 @@ async def idle_and_active(model: str, node: str, pid: int, idle: int) -> None:
             await reading(model, "/v1/chat/completions", body=question, keeps=True)
             for _ in range(WORKSTREAMS)
         ]
+        used = cpu(pid)
         await asyncio.wait({one.ended for one in [*readers, *bare]}, timeout=PATIENCE)
+        used = cpu(pid) - used
     alone = [age for one in bare for age in one.ages()]
     found = [age for one in readers for age in one.ages()]
     whole = sum(len(one.ages()) == TOKENS for one in readers)
@@ -201,6 +224,8 @@ async def idle_and_active(model: str, node: str, pid: int, idle: int) -> None:
     report.line("  a token on its way, median", statistics.median(found), "ms", beside=told)
     report.line("  99 of 100", p99(found), "ms")
     report.line("  added by the node, 99 of 100", p99(found) - p99(alone), "ms", 50)
+    told = f"and {100 * waited:.0f} % of a core while all wait"
+    report.line("  CPU time of the node for all tokens", used, "s", beside=told)
     report.line("  resident memory of the node per reader that waits", each, "KiB", 30)
 
 
@@ -212,12 +237,12 @@ def main() -> None:
     with report.folder() as folder:
         with (
             model_process(chunks, 0.0) as model,
-            node_process(folder / "many chunks", model) as (node, _),
+            node_process(folder / "many chunks", model) as (node, pid),
         ):
-            asyncio.run(one_reader(model, node, chunks))
-            asyncio.run(hundred_readers(node, chunks))
+            asyncio.run(one_reader(model, node, pid, chunks))
+            asyncio.run(hundred_readers(node, pid, chunks))
         with (
-            model_process(TOKENS, PAUSE, stamped=True) as model,
+            model_process(TOKENS, PAUSE, "stamped") as model,
             node_process(folder / "many readers", model) as (node, pid),
         ):
             asyncio.run(idle_and_active(model, node, pid, idle))

@@ -39,12 +39,17 @@ async def _serve(folder: Path, model_url: str) -> None:
     from support.node import start_node
     from turnstone.server.app import NodeApp
     from turnstone.server.auth import Auth
-    from turnstone.server.run import serve
+    from turnstone.server.run import collect_seldom, serve
 
     host = await start_node(folder, model_url)
     try:
         app = NodeApp(host, Auth(enabled=False))
-        await serve(app, "127.0.0.1", 0, ready=lambda url: print(url, flush=True))
+
+        def ready(url: str) -> None:
+            print(url, flush=True)
+            collect_seldom()  # as the program does
+
+        await serve(app, "127.0.0.1", 0, ready=ready)
     finally:
         await host.aclose()
 

@@ -16,10 +16,12 @@ from turnstone.api.token_file import TokenFile
 from turnstone.core.config import Settings
 from turnstone.core.engine import no_fence
 from turnstone.core.errors import ConfigurationError
-from turnstone.core.host import CreateWorkstream, Host
+from turnstone.core.events import Event
+from turnstone.core.host import CreateWorkstream, Host, WorkstreamInfo
 from turnstone.core.local_host import LocalHost
 from turnstone.core.metrics import Metrics, NodeFigures
 from turnstone.core.permissions import notice_of_node
+from turnstone.core.spans import TurnSpans
 from turnstone.mq.check import check_node_name
 from turnstone.mq.inspect_redis import RedisInspector
 from turnstone.mq.keys import Keys
@@ -31,7 +33,8 @@ from turnstone.server.audit import Audit
 from turnstone.server.audit_file import AuditFile
 from turnstone.server.auth import CONFIGURED, LOCAL, Auth, Token
 from turnstone.server.login_sessions import Sessions
-from turnstone.server.run import listen, serve_on, url_of
+from turnstone.server.run import collect_seldom, listen, serve_on, url_of
+from turnstone.server.traces import Traces, check_installed
 from turnstone.wiring import build_local_host, find_model, store_name
 
 Say = Callable[[str], None]
@@ -46,6 +49,8 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
     `or_practice`: without a configured endpoint, look for one on this machine, and start with
     the practice model if there is none. Raises TurnstoneErrors, before anything runs.
     """
+    if settings.traces.endpoint:
+        check_installed()
     auth = _auth(settings)
     address = settings.server.host
     with contextlib.closing(listen(address, settings.server.port, auth)) as listener:
@@ -66,6 +71,7 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
                 public=("metrics",) if settings.metrics.public else (),
                 trusted_proxies=settings.server.trusted_proxies,
                 rate_limit=settings.server.rate_limit,
+                anonymous_rate_limit=settings.server.anonymous_rate_limit,
                 settings=settings,
                 audit=Audit(AuditFile(settings.store.path.with_name(AUDIT)), host.engine.masking),
             )
@@ -73,8 +79,12 @@ async def serve(settings: Settings, say: Say, *, or_practice: bool = False) -> N
             def ready(url: str) -> None:
                 for line in _greeting(app, host, settings, url, taken_up):
                     say(line)
+                collect_seldom()
 
-            async with _working(host, settings, url_of(listener), fence, metrics):
+            async with (
+                _traced(host, settings),
+                _working(host, settings, url_of(listener), fence, metrics),
+            ):
                 await serve_on(
                     listener,
                     app,
@@ -135,6 +145,28 @@ async def _working(
             raise broken.exceptions[0] from None
         finally:
             await inspector.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _traced(host: LocalHost, settings: Settings) -> AsyncIterator[None]:
+    """Tell a collector of every turn; does nothing where none is named."""
+    if not settings.traces.endpoint:
+        yield
+        return
+    traces = Traces(settings.traces.endpoint, host.node_id)
+    spans = TurnSpans(traces, host.engine.masking, contents=settings.traces.contents)
+    counted = host.on_record
+
+    def saw(event: Event, info: WorkstreamInfo) -> None:
+        counted(event, info)
+        spans.saw(event, info)
+
+    host.on_record = saw
+    try:
+        yield
+    finally:
+        spans.end_all(host.engine.clock.now())
+        await traces.aclose()
 
 
 async def _first_workstream(host: Host) -> None:

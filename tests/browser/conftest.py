@@ -18,6 +18,16 @@ from support.nodes import local_node
 from support.servers import Served, serving
 from turnstone.core.local_host import LocalHost
 
+#: Seconds for one test: more than its longest wait, which is that of a page on a busy machine.
+_LONGEST = 240
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(_LONGEST))
+
 
 @pytest.fixture
 def model() -> Told:

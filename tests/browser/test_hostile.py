@@ -28,6 +28,9 @@ from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult, T
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+#: Of one message.
+MOST_FILES = 8
+
 #: That a page has looked at what was answered; the turn does not end before.
 LOOKED = threading.Event()
 
@@ -112,22 +115,6 @@ def plan(body: dict[str, Any]) -> Reply:
     return text("Heard.")
 
 
-#: Words, where they lead, and what is shown of both.
-LINKS = [
-    ("docs", "https://a.com/x", "docs (a.com)"),
-    ("a.com", "https://a.com/x", "a.com"),
-    ("https://a.com/x", "https://a.com/x", "https://a.com/x"),
-    ("a.com/x", "https://a.com/y", "a.com/x"),
-    ("www.bank.com", "https://k.com", "www.bank.com (k.com)"),
-    ("bank.com", "https://bank.com.k.com", "bank.com (bank.com.k.com)"),
-    ("k.com is bank.com", "https://k.com", "k.com is bank.com (k.com)"),
-    ("https://bank.com/@k.com", "https://k.com", "https://bank.com/@k.com (k.com)"),
-    ("b\u0430nk.com", "https://b\u0430nk.com", "b\u0430nk.com"),
-    ("me@a.com", "mailto:me@a.com", "me@a.com"),
-    ("me@a.com", "mailto:you@k.com", "me@a.com (you@k.com)"),
-]
-
-
 @asynccontextmanager
 async def node(
     folder: Path, rules: Rules | None = None, **app: Any
@@ -173,10 +160,12 @@ async def holds(place: Locator, payloads: Iterable[str] = PAYLOADS) -> None:
 
 
 async def all_open(page: Page) -> None:
-    """Unfold everything, and put all of the conversation on the page."""
+    """Unfold everything, and put all of the conversation on the page; long answers are drawn over
+    some frames of the screen."""
     while await page.locator(".transcript-more").count():
         await page.locator(".transcript-more").dispatch_event("click")
         await page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    await expect(page.locator(".md[aria-busy]")).to_have_count(0)
     await page.evaluate(
         "for (const each of document.querySelectorAll('details')) each.open = true;"
         "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
@@ -270,19 +259,6 @@ def short(payloads: Iterable[str]) -> list[str]:
     return [bad for bad in payloads if len(bad) < 1_000]
 
 
-async def test_a_link_cannot_pass_for_one_to_another_host(browser: Browser, tmp_path: Path) -> None:
-    def links(body: dict[str, Any]) -> Reply:
-        written = [f"[{words}]({address})" for words, address, _ in LINKS]
-        return text("\n\n".join(written))
-
-    async with local_node(tmp_path, links) as within, serving(within.host) as served:
-        ws_id = (await within.host.create(CreateWorkstream())).id
-        async with watched(browser, served) as at:
-            await at.page.goto(f"/#/ws/{ws_id}")
-            await send(within.host, ws_id, "go", "c1")
-            await expect(at.page.locator(".md a")).to_have_text([shown for *_, shown in LINKS])
-
-
 async def test_a_line_of_a_megabyte_is_text(browser: Browser, tmp_path: Path) -> None:
     async with node(tmp_path) as (host, served), watched(browser, served) as at:
         ws_id = (await host.create(CreateWorkstream(name=MEGABYTE[499_900:500_200]))).id
@@ -345,11 +321,16 @@ async def test_files_errors_and_addresses_are_text(browser: Browser, tmp_path: P
             {"name": bad.replace("/", "∕"), "mimeType": "text/plain", "buffer": bad.encode()}
             for bad in named
         ]
-        await at.page.locator(".composer input[type=file]").set_input_files(files)
         taken = at.page.locator(".composer li")
-        await expect(taken).to_have_count(len(named) + 1)  # and what can be taken
-        await holds(taken, [file["name"] for file in files])
-        await harmless(at.page)
+        for n in range(0, len(files), MOST_FILES):
+            some = files[n : n + MOST_FILES]
+            await at.page.locator(".composer input[type=file]").set_input_files(some)
+            await expect(taken).to_have_count(len(some) + 1)  # and what can be taken
+            await holds(taken, [file["name"] for file in some])
+            await harmless(at.page)
+            for _ in some:
+                await taken.get_by_role("button").first.dispatch_event("click")
+            await expect(taken).to_have_count(0)
 
         field = at.page.get_by_label("Message", exact=True)
         refused: list[str] = []

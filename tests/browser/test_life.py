@@ -218,8 +218,8 @@ async def test_a_node_that_is_killed_under_a_page_goes_on_there_when_it_is_back(
                 gate.set()
                 async with server(tmp_path, *asking, "--port", port) as second:
                     assert second.url == first.url
-                    await expect(page.get_by_text("Connected")).to_be_attached(timeout=30_000)
-                    await expect(answers(page)).to_have_text([LONG], timeout=30_000)
+                    await expect(page.get_by_text("Connected")).to_be_attached()
+                    await expect(answers(page)).to_have_text([LONG])
                     await expect(said(page)).to_have_text(["go"])
                     await field(page).fill("and on")
                     await field(page).press("Enter")

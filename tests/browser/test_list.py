@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
-from support.browsing import opened, running
+from support.browsing import PATIENCE, opened, running
 from support.hosts import Told
 from support.servers import READ, Served
 from support.teams import team
@@ -60,6 +61,33 @@ async def test_a_row_tells_its_state_in_words_and_what_waits_is_called(
         await at.page.reload()
         await row(at.page, "quiet").filter(has_text="something new").click()
         await expect(row(at.page, "quiet")).to_have_accessible_name("quiet (idle)")
+        assert at.troubles == []
+
+
+async def test_an_answer_that_is_older_than_what_was_told_changes_no_state(
+    browser: Browser, node: Served, host: LocalHost, model: Told
+) -> None:
+    model.plan = running
+    [first] = await named(host, "first")
+    answered, told = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        answered.set()
+        await told.wait()
+        await route.fulfill(response=answer)
+
+    async with opened(browser, node) as at:
+        await expect(row(at.page, "first")).to_have_count(1)
+        await at.page.route("**/api/workstreams?*", late, times=1)
+        await named(host, "second")
+        async with asyncio.timeout(PATIENCE / 1000):
+            await answered.wait()
+        await send(host, first, "run touch /etc/nothing", "c1")
+        await expect(row(at.page, "first")).to_contain_text("needs an answer")
+        told.set()
+        await expect(row(at.page, "second")).to_have_count(1)
+        await expect(row(at.page, "first")).to_contain_text("needs an answer")
         assert at.troubles == []
 
 
@@ -255,4 +283,13 @@ async def test_a_sub_agent_stands_under_the_conversation_that_made_it(
         above = at.page.locator(".work-above")
         await expect(above).to_have_attribute("href", f"#/ws/{ws.id}")
         await expect(at.page).to_have_url(f"{node.url}/#/ws/{agent.id}")
+        await at.page.get_by_role("button", name="Allow once").click()
+        await ending(host, ws.id, "c1")
+        await above.click()
+        made = at.page.locator(".tool-ok .tool-agent a")
+        await expect(made).to_have_attribute("href", f"#/ws/{agent.id}")
+        await at.page.reload()
+        await made.click()
+        await expect(at.page).to_have_url(f"{node.url}/#/ws/{agent.id}")
+        await expect(at.page.locator(".tool-name")).to_have_text(["bash"])
         assert at.troubles == []

@@ -83,7 +83,9 @@ async def talked(host: LocalHost, name: str, message: str, **answer: Any) -> str
 
 async def taken(page: Page, file: Path) -> None:
     """One that is no picture of an empty page, and shows all of its width."""
-    await expect(page.locator(".loading, .page-loading, .page-failed")).to_have_count(0)
+    await expect(
+        page.locator(".loading, .page-loading, .page-failed, .md[aria-busy]")
+    ).to_have_count(0)
     wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1], file.name
     await page.screenshot(path=file)

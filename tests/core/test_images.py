@@ -14,8 +14,9 @@ from modelserver import Reply, call, calls, text
 from support.nodes import local_node
 from support.turns import turn
 from turnstone.core import tokens
+from turnstone.core.attachments import MAX_IMAGE, MAX_SIDE
 from turnstone.core.host import CreateWorkstream
-from turnstone.core.images import MAX_IMAGE, MAX_IMAGES, MAX_SIDE, with_images
+from turnstone.core.images import MAX_IMAGES, with_images
 
 
 def png(width: int = 640, height: int = 480, more: bytes = b"") -> bytes:

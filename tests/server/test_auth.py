@@ -54,6 +54,7 @@ CARRIED_OUT = {
     "login_link": 401,
     "rewind": 422,
     "export": 422,
+    "image": 404,
     "import": 422,
     "pause_timer": 404,
     "cancel_timer": 404,

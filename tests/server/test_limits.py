@@ -157,6 +157,21 @@ async def test_a_token_that_asks_too_often_is_told_when_to_ask_again(host: Local
     assert (other.status_code, health.status_code) == (200, 200)
 
 
+async def test_an_address_without_a_token_that_asks_too_often_does_not_hold_up_others(
+    host: LocalHost,
+) -> None:
+    async with serving(host, anonymous_rate_limit=6) as node, node.client(None) as c:
+        found = [await c.get("/api/workstreams") for _ in range(4)]
+        found += [await c.get("/api/workstreams", headers=bearer("wrong")) for _ in range(2)]
+        refused = [await c.get("/api/workstreams"), await c.get("/health"), await c.get("/login")]
+        known = await c.get("/api/workstreams", headers=bearer(READ))
+    assert [a.status_code for a in found] == [401] * 6
+    assert [a.status_code for a in refused] == [429] * 3
+    assert refused[0].json()["code"] == "too_many_requests"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert known.status_code == 200
+
+
 def test_a_caller_may_ask_again_as_time_goes_on() -> None:
     now = [0.0]
     rates = Rates(60, lambda: now[0])

@@ -205,11 +205,26 @@ async def test_a_body_that_is_too_long_is_refused_declared_or_not(node: Served) 
             yield b" " * 1024
 
     async with node.client() as client:
-        declared = await client.post("/api/send", content=b" " * (MAX_BODY + 1))
+        declared = await client.post("/api/command", content=b" " * (MAX_BODY + 1))
     async with node.client() as client:
-        chunked = await client.post("/api/send", content=endless())
+        chunked = await client.post("/api/command", content=endless())
     assert [a.status_code for a in (declared, chunked)] == [413, 413]
     assert declared.json()["code"] == "body_too_large"
+
+
+async def test_a_longer_body_is_for_attachments_alone(node: Served) -> None:
+    ws_id = await new(node)
+    long = [{"name": f"{n}.txt", "text": "x" * 190_000} for n in range(2)]
+    async with node.client() as client:
+        text = await client.post("/api/send", json={"ws_id": ws_id, "message": "x" * MAX_BODY})
+        escaped = {"message": "go", "attachments": long, "unknown": "x" * MAX_BODY}
+        files = await client.post("/api/send", json={"ws_id": ws_id, **escaped})
+        wrong = {"message": "go", "attachments": [{"data": "no base64!"}]}
+        broken = await client.post("/api/send", json={"ws_id": ws_id, **wrong})
+    assert (text.status_code, text.json()["code"]) == (413, "body_too_large")
+    assert files.json()["status"] == "ok"
+    assert broken.status_code == 422
+    assert broken.json()["error"].startswith("attachments[0].data: ")
 
 
 async def test_an_unknown_path_and_a_wrong_method_are_told_in_json(node: Served) -> None:

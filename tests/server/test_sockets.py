@@ -157,7 +157,7 @@ async def test_a_body_that_nobody_reads_is_not_read_for_ever(node: Served) -> No
 async def test_a_body_that_is_too_long_is_refused_before_it_is_sent(node: Served) -> None:
     head, rest = await exchange(
         node.port,
-        f"POST /api/send HTTP/1.1\r\n{HEAD}Content-Length: {MAX_BODY + 1}\r\n"
+        f"POST /api/command HTTP/1.1\r\n{HEAD}Content-Length: {MAX_BODY + 1}\r\n"
         "Expect: 100-continue\r\n\r\n",
     )
     assert head.startswith("HTTP/1.1 413 ")

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
 
 from modelserver import Reply, call, calls, text
 from modelserver.plans import echo, last_user_text, tool_results
@@ -24,8 +24,10 @@ from support.servers import FULL, Served
 
 VENDOR = Path(__file__).resolve().parents[1] / "browser" / "vendor"
 
-#: Milliseconds for a state that must come; more is a failure.
-PATIENCE = 10_000
+#: Milliseconds for a state that must come; more is a failure. The same for all that waits in a
+#: browser: what is expected of a page, what is done in it, where it goes.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 _AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(
   found.violations.map(({id, impact, nodes}) => [id, impact, nodes.map((node) => node.html)])))"""

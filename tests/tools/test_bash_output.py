@@ -12,14 +12,13 @@ import pytest
 
 from support.tools import call
 from turnstone.core.errors import ToolRefused
-from turnstone.core.outputs import outputs_beside, remove_outputs
+from turnstone.core.outputs import MAX_TOTAL, outputs_beside, remove_outputs
 from turnstone.core.sandbox import Level, Sandbox
 from turnstone.core.tool import ToolContext
 from turnstone.sandbox import Unconfined, find_sandbox
 from turnstone.sandbox.kept import MAX_KEPT
 from turnstone.tools.bash import Bash
 from turnstone.tools.bash_output import new_output
-from turnstone.tools.keeping import MAX_TOTAL
 from turnstone.tools.read_file import ReadFile
 from turnstone.tools.search import Search
 

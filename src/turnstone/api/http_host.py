@@ -6,24 +6,16 @@ that the node raised.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TypeVar
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Sequence
 
-import httpx2
 import msgspec
 
 from turnstone.api import endpoints as api
 from turnstone.api.follow import follow
+from turnstone.api.http_calls import decoded, object_of
 from turnstone.api.http_timers import TimerCalls
-from turnstone.api.problems import not_a_node, read_error
 from turnstone.core.errors import (
-    ConfigurationError,
-    InvalidRequest,
-    NodeUnavailable,
-    NotAuthenticated,
     UnknownRequest,
     WorkstreamBusy,
 )
@@ -36,6 +28,7 @@ from turnstone.core.host import (
     CreateWorkstream,
     Decided,
     ExportFormat,
+    Image,
     Imported,
     Memory,
     NodeHealth,
@@ -50,16 +43,6 @@ from turnstone.core.host import (
     WorkstreamInfo,
 )
 
-#: Seconds for one request, as the peers of 0.2 had it (contract, section 0.2), and for making
-#: a connection, which is done sooner or not at all.
-TIMEOUT = 30.0
-CONNECT_TIMEOUT = 5.0
-
-#: Where the token of a program is from, if it does not say.
-_ARGUMENT = "the argument token"
-
-ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
-
 
 class HttpHost(TimerCalls):
     """Implements `turnstone.core.host.Host` over HTTP. Makes no connection before it is used.
@@ -69,23 +52,6 @@ class HttpHost(TimerCalls):
     NodeUnavailable, NotAuthenticated and NotPermitted. The node names the senders of messages
     and answers itself, after their tokens: `SendMessage.sender` and `Answer.by` are not sent.
     """
-
-    def __init__(
-        self, base_url: str, token: str | None = None, *, token_from: str = _ARGUMENT
-    ) -> None:
-        url = _checked(base_url)
-        headers = [(b"authorization", _bearer(token, token_from))] if token else []
-        self._token_from = token_from if token else ""
-        self.base_url = base_url.rstrip("/")
-        self._client = httpx2.AsyncClient(
-            base_url=url,
-            headers=headers,
-            timeout=httpx2.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT),
-            # Streams are long, and there may be one for each of many workstreams.
-            limits=httpx2.Limits(max_connections=None),
-            # A proxy for the world outside has nothing to say about this machine.
-            trust_env=not _is_loopback(url.host),
-        )
 
     async def create(self, request: CreateWorkstream) -> WorkstreamInfo:
         """`Host.create`; asked once more after a lost connection if it names the workstream."""
@@ -102,6 +68,7 @@ class HttpHost(TimerCalls):
             busy=request.busy,
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
+            attachments=request.attachments,
         )
         reply = await self._call("send", api.SendReply, body, again=True)
         if reply.status == "busy":
@@ -194,6 +161,10 @@ class HttpHost(TimerCalls):
         query = {"ws_id": ws_id, "correlation_id": correlation_id}
         return (await self._call("ending", api.EndingReply, query=query, again=True)).ending
 
+    async def image(self, ws_id: str, name: str) -> Image:
+        response = await self._request("image", None, ws_id=ws_id, name=name)
+        return Image(media_type=response.headers["content-type"], data=response.content)
+
     async def steps(self, ws_id: str, correlation_id: str) -> list[Told]:
         query = {"ws_id": ws_id, "correlation_id": correlation_id, "steps": "true"}
         return (await self._call("ending", api.EndingReply, query=query, again=True)).steps
@@ -264,9 +235,9 @@ class HttpHost(TimerCalls):
     async def health(self) -> NodeHealth:
         """`Host.health`; a node tells strangers only that it is up, which is no answer here."""
         response = await self._request("health", None)
-        if set(_object(response, self.base_url)) == {"status"}:
+        if set(object_of(response, self.base_url)) == {"status"}:
             raise self._stranger()
-        return _decoded(response, NodeHealth, self.base_url)
+        return decoded(response, NodeHealth, self.base_url)
 
     def follow(self, ws_id: str, after: EventId | None = None) -> AsyncIterator[Event]:
         """`Host.follow`, across broken connections and restarts of the node."""
@@ -275,145 +246,3 @@ class HttpHost(TimerCalls):
     def follow_all(self, after: EventId | None = None) -> AsyncIterator[Event]:
         """`Host.follow_all`; what is sent there is spelled alike in 0.2 and now."""
         return follow(self._client, api.BY_NAME["events_global"].path, {}, after)
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    async def _call(
-        self,
-        name: str,
-        reply: type[ReplyT],
-        body: msgspec.Struct | None = None,
-        *,
-        query: dict[str, str] | None = None,
-        ws_id: str = "",
-        again: bool = False,
-    ) -> ReplyT:
-        """`ws_id` is for paths that name one. `again`: the node takes the same request twice
-        for one."""
-        try:
-            response = await self._request(name, body, query, ws_id)
-        except _Interrupted:
-            if not again:
-                raise
-            response = await self._request(name, body, query, ws_id)
-        return _decoded(response, reply, self.base_url)
-
-    async def _request(
-        self,
-        name: str,
-        body: msgspec.Struct | None,
-        query: dict[str, str] | None = None,
-        ws_id: str = "",
-    ) -> httpx2.Response:
-        endpoint = api.BY_NAME[name]
-        path = endpoint.path.format(ws_id=quote(ws_id, safe=""))
-        _check_text(query or {})
-        if body is not None:
-            _check_text(msgspec.structs.asdict(body))
-        content = msgspec.json.encode(body) if body is not None else None
-        headers = {"Content-Type": "application/json"} if body is not None else None
-        try:
-            response = await self._client.request(
-                endpoint.method, path, content=content, headers=headers, params=query
-            )
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise NodeUnavailable(
-                f"No node answers at {self.base_url} ({_reason(error)}).",
-                hint="Start one with turnstone-server, or give the address of one that runs.",
-            ) from error
-        except httpx2.TransportError as error:
-            raise _Interrupted(
-                f"The node at {self.base_url} did not answer: {_reason(error)}.",
-                hint="It may be stopping, or very busy. Try again.",
-            ) from error
-        if response.status_code == 401:
-            raise self._stranger()
-        if response.status_code != 200:
-            raise read_error(response.status_code, response.content, self.base_url)
-        return response
-
-    def _stranger(self) -> NotAuthenticated:
-        if not self._token_from:
-            return NotAuthenticated(
-                f"The node at {self.base_url} asks for a token, and none was given.",
-                hint="The node's own lies in a file beside its store, which its start names.",
-            )
-        return NotAuthenticated(
-            f"The node at {self.base_url} does not know the token from {self._token_from}.",
-            hint="Put one there that the node knows.",
-        )
-
-
-class _Interrupted(NodeUnavailable):
-    """The request may have reached the node, or not."""
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def half_of_a_pair(field: str, value: object) -> str:
-    """Why this value, or one of its list, is no text that can be sent; empty if it is one."""
-    for text in value if isinstance(value, list) else [value]:
-        try:
-            str(text).encode()
-        except UnicodeEncodeError as error:
-            return (
-                f"{field}: at character {error.start + 1} it has half of a surrogate pair, which"
-                ' is no text. If it is from a file, decode that with errors="replace".'
-            )
-    return ""
-
-
-def _check_text(fields: Mapping[str, object]) -> None:
-    """Raises InvalidRequest for what no request can carry."""
-    for field, value in fields.items():
-        if problem := half_of_a_pair(field, value):
-            raise InvalidRequest(problem)
-
-
-def _decoded(response: httpx2.Response, reply: type[ReplyT], where: str) -> ReplyT:
-    try:
-        return msgspec.json.decode(response.content, type=reply)
-    except msgspec.DecodeError as error:
-        raise not_a_node(where, f"it sends no {reply.__name__}: {error}") from error
-
-
-def _object(response: httpx2.Response, where: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(response.content, type=dict[str, object])
-    except msgspec.DecodeError as error:
-        raise not_a_node(where, "its /health is no JSON object") from error
-
-
-def _bearer(token: str, where: str) -> bytes:
-    if not token.strip().isprintable() or not token.strip():
-        raise ConfigurationError(
-            f"The token from {where} has characters that no token has.",
-            hint="Look there for a line break.",
-        )
-    return b"Bearer " + token.strip().encode()
-
-
-def _checked(base_url: str) -> httpx2.URL:
-    try:
-        url = httpx2.URL(base_url)
-    except httpx2.InvalidURL as error:
-        raise _no_url(base_url) from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise _no_url(base_url)
-    return url
-
-
-def _no_url(base_url: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{base_url!r} is not the address of a node.", hint="It looks like http://127.0.0.1:8080."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -6,19 +6,16 @@ Holds no state, and decides nothing.
 from __future__ import annotations
 
 import secrets
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
 from turnstone.api import endpoints as api
+from turnstone.api.http_calls import HttpCalls
 from turnstone.core.timers import NewTimer, Timer, TimerAction
 
-ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
-
-class TimerCalls(ABC):
+class TimerCalls(HttpCalls):
     """The part of `HttpHost` that is about timers."""
 
     async def set_timer(self, timer: NewTimer) -> Timer:
@@ -35,15 +32,3 @@ class TimerCalls(ABC):
             return await self._call("cancel_timer", Timer, query=query, again=True)
         body = api.PauseTimerRequest(timer_id=timer_id, paused=action == "pause")
         return await self._call("pause_timer", Timer, body, again=True)
-
-    @abstractmethod
-    async def _call(
-        self,
-        name: str,
-        reply: type[ReplyT],
-        body: msgspec.Struct | None = None,
-        *,
-        query: dict[str, str] | None = None,
-        ws_id: str = "",
-        again: bool = False,
-    ) -> ReplyT: ...

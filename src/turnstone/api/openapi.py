@@ -36,20 +36,31 @@ MEANINGS: dict[int, str] = {
     503: "The node is stopping, or its store cannot be used.",
 }
 
-_ALWAYS = (400, 421, 500, 503)
+_ALWAYS = (400, 421, 429, 500, 503)
 _PLACE = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{name}"
+
+_BODY = "$response.body#/"
+
+#: What an answer names that later requests are about, as they call it; what they must name first.
+_MADE: dict[str, dict[str, str]] = {
+    "new": {"ws_id": f"{_BODY}ws_id"},
+    "fork": {"ws_id": f"{_BODY}workstream/id"},
+    "send": {"correlation_id": f"{_BODY}correlation_id", "ws_id": f"{_BODY}ws_id"},
+    "set_timer": {"timer_id": f"{_BODY}timer_id"},
+    "remember": {"key": f"{_BODY}key", "scope": f"{_BODY}scope"},
+}
 
 
 def statuses(row: Endpoint) -> list[int]:
     """Every status that this endpoint may answer with."""
     found = {200, *_ALWAYS, *row.errors}
     if row.role != "public":
-        found |= {401, 403, 429}
+        found |= {401, 403}
     if row.method != "GET":
         found.add(403)
     if row.request is not None:
-        found |= {408, 413, 415, 422, 429}
+        found |= {408, 413, 415, 422}
     if row.query or "{" in row.path:
         found.add(422)
     if row.idempotency:
@@ -149,7 +160,8 @@ def _parameter(query: Query) -> dict[str, Any]:
 def _response(row: Endpoint, status: int, shown: dict[int, Any]) -> dict[str, Any]:
     if status == 200:
         done: dict[str, Any] = {"description": "Done.", "content": _content(row, shown)}
-        return done | ({"links": _links()} if row.name == "new" else {})
+        links = _links(row)
+        return done | ({"links": links} if links else {})
     if status == 206:
         return {"description": "A part of the file.", "content": _content(row, shown)}
     if status in (303, 304):
@@ -162,19 +174,21 @@ def _response(row: Endpoint, status: int, shown: dict[int, Any]) -> dict[str, An
     return told
 
 
-def _links() -> dict[str, Any]:
-    """What can be asked of a workstream that was just made."""
-    made = "$response.body#/ws_id"
+def _links(row: Endpoint) -> dict[str, Any]:
+    """What can be asked of what was just made."""
+    made = _MADE.get(row.name, {})
     links: dict[str, Any] = {}
-    for row in ENDPOINTS:
-        link: dict[str, Any] = {"operationId": row.name}
-        if row.name != "new" and row.request is not None and "ws_id" in _fields(row.request):
-            link["requestBody"] = {"ws_id": made}
-        elif "{ws_id}" in row.path or any(query.name == "ws_id" for query in row.query):
-            link["parameters"] = {"ws_id": made}
-        else:
+    for other in ENDPOINTS:
+        body = made.keys() & (_fields(other.request) if other.request is not None else set())
+        query = made.keys() & {*(query.name for query in other.query), *_PLACE.findall(other.path)}
+        if other.name in (row.name, "new") or next(iter(made), "") not in body | query:
             continue
-        links[row.name] = link
+        link: dict[str, Any] = {"operationId": other.name}
+        if body:
+            link["requestBody"] = {name: made[name] for name in made if name in body}
+        if query:
+            link["parameters"] = {name: made[name] for name in made if name in query}
+        links[other.name] = link
     return links
 
 
@@ -191,6 +205,8 @@ def _content(row: Endpoint, shown: dict[int, Any]) -> dict[str, Any]:
         return {"application/json": {"schema": {"type": "object"}}}
     if row.name == "metrics":
         return {"text/plain": {"schema": {"type": "string"}}}
+    if row.name == "image":
+        return {"image/*": {"schema": {"type": "string"}}}
     if row.name == "static":
         return {"*/*": {"schema": {"type": "string"}}}
     return {"text/html": {"schema": {"type": "string"}}}

@@ -70,7 +70,8 @@ class TooManyAttempts(TurnstoneError):
 
 
 class TooManyRequests(TurnstoneError):
-    """One token made more requests than the settings allow. `retry_after`: seconds."""
+    """One token, or one address without, made more requests than the settings allow.
+    `retry_after`: seconds."""
 
     code = "too_many_requests"
     status = 429

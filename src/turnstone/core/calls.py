@@ -298,7 +298,8 @@ class Calls:
 
     async def _run_now(self, call: s.ToolCall, prepared: Prepared) -> s.ToolFinished:
         def show(text: str) -> None:
-            self._journal.piece(ev.ToolOutput(call_id=call.id, text=text), self._cid)
+            printed = ev.ToolOutput(call_id=call.id, text=text, correlation_id=self._cid)
+            self._journal.live.piece(printed)
 
         tool = self._engine.tools[call.name]
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnstone.core import tokens
+from turnstone.core import attachments, tokens
 from turnstone.core.carried import Carried, cut, fitted, gather, levelled
 from turnstone.core.events import HistoryMessage, Shortened
 
@@ -218,7 +218,9 @@ def _same(message: Mapping[str, Any], shown: HistoryMessage) -> bool:
         return False
     if shown.role == "tool":
         return bool(message["tool_call_id"] == shown.tool_call_id)
-    return (message.get("content") or "") == shown.content
+    return (message.get("content") or "") == attachments.told(
+        shown.content, shown.shown.attachments
+    )
 
 
 def _told_call(call: Mapping[str, Any]) -> str:

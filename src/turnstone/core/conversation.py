@@ -13,6 +13,7 @@ import msgspec
 
 from oturn.arguments import sendable_arguments
 from turnstone.core import tokens
+from turnstone.core.attachments import told
 from turnstone.core.events import (
     Compacted,
     ConversationSet,
@@ -24,6 +25,8 @@ from turnstone.core.events import (
 
 #: What of a message names the images that go with it (`core.images`); no endpoint is sent it.
 IMAGES = "images"
+
+_BARE = Shown()
 
 
 class Conversation:
@@ -50,16 +53,20 @@ class Conversation:
         text: str,
         calls: Sequence[ToolCallRecord] = (),
         finish: str = "",
-        **shown: Any,
+        *,
+        shown: Shown = _BARE,
+        **others: Any,
     ) -> None:
-        """A person, or the model, has said this. `finish`: why the model stopped. `shown`: what
+        """A person, or the model, has said this. `finish`: why the model stopped. `others`: what
         else of the history's message is known."""
-        message: dict[str, Any] = {"role": role, "content": text}
+        message: dict[str, Any] = {"role": role, "content": told(text, shown.attachments)}
+        if names := [one.image for one in shown.attachments if one.image]:
+            message[IMAGES] = names
         if calls:
             message["tool_calls"] = [_sent(call, finish) for call in calls]
         self.messages.append(message)
         self.history.append(
-            HistoryMessage(role=role, content=text, tool_calls=list(calls), **shown)
+            HistoryMessage(role=role, content=text, tool_calls=list(calls), shown=shown, **others)
         )
 
     def note(self, text: str) -> None:

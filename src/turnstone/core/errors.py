@@ -155,6 +155,13 @@ class UnknownTimer(TurnstoneError):
     status = 404
 
 
+class UnknownImage(TurnstoneError):
+    """There is no image of this name, or it is not kept any more."""
+
+    code = "unknown_image"
+    status = 404
+
+
 class UnknownMemory(TurnstoneError):
     """Nothing is remembered under this key."""
 

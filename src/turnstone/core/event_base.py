@@ -126,12 +126,23 @@ class Usage(msgspec.Struct, frozen=True):
     total_tokens: int = 0
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that came with a message: an image by its name (`core.images`), or a text whole."""
+
+    name: str = ""  # as the person's file is called
+    media_type: str = ""
+    size: int = 0  # bytes of an image, characters of a text
+    image: str = ""
+    text: str = ""
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a page shows with a message besides what was said: so that one that is opened late
     shows what one that was open all the time does."""
 
     sender: str = ""  # of a person's message
     steered: bool = False  # it went to a turn in progress
+    attachments: list[Attached] = []  # that came with it
     reasoning: str = ""  # of an answer
     step: int = 0
     model: str = ""

@@ -25,6 +25,7 @@ import msgspec
 
 from turnstone.core.event_base import (
     STATES,
+    Attached,
     Budget,
     CallDecision,
     EffectClass,
@@ -103,6 +104,7 @@ __all__ = [
     "AnyEvent",
     "ApprovalAnswered",
     "ApprovalAsked",
+    "Attached",
     "Budget",
     "BudgetReserved",
     "BudgetSet",

@@ -235,5 +235,5 @@ def _sent(history: Iterable[HistoryMessage]) -> list[dict[str, Any]]:
             result = ToolFinished(call_id=message.tool_call_id, output=message.content)
             said.returned([result])
         else:
-            said.say(message.role, message.content, message.tool_calls)
+            said.say(message.role, message.content, message.tool_calls, shown=message.shown)
     return said.messages

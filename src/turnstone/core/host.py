@@ -43,9 +43,20 @@ class CreateWorkstream(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes with a message: either `data`, which is an image (in base64 where it goes
+    as JSON), or `text`. What may be sent says `turnstone.core.attachments`."""
+
+    name: str = ""
+    media_type: str = ""
+    data: bytes = b""
+    text: str = ""
+
+
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """`correlation_id` is the idempotency key: the same one sent twice is accepted once, and
-    under it only the same text, in whichever workstream.
+    under it only the same text with the same files, in whichever workstream. Without a text,
+    its files' names are the text.
 
     `busy` says what becomes of it while a turn runs. `queue`: its turn comes after those before
     it. `reject`: it is not taken. `steer`: the model reads it with the next results of the turn
@@ -62,6 +73,12 @@ class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool = False
     auto_approve_tools: list[str] = []
     sender: str = ""
+    attachments: list[Attachment] = []
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    media_type: str
+    data: bytes
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +200,7 @@ class WorkstreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     queued: int = 0  # accepted messages that wait for the turn in progress
     updated: float = 0.0  # Unix seconds of the last record
     parent: str = ""  # of a sub-agent: the workstream above it
+    parent_call: str = ""  # and the id of the call there that made it
     agent: str = ""  # `task` or `plan`
     budget: Budget = Budget()  # of its own, for all below it too
     left: Left = Left()  # of that
@@ -337,7 +355,8 @@ class Host(Protocol):
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message: when this returns, it is kept, and will be carried to an end.
 
-        Raises UnknownWorkstream, EmptyMessage, InvalidRequest (auto_approve_tools),
+        Raises UnknownWorkstream, EmptyMessage, InvalidRequest (auto_approve_tools; attachments
+        beyond what may be sent, and images for a model that takes none),
         WorkstreamBusy (only with busy="reject"), CorrelationIdUsed (for another text), Erased.
         """
 
@@ -403,6 +422,10 @@ class Host(Protocol):
 
         Raises UnknownWorkstream.
         """
+
+    async def image(self, ws_id: str, name: str) -> Image:
+        """An image of the conversation, whose name in events is `WS_ID/NAME`. Raises
+        UnknownImage for one that was never there, or is not kept any more."""
 
     async def steps(self, ws_id: str, correlation_id: str) -> Sequence[Told]:
         """What the turn of a message has said and done so far, as it is in the journal.

@@ -37,6 +37,7 @@ class _Call(msgspec.Struct, forbid_unknown_fields=True):
 
 class _User(msgspec.Struct, tag_field="role", tag="user", forbid_unknown_fields=True):
     content: str
+    images: list[str] = []
 
 
 class _Assistant(msgspec.Struct, tag_field="role", tag="assistant", forbid_unknown_fields=True):

@@ -17,8 +17,8 @@ import msgspec
 
 from turnstone.core.clock import Clock
 from turnstone.core.errors import NotOwner, StoreError, Unsettled
-from turnstone.core.events import Content, Event, EventId, EventT, Reasoning, ToolOutput, sound
 from turnstone.core.events import Error as ErrorEvent
+from turnstone.core.events import Event, EventId, EventT, sound
 from turnstone.core.host import WorkstreamInfo
 from turnstone.core.livelog import LiveLog
 from turnstone.core.store import Appended, Store, WorkstreamRow
@@ -140,10 +140,6 @@ class Journal:
     def publish(self, event: Event, correlation_id: str = "") -> None:
         """Tell readers something that is not kept."""
         self.live.publish(msgspec.structs.replace(event, correlation_id=correlation_id))
-
-    def piece(self, event: Content | Reasoning | ToolOutput, correlation_id: str) -> None:
-        """Tell readers a piece of a stream."""
-        self.live.piece(msgspec.structs.replace(event, correlation_id=correlation_id))
 
     def info(self) -> WorkstreamInfo:
         """What lists show of this workstream."""

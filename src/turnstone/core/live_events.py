@@ -94,6 +94,7 @@ class WsState(Event, frozen=True, kw_only=True):
     context_ratio: float = 0.0
     activity: str = ""
     activity_state: str = ""
+    queued: int = 0  # accepted messages that wait for the turn in progress
 
 
 class AgentProgress(Event, frozen=True, kw_only=True):

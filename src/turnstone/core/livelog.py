@@ -82,7 +82,7 @@ class LiveLog:
         self._capacity = capacity
         self._gather = gather
         self._stamp = stamp
-        self._news = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()  # of readers who have had all
         self._pending: list[AnyPiece] = []
         self._flusher: asyncio.TimerHandle | None = None
         self._streamed = _InProgress()
@@ -156,7 +156,7 @@ class LiveLog:
             if place < self._dropped:
                 raise Lagged
             if place == self._dropped + len(self._ring):
-                await self._news.wait()
+                await self._news()
                 continue
             yield self._ring[place - self._dropped]
             place += 1
@@ -188,8 +188,19 @@ class LiveLog:
             self._bytes -= self._sizes.popleft()
             self._floor = EventId.parse(dropped.id)
             self._dropped += 1
-        self._news.set()
-        self._news = asyncio.Event()
+        waiting, self._waiting = self._waiting, set()
+        for news in waiting:
+            if not news.done():
+                news.set_result(None)
+
+    async def _news(self) -> None:
+        """Until something is added. Of each reader its own: thousands wait here at a time."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(news)
+        try:
+            await news
+        finally:
+            self._waiting.discard(news)
 
 
 class _InProgress:

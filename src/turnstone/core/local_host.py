@@ -25,6 +25,7 @@ from turnstone.core.host import (
     CreateWorkstream,
     Decided,
     ExportFormat,
+    Image,
     Imported,
     Memory,
     NodeHealth,
@@ -38,6 +39,7 @@ from turnstone.core.host import (
     UsageView,
     WorkstreamInfo,
 )
+from turnstone.core.images import read_image
 from turnstone.core.livelog import Lagged, LiveLog
 from turnstone.core.manager import WorkstreamManager
 from turnstone.core.node import NodeLock
@@ -218,6 +220,9 @@ class LocalHost:
     async def ending(self, ws_id: str, correlation_id: str) -> ev.TurnEnded | None:
         return await self._manager.ending(ws_id, correlation_id)
 
+    async def image(self, ws_id: str, name: str) -> Image:
+        return await asyncio.to_thread(read_image, self.engine.outputs, f"{ws_id}/{name}")
+
     async def steps(self, ws_id: str, correlation_id: str) -> list[Told]:
         await self._manager.knows(ws_id, correlation_id)  # that it is here
         return [
@@ -379,6 +384,7 @@ class LocalHost:
                     context_ratio=info.context_ratio,
                     activity=info.activity,
                     activity_state=info.activity_state,
+                    queued=info.queued,
                     timestamp=info.updated,
                 )
             )

@@ -39,7 +39,7 @@ from turnstone.core.errors import (
 from turnstone.core.family import Family
 from turnstone.core.host import CreateWorkstream, WorkstreamInfo
 from turnstone.core.journal import Journal, folded
-from turnstone.core.outputs import remove_outputs
+from turnstone.core.outputs import keep_images_only, remove_outputs
 from turnstone.core.permissions import check_tools
 from turnstone.core.relay import Relay
 from turnstone.core.remembering import Remembering
@@ -195,7 +195,10 @@ class WorkstreamManager:
             if await self._store.row(created.ws_id) is not None:
                 return False
             now = round(self._engine.clock.now(), 6)
-            self._enter(*await self._stored(msgspec.structs.replace(created, timestamp=now)))
+            created = msgspec.structs.replace(created, timestamp=now)
+            row, transcript = await self._stored(created)
+            self._enter(row, transcript)
+            self._on_change(created, self._asleep(row))
             return True
 
     def transcript(self, ws_id: str) -> Transcript | None:
@@ -420,7 +423,7 @@ class WorkstreamManager:
         async with self.use(ws_id) as workstream:
             await workstream.close(first=partial(self._close_below, ws_id))
         self._awake.forget(ws_id)
-        await remove_outputs(self._engine.outputs, ws_id)
+        await keep_images_only(self._engine.outputs, ws_id)
 
     async def _close_below(self, ws_id: str) -> None:
         """Close the sub-agents of a workstream, before it is closed itself: a process that ends

@@ -121,9 +121,11 @@ class ModelCalls:
                 self._debugging.came(item, correlation_id)
                 match item:
                     case TextDelta():
-                        self._journal.piece(ev.Content(text=item.text), correlation_id)
+                        piece = ev.Content(text=item.text, correlation_id=correlation_id)
+                        self._journal.live.piece(piece)
                     case ReasoningDelta() if self._shows_reasoning:
-                        self._journal.piece(ev.Reasoning(text=item.text), correlation_id)
+                        thought = ev.Reasoning(text=item.text, correlation_id=correlation_id)
+                        self._journal.live.piece(thought)
             if answer.error is not None:
                 return answer.error
             answer.recorded = True

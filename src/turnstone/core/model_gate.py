@@ -18,7 +18,16 @@ from typing import TypeAlias
 import msgspec
 
 from oturn.errors import ModelError
-from oturn.transport.base import Failed, Finished, ModelRequest, ModelTransport, StreamItem
+from oturn.transport.base import (
+    Failed,
+    Finished,
+    ModelRequest,
+    ModelTransport,
+    ReasoningDelta,
+    StreamItem,
+    TextDelta,
+    ToolCallDelta,
+)
 from oturn.transport.closing import closing
 from oturn.transport.retry import RetryPolicy
 from turnstone.core.clock import Clock, SystemClock
@@ -31,6 +40,8 @@ PATIENCE = 300.0
 _RETRY = RetryPolicy()
 #: How often a request that is refused for one of its fields is sent in another dialect.
 _REPHRASED = 8
+#: What says nothing of how an endpoint stands.
+_PIECES = (TextDelta, ReasoningDelta, ToolCallDelta)
 #: A wait that grew by less than so many seconds is not told anew.
 _WORTH_TELLING = 1.0
 
@@ -125,6 +136,9 @@ class Gate:
             try:
                 async with closing(transport.stream(request)) as items:
                     async for item in items:
+                        if not flight.asking and type(item) in _PIECES:  # as most are
+                            yield item
+                            continue
                         if flight.asking and isinstance(item, Failed) and asks_to_wait(item.error):
                             refused = item.error
                             break

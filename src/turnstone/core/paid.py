@@ -13,14 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from oturn.agent_stream_state import MessageAssembler
 from oturn.errors import ModelError
 from oturn.signals import AssistantMessage
-from oturn.transport.base import (
-    Failed,
-    ModelRequest,
-    ReasoningDelta,
-    StreamItem,
-    TextDelta,
-    ToolCallDelta,
-)
+from oturn.transport.base import Failed, ModelRequest, StreamItem
 from turnstone.core import events as ev
 from turnstone.core import tokens
 from turnstone.core.budget import Cost, answer_within
@@ -55,16 +48,14 @@ class Answer:
         self._items: AsyncGenerator[StreamItem] | None = None
         self._assembler = MessageAssembler()
         self._message: AssistantMessage | None = None
-        self._said = 0.0
         self._under_way = False
 
     async def __aiter__(self) -> AsyncIterator[StreamItem]:
         assert self._items is not None
         async for item in self._items:
             self._assembler.feed(item)
-            self._said += self._ratio * _of_item(item)
-            if isinstance(item, Failed):
-                self._under_way = bool(self._said)  # what is refused costs nothing
+            if type(item) is Failed:
+                self._under_way = bool(self._said())  # what is refused costs nothing
             yield item
 
     def open(self, items: AsyncGenerator[StreamItem]) -> None:
@@ -103,13 +94,15 @@ class Answer:
         """The same, estimated where nobody has counted."""
         if (counted := self.counted) is not None:
             return counted
-        said = self._said
-        if self._assembler.ended and self.error is None:  # pieces are estimated too high
-            message = self.message
-            texts = [message.text, message.reasoning, *(c.arguments for c in message.tool_calls)]
-            said = self._ratio * sum(map(tokens.of_text, texts))
-        prompt, completion = round(self._ratio * self.prompt), round(said)
+        prompt, completion = round(self._ratio * self.prompt), round(self._said())
         return ev.Usage(prompt, completion, prompt + completion)
+
+    def _said(self) -> float:
+        """Tokens of the answer as far as it has come, estimated. Not piece by piece: that costs
+        more than reading them, and is too high."""
+        message = self.message
+        texts = [message.text, message.reasoning, *(c.arguments for c in message.tool_calls)]
+        return self._ratio * sum(map(tokens.of_text, texts))
 
     def cost(self) -> Cost:
         """What it has cost by now."""
@@ -212,13 +205,3 @@ class Paid:
 
 def _cost(model: Model, prompt: float, completion: float) -> Cost:
     return Cost(tokens=round(prompt + completion), money=model.price.of(prompt, completion))
-
-
-def _of_item(item: StreamItem) -> float:
-    """Tokens of a piece of an answer, estimated."""
-    match item:
-        case TextDelta() | ReasoningDelta():
-            return tokens.of_text(item.text)
-        case ToolCallDelta():
-            return tokens.of_text(item.arguments or "")
-    return 0.0

@@ -52,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: int = 0
     updated: float = 0.0
     parent: str = ""
+    parent_call: str = ""
     agent: str = ""
     agents: int = 0  # calls that made sub-agents
     model: str = ""  # the name of its model; empty: the node's for such a workstream
@@ -72,6 +73,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
                     base,
                     name=event.name,
                     parent=event.parent,
+                    parent_call=event.parent_call,
                     agent=event.agent,
                     model=event.model,
                     ledger=Ledger().after(event, 0.0) if event.budget != Budget() else None,
@@ -132,6 +134,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             queued=queued,
             updated=self.updated,
             parent=self.parent,
+            parent_call=self.parent_call,
             agent=self.agent,
             budget=self.ledger.budget if self.ledger is not None else Budget(),
             left=self.ledger.left(self.worked) if self.ledger is not None else Left(),

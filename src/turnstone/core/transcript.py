@@ -225,7 +225,9 @@ class Transcript:
             message.message,
             correlation_id=message.correlation_id,
             timestamp=message.timestamp,
-            shown=Shown(sender=message.sender, steered=message.steer),
+            shown=Shown(
+                sender=message.sender, steered=message.steer, attachments=message.attachments
+            ),
         )
         self.auto_approve |= message.auto_approve
         self.granted.update(map(Grant, message.auto_approve_tools))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from turnstone.core.event_base import (
+    Attached,
     CallDecision,
     EffectClass,
     Event,
@@ -26,6 +27,7 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
     auto_approve_tools: list[str] = []
     steer: bool = False  # it goes to the turn in progress, and before what is queued
     without_tools: bool = False  # the model is to answer it as it is: no tool is offered
+    attachments: list[Attached] = []
 
 
 class TurnResumed(Event, frozen=True, kw_only=True):

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import msgspec
 
+from turnstone.core import attaching, attachments, permissions
 from turnstone.core import events as ev
-from turnstone.core import permissions
 from turnstone.core.agent_rules import missing
 from turnstone.core.answering import Answering
 from turnstone.core.background import Jobs
 from turnstone.core.compacting import LATER, Compaction
 from turnstone.core.engine import Engine
 from turnstone.core.errors import (
-    CorrelationIdUsed,
     EmptyMessage,
     InvalidRequest,
     NotOwner,
@@ -171,8 +170,9 @@ class Workstream:
 
     async def send(self, request: SendMessage) -> Accepted:
         """Accept a message (`Host.send`)."""
-        if not request.message.strip():
+        if not request.message.strip() and not request.attachments:
             raise EmptyMessage("The message is empty.", hint="Send some text.")
+        files = attachments.checked(request.attachments)
         if self._journal.transcript.created.agent:
             raise InvalidRequest(
                 f"Workstream {self._journal.ws_id} is a sub-agent, and takes no messages.",
@@ -182,12 +182,15 @@ class Workstream:
         permissions.check_tools(request.auto_approve_tools, self._engine)
         await self._journal.catch_up()
         known = request.correlation_id in self._journal.transcript.accepted
+        if not known:
+            attaching.check_model(files, self.transcript.summary, self._engine)
         if request.busy == "reject" and not known and (self.busy or self._sending):
             text = "A turn is running; the message was not taken."
             self._journal.publish(ev.BusyError(message=text))
             raise WorkstreamBusy(text, hint="Send it again later, or without busy=reject.")
         accepted = ev.MessageAccepted(
-            message=request.message,
+            message=attachments.worded(request.message, request.attachments),
+            attachments=await attaching.kept(files, self._journal.ws_id, self._engine),
             sender=request.sender,
             auto_approve=request.auto_approve,
             auto_approve_tools=request.auto_approve_tools,
@@ -197,7 +200,7 @@ class Workstream:
         appended = await self.accept(accepted)
         [event] = appended.events
         if appended.duplicate:
-            self._check_same(event, request)
+            attaching.check_same(event, accepted)
         notice = permissions.notice_of(
             request.auto_approve, request.auto_approve_tools, self._engine, self._workspace
         )
@@ -209,17 +212,6 @@ class Workstream:
             duplicate=appended.duplicate,
             notice=notice,
         )
-
-    @staticmethod
-    def _check_same(first: ev.Event, request: SendMessage) -> None:
-        """What came under this correlation id before must be this very message."""
-        text = ev.sound(ev.MessageAccepted(message=request.message)).message
-        if isinstance(first, ev.MessageAccepted) and first.message.strip() != text.strip():
-            raise CorrelationIdUsed(
-                f"The correlation id {first.correlation_id!r} was used for another message, in "
-                f"workstream {first.ws_id}; this one was not taken.",
-                hint="Send it under a correlation id of its own.",
-            )
 
     async def change(self, *records: ev.Event, resting: bool = False) -> None:
         """Record what a person changed; with `resting`, only while nothing runs or waits.
@@ -434,7 +426,6 @@ class Workstream:
             try:
                 async for event in live.read(after):
                     yield event
-                    after = ev.EventId.parse(event.id)
                     if isinstance(event, ev.WsClosed):
                         return
             except Lagged:

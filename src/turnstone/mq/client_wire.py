@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from turnstone.api.http_host import half_of_a_pair
+from turnstone.api.http_calls import half_of_a_pair
 from turnstone.mq import protocol as p
 from turnstone.mq.entry import MESSAGE_MAX
 from turnstone.mq.signing import Keyring

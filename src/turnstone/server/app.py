@@ -37,6 +37,7 @@ from turnstone.server import (
     routes_budget,
     routes_conversation,
     routes_docs,
+    routes_entry,
     routes_events,
     routes_sessions,
     routes_settings,
@@ -67,6 +68,7 @@ HANDLERS = {
     **routes_timers.HANDLERS,
     **routes_conversation.HANDLERS,
     **routes_docs.HANDLERS,
+    **routes_entry.HANDLERS,
     **routes_events.HANDLERS,
     **routes_sessions.HANDLERS,
     **routes_settings.HANDLERS,
@@ -77,13 +79,14 @@ _REFUSAL_WINDOW = 10.0
 
 
 class NodeApp:
-    """An ASGI app. Serve it with `turnstone.server.run.serve`, or in any ASGI server.
+    """An ASGI app. Serve it with `turnstone.server.run.serve`: streams write to its connections.
 
     `allowed_hosts` are names under which it is reached besides loopback and the address it
     listens on. `refusal_delay` and `keepalive` are in seconds. `metrics` gets the figures of
     this server; `public` names rows of the endpoint table that need no token here.
     `settings` are those that the program was started with, to be shown. `rate_limit`: requests
-    of one token in a minute, 0 for any number. `trusted_proxies`: addresses and networks.
+    of one token in a minute, 0 for any number; `anonymous_rate_limit`: of one address, where
+    there is no token that the node knows. `trusted_proxies`: addresses and networks.
     `audit`: where changes are recorded.
     """
 
@@ -100,6 +103,7 @@ class NodeApp:
         settings: Settings | None = None,
         trusted_proxies: Iterable[str] = (),
         rate_limit: int = 0,
+        anonymous_rate_limit: int = 0,
         audit: Audit | None = None,
     ) -> None:
         self.auth = auth
@@ -108,6 +112,7 @@ class NodeApp:
         self._refusals = _Refusals(refusal_delay, self._node.closing)
         self._proxies = Proxies(trusted_proxies)
         self._rates = Rates(rate_limit)
+        self._strangers = Rates(anonymous_rate_limit)
         self._answers = Answers()
         self._audit = audit or Audit()
         self._node.metrics.add(self._audit.samples)
@@ -179,8 +184,9 @@ class NodeApp:
             except NotAuthenticated:
                 if endpoint.stream:
                     await self._refusals.pace(request)
+                self._count(request, None)
                 raise
-            self._count(identity)
+            self._count(request, identity)
             key = read_key(request.headers.get("idempotency-key")) if endpoint.idempotency else ""
             body = None
             if endpoint.request is not None:
@@ -200,13 +206,18 @@ class NodeApp:
 
         return answering
 
-    def _count(self, identity: Identity | None) -> None:
+    def _count(self, request: Request, identity: Identity | None) -> None:
         """Raises TooManyRequests."""
-        wait = self._rates.wait(identity.token) if identity and identity.token else 0
+        if identity is None:
+            who, setting = "This address, without a token,", "anonymous_rate_limit"
+            wait = self._strangers.wait(request.client.host if request.client else "")
+        else:
+            who, setting = "This token", "rate_limit"
+            wait = self._rates.wait(identity.token) if identity.token else 0
         if wait:
             raise TooManyRequests(
-                "This token has made too many requests in a short time.",
-                hint=f"Try again in {wait} s; [server] rate_limit is how many a minute may have.",
+                f"{who} has made too many requests in a short time.",
+                hint=f"Try again in {wait} s; [server] {setting} is how many a minute may have.",
                 retry_after=wait,
             )
 

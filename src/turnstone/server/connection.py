@@ -8,11 +8,13 @@ nothing of what is asked for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import h11
 import msgspec
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -29,7 +31,52 @@ HEAD_TIME: Final = 10.0
 #: so that it comes to read the refusal.
 _LINGER: Final = 2.0
 
+#: In the extensions of a request's scope: its `Wire`.
+WIRE: Final = "turnstone.wire"
+
 Timer = asyncio.TimerHandle | None
+
+
+class Wire:
+    """Where a stream writes the body of its answer, once that has begun, without a task for it.
+
+    What ASGI has for that is a coroutine through each layer of the app: for a frame to many
+    readers that costs more than all else together.
+    """
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport = transport
+        self._flow = flow
+        self._chunked = True
+        self._on_gone: Callable[[], None] | None = None
+        self.gone = False
+
+    def begin(self, http_version: str, on_gone: Callable[[], None]) -> None:
+        """For one answer, without a length; `on_gone` is called when its reader hangs up."""
+        self._chunked = http_version != "1.0"
+        self._on_gone = on_gone
+
+    def end(self) -> None:
+        self._on_gone = None
+
+    def write(self, data: bytes) -> None:
+        """Never empty: that would be the end. Waits for nothing; ask `full` before."""
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader does not keep up: then write when it is `drained`."""
+        return self._flow.write_paused
+
+    async def drained(self) -> None:
+        """Returns also when the reader has hung up."""
+        await self._flow.drain()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.gone = True
+        if self._on_gone is not None:
+            self._on_gone()
 
 
 def protocol(max_connections: int, head_time: float = HEAD_TIME) -> type[H11Protocol]:
@@ -63,9 +110,11 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_timer: Timer = None
         self._linger_timer: Timer = None
+        self._wire: Wire | None = None  # from connection_made on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own: its transports can be written to
         super().connection_made(transport)
+        self._wire = Wire(transport, self.flow)
         if len(self.connections) > self.most:
             self._refuse(
                 NodeUnavailable(
@@ -79,10 +128,18 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
         super().connection_lost(exc)
+        if self._wire is not None:
+            self._wire.lost()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        scope: Any = self.scope  # None before a request; the app does not run before we return
+        if scope is not None:
+            scope["extensions"] = {WIRE: self._wire}
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -6,25 +6,23 @@ that the engine decides; what differs from the Host is only what the 0.2 wire wa
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from turnstone.api import endpoints as api
-from turnstone.api.problems import TooManyAttempts, body_of
+from turnstone.api.problems import BodyTooLarge, TooManyAttempts, body_of
 from turnstone.core import events as ev
 from turnstone.core.config import Settings
 from turnstone.core.errors import (
     EmptyMessage,
     InvalidRequest,
     NodeUnavailable,
-    NotAuthenticated,
     StoreError,
     TurnstoneError,
     UnknownRequest,
@@ -40,17 +38,14 @@ from turnstone.core.host import (
     WorkstreamInfo,
 )
 from turnstone.core.metrics import CONTENT_TYPE, Metrics
-from turnstone.server import static as pages
 from turnstone.server.auth import (
     LOGIN_WINDOW,
     OWN_NAMES,
     Auth,
     Identity,
-    Known,
-    clear_cookie,
-    set_cookie,
 )
-from turnstone.server.sse import KEEPALIVE
+from turnstone.server.requests import MAX_BODY
+from turnstone.server.sse import KEEPALIVE, Closing
 
 #: States of a workstream that is at work, or waits for a person in the middle of it.
 _ACTIVE = ("thinking", "running", "attention")
@@ -76,7 +71,7 @@ class Node:
     auth: Auth
     keepalive: float = KEEPALIVE
     metrics: Metrics = field(default_factory=Metrics)
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: Closing = field(default_factory=Closing)
     settings: Settings | None = None
 
 
@@ -114,63 +109,6 @@ class Call(Generic[BodyT]):
 
 
 Handler: TypeAlias = Callable[[Node, Call[Any]], Awaitable["ASGIApp"]]
-
-
-async def page(_node: Node, call: Call[None]) -> ASGIApp:
-    return pages.HOME if call.identity else pages.LOGIN
-
-
-async def static(_node: Node, call: Call[None]) -> ASGIApp:
-    return pages.find(call.request.path_params["path"])
-
-
-async def login_link(node: Node, call: Call[None]) -> ASGIApp:
-    if call.request.method == "HEAD":
-        return Response()  # a preview of the link must not use it up
-    if call.identity is not None and call.identity.via == "cookie":
-        return RedirectResponse("/", 303)
-    if "code" not in call.request.query_params:
-        return pages.LOGIN
-    _check_attempts(node.auth, call.client)
-    token = node.auth.redeem(call.request.query_params["code"])
-    call.note(via="link", **_signed_in(token))
-    if token is None:
-        node.auth.logins.failed(call.client)
-        call.note(outcome=NotAuthenticated.code)
-        return pages.LOGIN.with_status(401)
-    response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
-    set_cookie(response, node.auth.sign_in(token), secure=call.secure)
-    return response
-
-
-async def login(node: Node, call: Call[api.LoginRequest]) -> Response:
-    _check_attempts(node.auth, call.client)
-    token = node.auth.token(call.body.token)
-    call.note(via="token", **_signed_in(token))
-    if token is None:
-        node.auth.logins.failed(call.client)
-        raise NotAuthenticated(
-            "This node does not know that token.",
-            hint="Use the login link that the program printed, or the token of its token file.",
-        )
-    response = answer(api.LoginReply(role=token.role))
-    set_cookie(response, node.auth.sign_in(token), secure=call.secure)
-    return response
-
-
-async def logout(node: Node, call: Call[None]) -> Response:
-    if call.identity is not None and call.identity.session:
-        node.auth.sessions.end(call.identity.session)
-    response = answer(api.OkReply())
-    clear_cookie(response, secure=call.secure)
-    return response
-
-
-async def logout_everywhere(node: Node, call: Call[None]) -> Response:
-    token = call.identity.token if call.identity is not None else ""
-    response = answer(api.SignedOutReply(ended=node.auth.sessions.end_all(token)))
-    clear_cookie(response, secure=call.secure)
-    return response
 
 
 async def health(node: Node, call: Call[None]) -> Response:
@@ -224,6 +162,13 @@ async def ending(node: Node, call: Call[None]) -> Response:
     return answer(api.EndingReply(ending=found, known=known, steps=steps))
 
 
+async def image(node: Node, call: Call[None]) -> Response:
+    """As a file that nothing is made of but an image, whatever it holds."""
+    places = call.request.path_params
+    found = await node.host.image(places["ws_id"], places["name"])
+    return Response(found.data, headers={"Cache-Control": "no-store"}, media_type=found.media_type)
+
+
 async def new(node: Node, call: Call[api.NewRequest]) -> Response:
     budget = ev.Budget(**msgspec.structs.asdict(call.body.budget))
     wanted = msgspec.structs.asdict(call.body) | {"budget": budget}
@@ -252,8 +197,10 @@ async def erase(node: Node, call: Call[None]) -> Response:
 
 
 async def send(node: Node, call: Call[api.SendRequest]) -> Response:
+    _check_length(call.body)
     message = call.body.message.strip()
-    if not message:  # before the workstream is looked for: contract, section 2.3
+    files = call.body.attachments
+    if not message and not files:  # before the workstream is looked for: contract, section 2.3
         raise EmptyMessage("The message is empty.", hint="Send some text.")
     asked = SendMessage(
         ws_id=call.body.ws_id,
@@ -263,6 +210,7 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
         auto_approve=call.body.auto_approve,
         auto_approve_tools=call.body.auto_approve_tools,
         sender=call.sender,
+        attachments=files,
     )
     try:
         accepted = await node.host.send(asked)
@@ -349,17 +297,12 @@ async def cancel(node: Node, call: Call[api.CancelRequest]) -> Response:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "page": page,
-    "static": static,
-    "login_link": login_link,
-    "login": login,
-    "logout": logout,
-    "logout_everywhere": logout_everywhere,
     "health": health,
     "metrics": metrics,
     "workstreams": workstreams,
     "dashboard": dashboard,
     "ending": ending,
+    "image": image,
     "new": new,
     "close": close,
     "erase": erase,
@@ -405,12 +348,10 @@ def _limit(given: str | None) -> int | None:
         raise InvalidRequest(f"limit: {given!r} is no whole number.") from error
 
 
-def _signed_in(token: Known | None) -> dict[str, object]:
-    return {"by": token.name or token.role, "role": token.role} if token else {}
-
-
-def _check_attempts(auth: Auth, client: str) -> None:
-    if not auth.logins.may(client):
-        raise TooManyAttempts(
-            "There were too many failed logins from here.", hint="Wait a minute, then try again."
+def _check_length(body: api.SendRequest) -> None:
+    """A longer body is for attachments alone. Raises BodyTooLarge."""
+    rest = len(msgspec.json.encode(msgspec.structs.replace(body, attachments=[])))
+    if rest > MAX_BODY:
+        raise BodyTooLarge(
+            f"The message is longer than {MAX_BODY} bytes.", hint="Send less, or a file's path."
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ GRACE = 5
 #: Seconds for which an idle connection is kept: longer than clients of the common libraries
 #: keep theirs, so that it is not closed under a request that is just being sent.
 KEEP_ALIVE = 30
+
+#: Of the three generations of Python's garbage. All is looked through only when so many objects
+#: more are there than at the last time (the product, 350,000), which is some 50 MB of garbage at
+#: most. That takes 0.6 µs of CPU for each that is there, and meanwhile nobody is served.
+_GENERATIONS = (700, 10, 50)
 
 _LAST_PORT = 65_535
 
@@ -106,6 +112,13 @@ async def serve_on(
             server.should_exit = True
             await running
             raise
+
+
+def collect_seldom() -> None:
+    """For a process that does nothing else but serve, once it does: what was loaded is looked
+    through for garbage no more, and the rest seldom."""
+    gc.freeze()
+    gc.set_threshold(*_GENERATIONS)
 
 
 def check_exposure(host: str, auth: Auth) -> None:

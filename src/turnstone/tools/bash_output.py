@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Set
 from pathlib import Path
 
+from turnstone.core.outputs import make_room
 from turnstone.core.sandbox import CommandResult
 from turnstone.core.sensitive import PROJECT_STARTERS, folded_names
-from turnstone.tools.keeping import make_room
 
 _STARTERS = frozenset(PROJECT_STARTERS)
 

@@ -19,18 +19,18 @@ from typing import IO, Any
 
 import msgspec
 
+from turnstone.core.attachments import MAX_IMAGE, MAX_SIDE
 from turnstone.core.errors import ToolRefused
 from turnstone.core.file_text import marked_encoding
-from turnstone.core.images import MAX_IMAGE, MAX_SIDE
+from turnstone.core.outputs import keep_image
 from turnstone.core.read_marks import TO_THE_END
 from turnstone.core.sensitive import is_own
 from turnstone.core.tool import EmitOutput, Prepared, ToolContext, ToolResult
 from turnstone.tools.arguments import parse_arguments
 from turnstone.tools.decoded import as_utf8, bounded_lines
-from turnstone.tools.described import kind_of, pixels
+from turnstone.tools.described import kind_of, pixels, read_at_most
 from turnstone.tools.files import MAX_EDITED, reading, reason, root_for
 from turnstone.tools.foreign import ForeignReader, Found, TookTooLong
-from turnstone.tools.keeping import keep_image, read_at_most
 from turnstone.tools.paths import resolve, shown
 from turnstone.tools.spec import load_spec
 from turnstone.tools.text import cut_middle, one_line

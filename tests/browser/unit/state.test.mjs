@@ -150,3 +150,14 @@ test("an event that nobody knows changes nothing but the place in the stream", (
   assert.deepEqual({ ...after, cursor: "" }, { ...before, cursor: "" });
   assert.equal(after.cursor, "9-9");
 });
+
+test("the files of a message are the same live, while it waits, and read later", () => {
+  const attachments = [{ name: "a.png", media_type: "image/png", size: 3, image: "w/image-1.png", text: "" }];
+  const waiting = fold([["message_accepted", { message: "look", attachments }]]);
+  const file = { name: "a.png", mediaType: "image/png", size: 3, image: "w/image-1.png", text: "" };
+  assert.deepEqual(waiting.queued[0].attachments, [file]);
+  assert.deepEqual(fold([["step_started", {}]], waiting).blocks[0].attachments, [file]);
+  const messages = [{ role: "user", content: "look", shown: { attachments } }, { role: "user", content: "and" }];
+  const later = fold([["history", { messages }]]);
+  assert.deepEqual(later.blocks.map((block) => block.attachments), [[file], []]);
+});

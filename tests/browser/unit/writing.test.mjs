@@ -4,7 +4,7 @@ import test from "node:test";
 import { web } from "./web.mjs";
 
 const { isCommand, offers } = await web("shared/completion.js");
-const { LIMITS, MOST_BYTES, readFile, withFiles } = await web("shared/attachments.js");
+const { LIMITS, MOST_IMAGE, MOST_TEXT, readFile, together, written } = await web("shared/attachments.js");
 const { wholeDiff } = await web("shared/whole-diff.js");
 const { KEYMAP, spelled } = await web("shared/keymap.js");
 const { LIST_KEYS } = await web("shared/list-keys.js");
@@ -42,32 +42,49 @@ test("a command that needs something behind it is not whole without it", () => {
   assert.deepEqual(offers("/rew", TABLE).map((offer) => offer.whole), [true]);
 });
 
-test("a file stands in a message behind a fence that nothing in it ends", () => {
-  const message = withFiles(" look ", [{ name: "a`b\n.md", text: "```\ncode\n````\n" }]);
-  assert.equal(message, "look\n\nFile `a_b_.md`:\n`````md\n```\ncode\n````\n`````");
+const PNG = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 1, 2, 3]);
+const file = (name, size, image = false) => ({
+  name, mediaType: "", size, text: image ? "" : "x".repeat(size), image: image ? new Blob([PNG]) : null,
 });
 
-test("a message may be files alone", () => {
-  assert.equal(withFiles("  ", [{ name: "notes", text: "x" }]), "File `notes`:\n```\nx\n```");
+test("an image is what begins like one, and anything that reads as text is text", async () => {
+  const image = await readFile(new File([PNG], "notes.txt", { type: "text/plain" }));
+  assert.deepEqual([image.mediaType, image.size, image.text], ["image/png", PNG.length, ""]);
+  const [sent] = await written([image]);
+  assert.equal(sent.data, Buffer.from(PNG).toString("base64"));
+  const text = await readFile(new File(["é\n"], "a\nb.txt"));
+  assert.deepEqual(text, { name: "a_b.txt", mediaType: "text/plain", size: 2, text: "é\n", image: null });
+  assert.deepEqual(await written([text]), [{ name: "a_b.txt", media_type: "text/plain", text: "é\n" }]);
+  assert.equal((await readFile(new File(["<svg/>"], "a.svg", { type: "image/svg+xml" }))).text, "<svg/>");
 });
 
-test("a text is read, and for anything else there is a sentence that says why not", async () => {
-  assert.deepEqual(await readFile(new File(["é\n"], "a.txt")), { name: "a.txt", text: "é\n" });
+test("of what cannot be sent a sentence says why", async () => {
   const told = await Promise.all(
     [
-      new File(["x"], "a.png", { type: "image/png" }),
       new File([new Uint8Array([0xff, 0xfe, 0])], "b.bin"),
       new File(["a\0b"], "c.txt"),
-      new File(["x".repeat(MOST_BYTES + 1)], "d\u202e.txt"),
+      new File(["x".repeat(MOST_TEXT + 1)], "d\u202e.txt"),
+      new File([PNG, new Uint8Array(MOST_IMAGE)], "e.png"),
     ].map(readFile),
   );
-  assert.deepEqual(told, [
-    "a.png is an image, and images cannot be sent yet.",
-    "b.bin is not text, and only text can be sent.",
-    "c.txt is not text, and only text can be sent.",
-    "d⟨U+202E⟩.txt has 201 kB; up to 200 kB can be sent.",
+  assert.deepEqual(told.map((each) => each.replace(LIMITS, "…")), [
+    "b.bin is neither text nor an image that can be sent. …",
+    "c.txt is neither text nor an image that can be sent. …",
+    "d⟨U+202E⟩.txt has 200,001 characters. …",
+    "e.png has 5.1 MB. …",
   ]);
-  assert.match(LIMITS, /200 kB/);
+});
+
+test("a message takes no more than a node does, and what is left out is told", () => {
+  const few = Array.from({ length: 8 }, (_, n) => file(`${n}`, 1));
+  assert.deepEqual(together([], few), { files: few, problem: "" });
+  const more = together(few, [file("ninth", 1)]);
+  assert.deepEqual([more.files, more.problem], [few, "A message takes 8 files at most."]);
+  const images = Array.from({ length: 4 }, (_, n) => file(`${n}`, 5_000_000, true));
+  assert.match(together(images, [file("fifth", 1, true)]).problem, /20 MB together/);
+  const texts = [file("a", 200_000), file("b", 200_000)];
+  assert.match(together(texts, [file("c", 1)]).problem, /400,000 characters together/);
+  assert.equal(together([...images, ...texts], []).files.length, 6);
 });
 
 const DIFF = "--- a.py\n+++ a.py\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n";

@@ -36,6 +36,7 @@ from turnstone.core.config.structs import (
     SourceKind,
     StoreSettings,
     ToolSettings,
+    TracesSettings,
     WebSettings,
 )
 from turnstone.core.config.table import PROGRAMS, Setting
@@ -71,6 +72,7 @@ __all__ = [
     "SourceKind",
     "StoreSettings",
     "ToolSettings",
+    "TracesSettings",
     "WebSettings",
     "describe",
     "load_settings",

@@ -44,6 +44,7 @@ _ABOUT: Final = {
     "web": "fetching and searching",
     "log": "what is logged, and how",
     "metrics": "figures for Prometheus",
+    "traces": "spans for OpenTelemetry",
     "queue": "work from the queue",
 }
 

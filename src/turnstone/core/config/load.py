@@ -38,6 +38,7 @@ from turnstone.core.config.structs import (
     Source,
     StoreSettings,
     ToolSettings,
+    TracesSettings,
     WebSettings,
 )
 from turnstone.core.config.table import CONFIG_VARIABLE, PROGRAMS, Setting, parameter
@@ -273,6 +274,7 @@ def _settings(
         web=WebSettings(**of("web")),
         log=LogSettings(**of("log")),
         metrics=MetricsSettings(**of("metrics")),
+        traces=TracesSettings(**of("traces")),
         queue=QueueSettings(**of("queue")),
         models=models,
         program=program,

@@ -43,7 +43,9 @@ _MAX_CONCURRENT: Final = (
 )
 _PRICE_INPUT: Final = "What a million tokens of what is sent costs, in the currency of budgets."
 _PRICE_OUTPUT: Final = "What a million tokens of what is answered costs, in the same currency."
-_VISION: Final = "Whether it takes images; `read_file` then shows it those that it reads."
+_VISION: Final = (
+    "Whether it takes images: those that `read_file` reads, and that come with a message."
+)
 
 _API: Final = (
     Setting(
@@ -615,6 +617,15 @@ _SERVER: Final = (
         programs=_NODE,
         meaning="The most requests of one token in a minute, a further one is answered with 429; 0 is no limit.",
     ),
+    Setting(
+        section="server",
+        key="anonymous_rate_limit",
+        kind="integer",
+        default=1200,
+        minimum=0,
+        programs=_NODE,
+        meaning="The same of one address, for requests without a token that the node knows.",
+    ),
 )
 
 _LABELS: Final = (
@@ -1050,6 +1061,22 @@ _PLATFORM: Final = (
         default=False,
         programs=_NODE,
         meaning="Show /metrics to whoever can reach the server, without a token.",
+    ),
+    Setting(
+        section="traces",
+        key="endpoint",
+        kind="url",
+        default="",
+        programs=_NODE,
+        meaning="Where spans are sent, over OTLP with HTTP, if anywhere; needs the extra otel.",
+    ),
+    Setting(
+        section="traces",
+        key="contents",
+        kind="boolean",
+        default=False,
+        programs=_NODE,
+        meaning="Whether spans tell what was said, too: messages, answers, arguments, results.",
     ),
     Setting(
         section="queue",

@@ -144,6 +144,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...]
     max_connections: int
     rate_limit: int  # requests of one token in a minute; 0: no limit
+    anonymous_rate_limit: int  # the same of one address, without a token
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +231,11 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
 
 
+class TracesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint: str  # empty: nowhere
+    contents: bool
+
+
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool
     slots: int
@@ -259,6 +265,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web: WebSettings
     log: LogSettings
     metrics: MetricsSettings
+    traces: TracesSettings
     queue: QueueSettings
     models: tuple[NamedModel, ...]  # those of [models.<name>]
     program: str

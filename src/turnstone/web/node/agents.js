@@ -36,6 +36,50 @@ export function agentRow(id) {
   return [...agents.value.values()].flat().find((row) => row.id === id);
 }
 
+/** The tools that make sub-agents. */
+const MAKERS = new Set(["task", "plan"]);
+
+/** How it stands with calls that have made none. */
+const NOTHING_RAN = new Set(["waiting", "denied", "invalid"]);
+
+/**
+ * The sub-agent of each call that made one, by the key of its card: as it was told live, or as it
+ * was read later. Models give the same call id again, and then cards and sub-agents go by their
+ * order; where there are not as many of the one as of the other, none is named.
+ * @param {import("./model.js").View} view @param {readonly Row[]} rows
+ * @returns {Map<string, import("../shared/state.js").Agent>}
+ */
+export function agentsOf(view, rows) {
+  const found = new Map();
+  const cards = makers(view);
+  for (const callId of new Set(cards.map((card) => card.callId))) {
+    const these = cards.filter((card) => card.callId === callId);
+    const live = view.agents.get(callId);
+    const made = rows.filter((row) => row.parent_call === callId);
+    if (made.length === these.length) these.forEach((card, n) => found.set(card.key, asAgent(made[n], live)));
+    else if (live) found.set(these[these.length - 1].key, live);
+  }
+  return found;
+}
+
+/** Whether the conversation shows calls whose sub-agents are not known. @param {import("./model.js").View} view */
+export function lacksAgents(view) {
+  return makers(view).some(({ callId }) => !view.agents.has(callId));
+}
+
+/** @param {import("./model.js").View} view */
+function makers(view) {
+  return view.blocks.filter(
+    /** @returns {block is import("../shared/state.js").ToolBlock} */
+    (block) => block.kind === "tool" && MAKERS.has(block.name) && !NOTHING_RAN.has(block.status),
+  );
+}
+
+/** @param {Row} row @param {import("../shared/state.js").Agent | undefined} live */
+function asAgent({ id, name, agent = "", state, activity = "" }, live) {
+  return live?.wsId === id ? live : { wsId: id, name, agent, state, activity };
+}
+
 /** The ids of all above a sub-agent that was read, the nearest first. @param {string} id */
 export function above(id) {
   /** @type {string[]} */

@@ -27,6 +27,17 @@ const LIST_EVENTS = new Set(["ws_created", "ws_closed", "ws_reopened"]);
 /** @type {string[]} the newest first */
 let followed = [];
 
+/**
+ * Readings of the list that are underway, each with what was told of rows since it began: its
+ * answer may be older, and events are not told again.
+ * @type {Set<{number: number, told: Map<string, Partial<import("./model.js").Row>>}>}
+ */
+const readings = new Set();
+
+/** How many readings were begun, and the latest of them that is shown. */
+let begun = 0;
+let shown = 0;
+
 /** Begins to read; call once. */
 export function start() {
   addEventListener("hashchange", () => (route.value = routeNow()));
@@ -44,17 +55,23 @@ export function start() {
 
 /** Reads the list anew. Errors other than a lost connection or session are thrown. */
 export async function relist() {
+  const reading = { number: ++begun, told: new Map() };
+  readings.add(reading);
   try {
     const rows = await allRows();
     const health = await api.get("/health");
+    if (reading.number < shown) return; // a later one was answered earlier
+    shown = reading.number;
     batch(() => {
-      workstreams.value = rows;
+      workstreams.value = rows.map((row) => ({ ...row, ...reading.told.get(row.id) }));
       listed.value = true;
       node.value = health;
       role.value = health.role ?? role.value;
     });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+  } finally {
+    readings.delete(reading);
   }
 }
 
@@ -86,11 +103,12 @@ function take(events) {
 
 /** @param {string} wsId @param {Envelope} event */
 function changeRow(wsId, event) {
+  const { state, tokens, context_ratio, activity, name, title, queued } = event;
+  const told = { state, tokens, context_ratio, activity, name, title, queued };
+  const known = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined));
+  for (const { told: later } of readings) later.set(wsId, { ...later.get(wsId), ...known });
   const place = workstreams.value.findIndex((row) => row.id === wsId);
   if (place < 0) return;
-  const { state, tokens, context_ratio, activity, name, title } = event;
-  const told = { state, tokens, context_ratio, activity, name, title };
-  const known = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined));
   workstreams.value = workstreams.value.with(place, { ...workstreams.value[place], ...known });
 }
 

@@ -2,11 +2,11 @@
 /** A workstream: its head, what was said, what it asks, and where one writes. */
 
 import { actionsOf } from "../shared/actions.js";
-import { html, useMemo } from "../shared/html.js";
+import { html, useEffect, useMemo } from "../shared/html.js";
 import { Meter } from "../shared/meter.js";
 import { stateOf, visible } from "../shared/text.js";
 import { Transcript } from "../shared/transcript.js";
-import { agentRow } from "./agents.js";
+import { agentRow, agents, agentsOf, lacksAgents, readAgents } from "./agents.js";
 import { address, go, role, views, workstreams } from "./model.js";
 import { Part } from "./part.js";
 
@@ -27,11 +27,15 @@ export function Work({ wsId }) {
   const row = workstreams.value.find((each) => each.id === wsId) ?? agentRow(wsId);
   const answers = role.value !== "read";
   const actions = useMemo(() => actionsOf(wsId, () => views.value.get(wsId), open, full), [wsId]);
+  const below = agents.value.get(wsId);
+  const made = useMemo(() => (view ? agentsOf(view, below ?? []) : new Map()), [view?.blocks, view?.agents, below]);
+  const lacks = !below && view !== null && lacksAgents(view);
+  useEffect(() => void (lacks && readAgents(wsId)), [wsId, lacks]);
   return html`
     <section class="work" aria-label=${`Conversation ${visible(nameOf(view, row))}`}>
       <${Head} wsId=${wsId} view=${view} row=${row} />
       ${view
-        ? html`<${Transcript} view=${view} agentAddress=${agentAddress} actions=${actions} />`
+        ? html`<${Transcript} view=${view} agents=${made} agentAddress=${agentAddress} actions=${actions} />`
         : html`<p class="loading">Reading the conversation …</p>`}
       <div class="work-foot">
         <${Part} load=${approvals} name="Approvals" view=${view} agentAddress=${agentAddress} may=${answers} />

@@ -7,6 +7,7 @@
  */
 
 import { api } from "./api.js";
+import { drafted } from "./attached.js";
 import { CopyButton } from "./code.js";
 import { confirmed } from "./dialog.js";
 import { giveBack } from "./drafts.js";
@@ -82,22 +83,25 @@ function OfMessage({ wsId, block, busy, last, open }) {
       "The conversation goes back to before it, and its text goes where you write. What tools have done is not undone.",
       { yes: "Change it" },
     );
-    const done = sure && (await told(api.post("/api/workstreams/rewind", { ws_id: wsId, to })));
+    const files = sure && (await drafted(block.attachments));
+    const done = files && (await told(api.post("/api/workstreams/rewind", { ws_id: wsId, to })));
     if (!done) return;
-    giveBack(wsId, done.message || block.text);
+    giveBack(wsId, done.message || block.text, { files });
     /** @type {HTMLElement | null} */ (document.querySelector(".composer-text"))?.focus();
   };
   const fork = async () => {
-    const done = await told(api.post("/api/workstreams/fork", { ws_id: wsId, at: to }));
+    const files = await drafted(block.attachments);
+    const done = files && (await told(api.post("/api/workstreams/fork", { ws_id: wsId, at: to })));
     if (!done) return;
-    giveBack(done.workstream.id, block.text);
+    giveBack(done.workstream.id, block.text, { files });
     open(done.workstream.id);
   };
   const retry = async () => {
-    const done = await told(api.post("/api/workstreams/rewind", { ws_id: wsId, to }));
+    const files = await drafted(block.attachments);
+    const done = files && (await told(api.post("/api/workstreams/rewind", { ws_id: wsId, to })));
     if (!done) return;
     const text = done.message || block.text;
-    await sendMessage(wsId, text, { text, files: [], again: "" }, "queue");
+    await sendMessage(wsId, text, { text, files, again: "" }, "queue");
   };
   const button = (/** @type {string} */ text, /** @type {string} */ name, /** @type {() => Promise<unknown>} */ run, held = busy) =>
     html`<button

@@ -1,6 +1,7 @@
 // @ts-check
 /** One block of a conversation each: what a person said, an answer, a mark, an ending. */
 
+import { AttachedFiles } from "./attached.js";
 import { html, memo, useState } from "./html.js";
 import { Markdown } from "./markdown.js";
 import { Output } from "./output.js";
@@ -54,11 +55,13 @@ export const Block = memo(({ block, printed, agent, live, actions, agentAddress 
 /** @param {{block: import("./state.js").MessageBlock, actions: any}} props */
 function Message({ block, actions: Actions }) {
   return html`<article class="said" aria-label="You said">
-    <div class="said-text">
+    ${block.text &&
+    html`<div class="said-text">
       ${block.text.length > MOST_SAID
         ? html`<${Output} text=${block.text} label="Your message" />`
         : visible(block.text)}
-    </div>
+    </div>`}
+    <${AttachedFiles} files=${block.attachments} />
     <footer class="block-foot dim">
       ${block.steered && html`<span>sent into the turn</span>`}
       ${block.sender && html`<span>${visible(block.sender)}</span>`}
@@ -108,13 +111,16 @@ function Ending({ block }) {
   </p>`;
 }
 
+/** Made once: it costs as much as to draw a block. */
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+const DATE = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
+const WHOLE = new Intl.DateTimeFormat([], { dateStyle: "short", timeStyle: "medium" });
+
 /** @param {{at: number}} props */
 function When({ at }) {
   if (!at) return null;
   const date = new Date(at * 1000);
   const today = date.toDateString() === new Date().toDateString();
-  const short = today
-    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
-    : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  return html`<time datetime=${date.toISOString()} title=${date.toLocaleString()}>${short}</time>`;
+  const short = (today ? CLOCK : DATE).format(date);
+  return html`<time datetime=${date.toISOString()} title=${WHOLE.format(date)}>${short}</time>`;
 }

@@ -6,16 +6,16 @@
 
 import { isBusy } from "./actions.js";
 import { doneWriting } from "./asking.js";
-import { LIMITS, readFile } from "./attachments.js";
+import { readFile } from "./attachments.js";
 import { Offers, useCompletion } from "./completing.js";
+import { Attach, Files, useDropped } from "./composer-files.js";
 import { changeDraft, draftOf } from "./drafts.js";
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./html.js";
 import { KEYMAP, spelled } from "./keymap.js";
 import { bind, named } from "./keys.js";
 import { Queue } from "./queue.js";
 import { useRecall } from "./recall.js";
 import { addFiles, sendDraft, stop } from "./sending.js";
-import { counted, visible } from "./text.js";
 
 /** @typedef {import("./state.js").View} View */
 
@@ -30,7 +30,6 @@ export function Composer({ wsId, view, open = () => {}, may = true, stops = true
   const busy = isBusy(view);
   const completion = useCompletion(wsId, draft.text);
   const recall = useRecall(wsId, view);
-  const [over, drag] = useState(false);
   const send = (/** @type {"queue" | "steer"} */ how) => {
     recall.forget();
     doneWriting();
@@ -52,6 +51,7 @@ export function Composer({ wsId, view, open = () => {}, may = true, stops = true
   const take = async (/** @type {FileList | undefined | null} */ files) => {
     if (files?.length) addFiles(wsId, await Promise.all([...files].map(readFile)));
   };
+  const over = useDropped((files) => void (may && !view?.closed && take(files)));
 
   if (view?.closed) return html`<p class="composer-closed dim">This conversation is closed.</p>`;
   if (!may) {
@@ -62,21 +62,7 @@ export function Composer({ wsId, view, open = () => {}, may = true, stops = true
   }
   const empty = !draft.text.trim() && !draft.files.length;
   return html`
-    <div
-      class=${`composer ${over ? "composer-over" : ""}`}
-      onDragOver=${(/** @type {DragEvent} */ event) => {
-        if (!event.dataTransfer?.types.includes("Files")) return;
-        event.preventDefault();
-        drag(true);
-      }}
-      onDragLeave=${() => drag(false)}
-      onDrop=${(/** @type {DragEvent} */ event) => {
-        drag(false);
-        if (!event.dataTransfer?.files.length) return;
-        event.preventDefault();
-        void take(event.dataTransfer.files);
-      }}
-    >
+    <div class=${`composer ${over ? "composer-over" : ""}`}>
       <${Queue} wsId=${wsId} view=${view} />
       <${Offers} completion=${completion} />
       <${Files} wsId=${wsId} files=${draft.files} />
@@ -128,45 +114,6 @@ function hint(busy) {
   return busy
     ? html`${key("send")} for the next turn, ${key("steer")} into this one`
     : html`${key("send")} sends, ${key("line")} new line`;
-}
-
-/** @param {{take: (files: FileList | null) => void}} props */
-function Attach({ take }) {
-  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
-  return html`
-    <button type="button" title=${LIMITS} aria-label=${`+ Files. ${LIMITS}`} onClick=${() => input.current?.click()}>
-      + Files
-    </button>
-    <input
-      ref=${input}
-      type="file"
-      multiple
-      hidden
-      aria-label="Files"
-      onChange=${(/** @type {any} */ event) => {
-        take(event.currentTarget.files);
-        event.currentTarget.value = "";
-      }}
-    />
-  `;
-}
-
-/** @param {{wsId: string, files: readonly import("./drafts.js").Attachment[]}} props */
-function Files({ wsId, files }) {
-  if (!files.length) return null;
-  const without = (/** @type {number} */ place) =>
-    changeDraft(wsId, { files: files.filter((_, n) => n !== place) });
-  return html`<ul class="composer-files" aria-label="Files of this message">
-    ${files.map(
-      ({ name, text }, place) => html`<li key=${place}>
-        <span>${visible(name)}</span> <span class="dim">${counted(text.length, "character")}</span>
-        <button type="button" class="small plain" aria-label=${`Leave out ${visible(name)}`} onClick=${() => without(place)}>
-          ✕
-        </button>
-      </li>`,
-    )}
-    <li class="dim composer-limits">${LIMITS}</li>
-  </ul>`;
 }
 
 /** Grows with what is written. @param {{current: HTMLTextAreaElement | null}} field @param {string} text */

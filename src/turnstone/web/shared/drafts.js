@@ -7,7 +7,10 @@
 
 import { signal } from "./html.js";
 
-/** @typedef {{name: string, text: string}} Attachment */
+/**
+ * @typedef {{name: string, mediaType: string, size: number, text: string, image: Blob | null}} Attachment
+ *   an image, or a text; `size`: bytes of the one, characters of the other
+ */
 /** @typedef {{text: string, files: readonly Attachment[], again: string}} Draft `again`: the
  *   correlation id under which this very text was sent, where nobody knows whether it arrived */
 

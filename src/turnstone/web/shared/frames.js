@@ -7,9 +7,10 @@ const PATIENCE = 120;
 /**
  * Runs at the next frame of the screen. A page that is hidden, or becomes it, has none: it runs
  * a moment later then. Gives how to call it off.
- * @param {() => void} work @returns {() => void}
+ * @param {() => void} work @param {number} notBefore milliseconds of `performance.now()`: frames
+ *   before are left to others @returns {() => void}
  */
-export function atNextFrame(work) {
+export function atNextFrame(work, notBefore = 0) {
   const stop = () => {
     cancelAnimationFrame(frame);
     clearTimeout(timer);
@@ -18,7 +19,11 @@ export function atNextFrame(work) {
     stop();
     work();
   };
-  const frame = requestAnimationFrame(run);
+  const look = () => {
+    if (performance.now() >= notBefore) run();
+    else frame = requestAnimationFrame(look);
+  };
+  let frame = requestAnimationFrame(look);
   const timer = setTimeout(run, PATIENCE);
   return stop;
 }

@@ -7,7 +7,7 @@
  * the text that it is.
  */
 
-import { Marked } from "../vendor/marked.js";
+import { Lexer, Marked } from "../vendor/marked.js";
 import DOMPurify from "../vendor/purify.js";
 import { visible } from "./text.js";
 
@@ -53,10 +53,13 @@ export function blocksOf(text) {
 
 /**
  * One block as nodes.
- * @param {string} text @returns {DocumentFragment}
+ * @param {string} text @param {Record<string, any>} links addresses that were defined elsewhere, by
+ *   name; those that are defined in it are added @returns {DocumentFragment}
  */
-export function rendered(text) {
-  const markup = /** @type {string} */ (marked.parse(visible(text), { async: false }));
+export function rendered(text, links) {
+  const lexer = new Lexer(marked.defaults);
+  /** @type {any} */ (lexer.tokens).links = links;
+  const markup = marked.parser(lexer.lex(visible(text)));
   const fragment = /** @type {any} */ (DOMPurify.sanitize(markup, ALLOWED));
   for (const link of fragment.querySelectorAll("a")) secure(link);
   for (const table of fragment.querySelectorAll("table")) wrap(table);

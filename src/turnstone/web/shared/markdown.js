@@ -10,6 +10,7 @@
 import { dressCode } from "./code.js";
 import { atNextFrame } from "./frames.js";
 import { html, useEffect, useLayoutEffect, useRef } from "./html.js";
+import { References } from "./markdown-links.js";
 import { blocksOf, rendered } from "./markdown-render.js";
 import { number, visible } from "./text.js";
 
@@ -28,6 +29,18 @@ const HUGE = 1_500_000;
 /** Milliseconds of one frame that may go into drawing. */
 const FRAME = 8;
 
+/**
+ * Characters of finished blocks that are kept together as one part. Out of sight, a browser passes
+ * over a part as a whole; what it costs to have thousands of blocks grows with the parts alone.
+ */
+const PART = 6_000;
+
+/** Pixels of a line and characters in it, for a guess at a part that was not in sight yet. */
+const LINE = 24;
+const WIDTH = 95;
+
+/** @typedef {{element: HTMLElement, raw: string, due: boolean}} Drawn `due`: to be drawn once more */
+
 /** Draws a growing text into an element. */
 export class MarkdownWriter {
   /** @param {HTMLElement} element */
@@ -36,10 +49,14 @@ export class MarkdownWriter {
     this.text = "";
     this.done = 0; // characters of finished blocks
     this.tail = newBlock(element);
+    this.part = newPart(this.tail);
+    this.inPart = 0; // characters of its blocks
     this.drawn = 0; // length of the tail when it was drawn last
     this.fence = ""; // that the tail is code of, and has not been closed with
-    /** @type {string[]} finished blocks that are still to be drawn */
+    /** @type {(() => void)[]} what is still to be drawn of finished blocks, one each */
     this.undrawn = [];
+    /** @type {References<Drawn>} */
+    this.references = new References();
     /** @type {(() => void) | null} calls the planned drawing off */
     this.planned = null;
   }
@@ -63,10 +80,14 @@ export class MarkdownWriter {
   clear() {
     this.stop();
     this.undrawn = [];
+    this.references = new References();
+    this.element.ariaBusy = null;
     this.element.replaceChildren();
     this.text = "";
     this.done = 0;
     this.tail = newBlock(this.element);
+    this.part = newPart(this.tail);
+    this.inPart = 0;
     this.drawn = 0;
     this.fence = "";
   }
@@ -88,13 +109,13 @@ export class MarkdownWriter {
     let used = 0;
     for (const block of blocks.slice(0, lastOpen(blocks))) {
       used += block.raw.length;
-      if (block.type !== "space") this.undrawn.push(block.raw);
+      this.finished(block);
     }
     this.done += used;
     this.catchUp();
     const rest = tail.slice(used);
     if (rest.length > MOST_RENDERED) this.plain(rest);
-    else draw(this.tail, rest, false);
+    else draw(this.tail, rest, false, this.references.sofar());
     this.drawn = rest.length;
     this.fence = /^ {0,3}(`{3,}|~{3,})[^\n]*\n/.exec(rest)?.[1] ?? "";
   }
@@ -109,7 +130,7 @@ export class MarkdownWriter {
   /** @param {string} tail */
   finish(tail) {
     const blocks = tail.length > HUGE ? [{ type: "text", raw: tail }] : blocksOf(tail);
-    for (const block of blocks) if (block.type !== "space") this.undrawn.push(block.raw);
+    for (const block of blocks) this.finished(block);
     this.done = this.text.length;
     this.tail.replaceChildren();
     this.drawn = 0;
@@ -123,11 +144,44 @@ export class MarkdownWriter {
     this.stop();
     const until = performance.now() + FRAME;
     while (this.undrawn.length && performance.now() < until) {
-      const block = document.createElement("div");
-      draw(block, /** @type {string} */ (this.undrawn.shift()), true);
-      this.tail.before(block);
+      /** @type {() => void} */ (this.undrawn.shift())();
     }
     if (this.undrawn.length) this.planned = atNextFrame(() => this.catchUp());
+    this.element.ariaBusy = this.undrawn.length ? "true" : null;
+  }
+
+  /** @param {{type: string, raw: string, tag?: string}} block */
+  finished({ type, raw, tag = "" }) {
+    if (type === "def") this.undrawn.push(() => this.define(raw, tag));
+    else if (type !== "space") this.undrawn.push(() => this.add(raw));
+  }
+
+  /** An address that blocks may have waited for. @param {string} raw @param {string} name */
+  define(raw, name) {
+    rendered(raw, this.references.links);
+    for (const block of this.references.defined(name)) {
+      if (block.due) continue;
+      block.due = true;
+      this.undrawn.push(() => {
+        block.due = false;
+        draw(block.element, block.raw, true, this.references.links);
+      });
+    }
+  }
+
+  /** @param {string} raw a finished block */
+  add(raw) {
+    if (this.inPart + raw.length > PART && this.inPart) {
+      this.part = newPart(this.tail);
+      this.inPart = 0;
+    }
+    const block = document.createElement("div");
+    draw(block, raw, true, this.references.links);
+    this.references.drawn({ element: block, raw, due: false }, raw);
+    this.part.append(block);
+    this.inPart += raw.length;
+    const height = Math.ceil((this.inPart / WIDTH) * LINE);
+    this.part.style.containIntrinsicSize = `auto ${Math.max(LINE, height)}px`;
   }
 }
 
@@ -147,13 +201,16 @@ export function Markdown({ text, live = false }) {
   return html`<div class="md" ref=${place}></div>`;
 }
 
-/** @param {HTMLElement} element @param {string} raw @param {boolean} whole */
-function draw(element, raw, whole) {
+/**
+ * @param {HTMLElement} element @param {string} raw @param {boolean} whole
+ * @param {Record<string, any>} links
+ */
+function draw(element, raw, whole, links) {
   if (raw.length > MOST_RENDERED || longestLine(raw) > SHOWN) {
     element.replaceChildren(shortened(raw));
     return;
   }
-  const fragment = rendered(raw);
+  const fragment = rendered(raw, links);
   if (whole) dressCode(fragment);
   element.className = whole ? "md-block" : "md-tail";
   element.replaceChildren(fragment);
@@ -183,6 +240,14 @@ function newBlock(element) {
   block.className = "md-tail";
   element.append(block);
   return block;
+}
+
+/** Of finished blocks, in front of the tail. @param {HTMLElement} tail */
+function newPart(tail) {
+  const part = document.createElement("div");
+  part.className = "md-part";
+  tail.before(part);
+  return part;
 }
 
 /**

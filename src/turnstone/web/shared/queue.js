@@ -3,7 +3,7 @@
 
 import { html, useState } from "./html.js";
 import { takeBack, underway } from "./sending.js";
-import { visible } from "./text.js";
+import { counted, visible } from "./text.js";
 
 /** Characters of a message that are shown here. */
 const SHOWN = 200;
@@ -17,12 +17,20 @@ export function Queue({ wsId, view }) {
   return html`<ul class="queue" aria-label="Messages that wait">
     ${queued.map((each) => html`<${Waiting} key=${each.correlationId} wsId=${wsId} message=${each} />`)}
     ${sending.map(
-      (each) => html`<li key=${each.id}><span class="queue-how dim">sending</span> ${short(each.text)}</li>`,
+      (each) => html`<li key=${each.id}>
+        <span class="queue-how dim">sending</span> <span class="queue-text">${short(each.text)}</span>
+        <${Count} files=${each.files} />
+      </li>`,
     )}
   </ul>`;
 }
 
-/** @param {{wsId: string, message: {correlationId: string, text: string, steered: boolean}}} props */
+/** @param {{files: number}} props */
+function Count({ files }) {
+  return files > 0 && html`<span class="dim">${counted(files, "file")}</span>`;
+}
+
+/** @param {{wsId: string, message: import("./state.js").View["queued"][0]}} props */
 function Waiting({ wsId, message }) {
   const [asked, ask] = useState(false);
   const back = async () => {
@@ -33,6 +41,7 @@ function Waiting({ wsId, message }) {
   return html`<li>
     <span class="queue-how dim">${message.steered ? "into this turn" : "queued"}</span>
     <span class="queue-text">${short(message.text)}</span>
+    <${Count} files=${message.attachments.length} />
     <button type="button" class="small" disabled=${asked} onClick=${back}>Take back</button>
   </li>`;
 }

@@ -7,14 +7,14 @@
  */
 
 import { api, ApiError } from "./api.js";
-import { withFiles, MOST_CHARACTERS } from "./attachments.js";
+import { drafted } from "./attached.js";
+import { together, written } from "./attachments.js";
 import { isCommand } from "./completion.js";
 import { changeDraft, clearDraft, draftOf, giveBack } from "./drafts.js";
 import { signal } from "./html.js";
-import { number } from "./text.js";
 import { toast, told } from "./toast.js";
 
-/** @typedef {{id: string, wsId: string, text: string}} Sending */
+/** @typedef {{id: string, wsId: string, text: string, files: number}} Sending `files`: how many */
 
 /** What is on its way to the node. */
 export const underway = signal(/** @type {readonly Sending[]} */ ([]));
@@ -34,29 +34,24 @@ export function commandsGiven(wsId) {
 export async function sendDraft(wsId, busy, open) {
   const draft = draftOf(wsId).value;
   if (!draft.files.length && isCommand(draft.text)) return command(wsId, draft.text.trim(), open);
-  const message = withFiles(draft.text, draft.files);
-  if (!message) return;
-  if (message.length > MOST_CHARACTERS) {
-    toast(
-      `The message has ${number(message.length)} characters; up to ${number(MOST_CHARACTERS)} can be sent.`,
-      "error",
-    );
-    return;
-  }
+  const message = draft.text.trim();
+  if (!message && !draft.files.length) return;
   clearDraft(wsId);
   await sendMessage(wsId, message, draft, busy);
 }
 
 /**
- * Sends a message, and gives it back where that fails.
+ * Sends a message with the files of its draft, and gives it back where that fails.
  * @param {string} wsId @param {string} message @param {import("./drafts.js").Draft} draft what is
  *   given back @param {"queue" | "steer"} busy
  */
 export async function sendMessage(wsId, message, draft, busy) {
   const correlationId = draft.again || newId();
-  const done = await onTheWay({ id: correlationId, wsId, text: message }, () =>
-    api.post("/api/send", { ws_id: wsId, message, correlation_id: correlationId, busy }),
-  );
+  const sent = { ws_id: wsId, message, correlation_id: correlationId, busy };
+  const done = await onTheWay({ id: correlationId, wsId, text: message, files: draft.files.length }, async () => {
+    const files = draft.files.length ? { attachments: await written(draft.files) } : {};
+    return api.post("/api/send", { ...sent, ...files });
+  });
   if (done.answer) {
     if (done.answer.notice) toast(done.answer.notice);
     return;
@@ -72,7 +67,7 @@ async function command(wsId, text, open) {
   const id = newId();
   given.set(wsId, [...commandsGiven(wsId), text]);
   clearDraft(wsId);
-  const done = await onTheWay({ id, wsId, text }, () =>
+  const done = await onTheWay({ id, wsId, text, files: 0 }, () =>
     api.post("/api/command", { ws_id: wsId, command: text, command_id: id }),
   );
   if (!done.answer || done.answer.error) giveBack(wsId, text);
@@ -96,12 +91,15 @@ async function onTheWay(sending, post) {
 }
 
 /**
- * Takes a message back that waits; its text goes where one writes.
- * @param {string} wsId @param {{correlationId: string, text: string}} message
+ * Takes a message back that waits; it goes where one writes, with its files.
+ * @param {string} wsId
+ * @param {{correlationId: string, text: string, attachments: readonly import("./state.js").Attached[]}} message
  */
-export async function takeBack(wsId, { correlationId, text }) {
+export async function takeBack(wsId, { correlationId, text, attachments }) {
+  const files = await drafted(attachments);
+  if (!files) return;
   const done = await told(api.post("/api/cancel", { ws_id: wsId, correlation_id: correlationId }));
-  if (done?.cancelled) giveBack(wsId, text);
+  if (done?.cancelled) giveBack(wsId, text, { files });
   else if (done) toast("It is too late: the model has it already.");
 }
 
@@ -115,9 +113,10 @@ export async function stop(wsId) {
  * @param {string} wsId @param {readonly (import("./drafts.js").Attachment | string)[]} read
  */
 export function addFiles(wsId, read) {
-  const files = read.filter((each) => typeof each !== "string");
-  for (const problem of read) if (typeof problem === "string") toast(problem, "error");
-  if (files.length) changeDraft(wsId, { files: [...draftOf(wsId).value.files, ...files] });
+  const has = draftOf(wsId).value.files;
+  const { files, problem } = together(has, read.filter((each) => typeof each !== "string"));
+  for (const each of [...read, problem]) if (typeof each === "string" && each) toast(each, "error");
+  if (files.length > has.length) changeDraft(wsId, { files });
 }
 
 /** Twelve hexadecimal digits, as the node's own. Works on pages that are not served securely too. */

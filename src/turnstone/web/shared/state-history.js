@@ -1,29 +1,26 @@
 // @ts-check
 /** A view from the snapshot of a conversation, in the form that the live events give it. Pure. */
 
-import { add } from "./state.js";
-import { changeTool, withAnswer, withEnding } from "./state-turn.js";
+import { attached } from "./state.js";
+import { answerBlocks, ending, isOver, toolPlace } from "./state-turn.js";
 
 /** @typedef {import("./state.js").View} View */
 
 /** @param {View} view @param {any} event `history` @returns {View} */
 export function fromHistory(view, { messages }) {
-  /** @type {View & {blocks: import("./state.js").Block[]}} */
-  let next = { ...view, blocks: [] };
-  for (const message of messages ?? []) next = /** @type {any} */ (said(next, message));
-  return next;
-}
-
-/** @param {View} view @param {any} message @returns {View} */
-function said(view, message) {
-  const shown = message.shown ?? {};
-  let next = view;
-  if (message.role === "user") next = add(next, fromPerson(message, shown));
-  else if (message.role === "assistant") next = fromModel(next, message, shown);
-  else next = fromTool(next, message, shown);
-  if (shown.compacted) next = add(next, { kind: "compaction" });
-  if (shown.outcome) next = withEnding(next, shown.outcome, shown.reason, shown.worked);
-  return next;
+  // One list that grows: a copy for each message would cost the square of their number.
+  /** @type {any[]} */
+  const blocks = [];
+  const put = (/** @type {any} */ block) => blocks.push({ ...block, key: `b${view.made + blocks.length}` });
+  for (const message of messages ?? []) {
+    const shown = message.shown ?? {};
+    if (message.role === "user") put(fromPerson(message, shown));
+    else if (message.role === "assistant") fromModel(message, shown).forEach(put);
+    else changeTool(blocks, message.tool_call_id, fromTool(message, shown));
+    if (shown.compacted) put({ kind: "compaction" });
+    if (shown.outcome && !isOver(blocks)) put(ending(shown.outcome, shown.reason, shown.worked));
+  }
+  return { ...view, blocks, made: view.made + blocks.length };
 }
 
 /** @param {any} message @param {any} shown */
@@ -35,12 +32,13 @@ function fromPerson(message, shown) {
     sender: shown.sender ?? "",
     at: message.timestamp ?? 0,
     steered: shown.steered ?? false,
+    attachments: attached(shown.attachments),
   };
 }
 
-/** @param {View} view @param {any} message @param {any} shown @returns {View} */
-function fromModel(view, message, shown) {
-  return withAnswer(view, message.content ?? "", message.tool_calls ?? [], {
+/** @param {any} message @param {any} shown */
+function fromModel(message, shown) {
+  return answerBlocks(message.content ?? "", message.tool_calls ?? [], {
     reasoning: shown.reasoning ?? "",
     step: shown.step ?? 0,
     model: shown.model ?? "",
@@ -48,14 +46,20 @@ function fromModel(view, message, shown) {
   });
 }
 
-/** @param {View} view @param {any} message @param {any} shown @returns {View} */
-function fromTool(view, message, shown) {
-  return changeTool(view, message.tool_call_id, () => ({
+/** @param {any[]} blocks @param {string} callId @param {any} change */
+function changeTool(blocks, callId, change) {
+  const place = toolPlace(blocks, callId);
+  if (place >= 0) blocks[place] = { ...blocks[place], ...change };
+}
+
+/** @param {any} message @param {any} shown */
+function fromTool(message, shown) {
+  return {
     header: shown.header ?? "",
     preview: shown.preview ?? "",
     output: message.content ?? "",
     said: message.said ?? "",
     status: message.status || "ok",
     seconds: shown.seconds ?? 0,
-  }));
+  };
 }

@@ -17,21 +17,19 @@ export function stepFinished(view, event) {
   const text = event.text ?? "";
   if (text || calls.length) {
     const shown = { reasoning: event.reasoning ?? "", step: event.step ?? 0, model: event.model ?? "" };
-    next = withAnswer(next, text, calls, { ...shown, at: event.timestamp ?? 0 });
+    next = answerBlocks(text, calls, { ...shown, at: event.timestamp ?? 0 }).reduce(add, next);
   }
   return { ...next, live: STILL };
 }
 
 /**
  * The model's answer, and a card for each call in it, in the order in which it called.
- * @param {View} view @param {string} text @param {any[]} calls
- * @param {{reasoning: string, step: number, model: string, at: number}} shown @returns {View}
+ * @param {string} text @param {any[]} calls
+ * @param {{reasoning: string, step: number, model: string, at: number}} shown @returns {any[]}
  */
-export function withAnswer(view, text, calls, shown) {
-  let next = view;
-  if (text || shown.reasoning) next = add(next, { kind: "answer", text, ...shown });
-  for (const call of calls) next = add(next, waitingTool(call));
-  return next;
+export function answerBlocks(text, calls, shown) {
+  const answer = text || shown.reasoning ? [{ kind: "answer", text, ...shown }] : [];
+  return [...answer, ...calls.map(waitingTool)];
 }
 
 /** @param {any} call */
@@ -88,12 +86,21 @@ export function finishTool(view, event) {
 }
 
 /**
- * Changes the newest card of this call: models that number their calls begin anew in each answer.
+ * The place of the newest card of this call, else -1: models that number their calls begin anew
+ * in each answer.
+ * @param {readonly import("./state.js").Block[]} blocks @param {string} callId
+ */
+export function toolPlace(blocks, callId) {
+  return blocks.findLastIndex((each) => each.kind === "tool" && each.callId === callId);
+}
+
+/**
+ * Changes the newest card of this call.
  * @param {View} view @param {string} callId
  * @param {(tool: ToolBlock) => Partial<ToolBlock>} change @returns {View}
  */
 export function changeTool(view, callId, change) {
-  const place = view.blocks.findLastIndex((each) => each.kind === "tool" && each.callId === callId);
+  const place = toolPlace(view.blocks, callId);
   if (place < 0) return view;
   const tool = /** @type {ToolBlock} */ (view.blocks[place]);
   return { ...view, blocks: view.blocks.with(place, { ...tool, ...change(tool) }) };
@@ -110,7 +117,8 @@ function told(item) {
  */
 export function turnEnded(view, event) {
   if (event.turn) return view;
-  const next = withEnding(heard(view, event.correlation_id ?? ""), event.outcome, event.reason, event.seconds);
+  const over = heard(view, event.correlation_id ?? "");
+  const next = isOver(over.blocks) ? over : add(over, ending(event.outcome, event.reason, event.seconds));
   return {
     ...next,
     turn: "",
@@ -124,13 +132,16 @@ export function turnEnded(view, event) {
 }
 
 /**
- * The ending of a turn, once: a snapshot tells the last one both in its history and behind it.
- * @param {View} view @param {string} outcome @param {string} reason @param {number} seconds
- * @returns {View}
+ * Whether the last turn has its ending: a snapshot tells it both in its history and behind it.
+ * @param {readonly import("./state.js").Block[]} blocks
  */
-export function withEnding(view, outcome, reason = "", seconds = 0) {
-  if (view.blocks.at(-1)?.kind === "ending") return view;
-  return add(view, { kind: "ending", outcome: outcome ?? "done", reason, seconds });
+export function isOver(blocks) {
+  return blocks.at(-1)?.kind === "ending";
+}
+
+/** The block of an ending. @param {string} outcome @param {string} reason @param {number} seconds */
+export function ending(outcome, reason = "", seconds = 0) {
+  return { kind: "ending", outcome: outcome ?? "done", reason, seconds };
 }
 
 /** @param {View} view @param {"info" | "error"} level @param {string} text @param {string} code */

@@ -17,8 +17,10 @@ import {
  *   timestamp?: number} & Record<string, any>} Envelope */
 
 /**
+ * @typedef {{name: string, mediaType: string, size: number, image: string, text: string}} Attached
+ *   a file of a message: an image, by the name under which it is kept, or a text
  * @typedef {{kind: "message", key: string, correlationId: string, text: string, sender: string,
- *   at: number, steered: boolean}} MessageBlock what a person said; without an id where it was said
+ *   at: number, steered: boolean, attachments: readonly Attached[]}} MessageBlock what a person said; without an id where it was said
  *   with an approval, or comes from another conversation
  * @typedef {{kind: "answer", key: string, text: string, reasoning: string, step: number,
  *   model: string, at: number}} AnswerBlock
@@ -65,7 +67,7 @@ import {
  * @property {any} status the last `status` event: tokens, window, what is left of the budget
  * @property {any} budget the last budget that was set
  * @property {readonly {correlationId: string, text: string, sender: string, at: number,
- *   steered: boolean}[]} queued accepted, no turn has them yet
+ *   steered: boolean, attachments: readonly Attached[]}[]} queued accepted, no turn has them yet
  * @property {ReadonlyMap<string, Agent>} agents the sub-agents, by the call that made each
  * @property {string} tainted what it read from outside first
  * @property {readonly string[]} feedback said with an approval; the model reads it next
@@ -176,6 +178,7 @@ function queue(view, event) {
     sender: event.sender ?? "",
     at: event.timestamp ?? 0,
     steered: event.steer ?? false,
+    attachments: attached(event.attachments),
   };
   return { ...view, queued: [...view.queued, message] };
 }
@@ -215,7 +218,18 @@ function stepStarted(view, event) {
 
 /** What was said with an approval, as the model reads it. @param {string} text */
 function remark(text) {
-  return { kind: "message", correlationId: "", text, sender: "", at: 0, steered: false };
+  return { kind: "message", correlationId: "", text, sender: "", at: 0, steered: false, attachments: [] };
+}
+
+/** Files of a message, as events and snapshots name them. @param {any} files @returns {Attached[]} */
+export function attached(files) {
+  return (files ?? []).map((/** @type {any} */ file) => ({
+    name: file.name ?? "",
+    mediaType: file.media_type ?? "",
+    size: file.size ?? 0,
+    image: file.image ?? "",
+    text: file.text ?? "",
+  }));
 }
 
 /** @param {View} view @param {Envelope} event @returns {View} */

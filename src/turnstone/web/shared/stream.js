@@ -19,6 +19,12 @@ import { Places } from "./places.js";
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
 
+/**
+ * Milliseconds between two deliveries: nobody reads faster than that, and the frames between are
+ * for what a person types.
+ */
+const PACE = 40;
+
 /** How it stands with the connection; `offline` from the second attempt on that failed. */
 export const connection = signal(/** @type {Connection} */ ("connecting"));
 
@@ -40,6 +46,7 @@ export class Stream {
     this.source = null;
     /** @type {Envelope[]} */
     this.waiting = [];
+    this.delivered = 0; // milliseconds of `performance.now()`
     this.failures = 0;
     this.timer = 0;
     /** @type {(() => void) | null} calls the planned delivery off */
@@ -91,7 +98,7 @@ export class Stream {
   came({ data, lastEventId }) {
     this.places.saw(lastEventId);
     this.waiting.push(JSON.parse(data));
-    this.planned ??= atNextFrame(() => this.deliver());
+    this.planned ??= atNextFrame(() => this.deliver(), this.delivered + PACE);
   }
 
   deliver() {
@@ -100,6 +107,7 @@ export class Stream {
     if (!this.waiting.length) return;
     const events = this.waiting;
     this.waiting = [];
+    this.delivered = performance.now();
     this.take(events);
   }
 
@@ -115,6 +123,7 @@ export class Stream {
   /** An event source does not tell why it failed: a request that may be refused does. */
   async plan() {
     const answer = await fetch("/api/workstreams?limit=1").catch(() => null);
+    if (this.source) return; // somebody has not waited for this, and it may be there again
     if (answer?.status === 401) {
       signedOut.value = true;
       connection.value = "signed-out";

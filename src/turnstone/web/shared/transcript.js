@@ -11,7 +11,7 @@ import { counted, visible } from "./text.js";
 /** @typedef {import("./state.js").View} View */
 
 /** Blocks that are on the page at first, and how many come at a time. */
-const FIRST = 60;
+const FIRST = 40;
 const MORE = 120;
 
 /** Pixels from the end within which one counts as being there. */
@@ -21,10 +21,12 @@ const NEAR = 40;
 export const wanted = signal("");
 
 /**
- * @param {{view: View, agentAddress: (wsId: string) => string, actions?: any}} props
+ * @param {{view: View, agents: ReadonlyMap<string, import("./state.js").Agent>,
+ *   agentAddress: (wsId: string) => string, actions?: any}} props
+ *   `agents`: the sub-agents by the keys of the cards of the calls that made them;
  *   `actions`: a component that is given `{block}`, at the foot of messages and answers
  */
-export function Transcript({ view, agentAddress, actions }) {
+export function Transcript({ view, agents, agentAddress, actions }) {
   const shown = useShown(view);
   const scroll = useScroll(view.wsId, shown.from, shown.more);
   const blocks = view.blocks.slice(shown.from);
@@ -48,7 +50,7 @@ export function Transcript({ view, agentAddress, actions }) {
                 block=${block}
                 live=${block === live}
                 printed=${block.kind === "tool" ? view.live.tools.get(block.callId) : undefined}
-                agent=${block.kind === "tool" ? view.agents.get(block.callId) : undefined}
+                agent=${agents.get(block.key)}
                 actions=${actions}
                 agentAddress=${agentAddress}
               />

@@ -17,7 +17,7 @@ const NAMES = { tokens: "Tokens", seconds: "Seconds of work", tool_calls: "Tool 
 /** @param {{rest: string[]}} props */
 export function Page({ rest: [wsId = ""] }) {
   return html`
-    <${PageFrame} title="Usage" about="Tokens as the model's provider counts them.">
+    <${PageFrame} title="Usage" wide about="Tokens as the model's provider counts them.">
       <${Choose} page="usage" wsId=${wsId} />
       ${wsId && html`<${Of} key=${wsId} wsId=${wsId} />`}
     <//>

@@ -1,0 +1,268 @@
+"""The rows of messages, events, questions and what permits a call. Data only."""
+
+from __future__ import annotations
+
+from turnstone.api.bodies_node import OkReply
+from turnstone.api.bodies_turns import (
+    ApproveReply,
+    ApproveRequest,
+    CancelReply,
+    CancelRequest,
+    DecisionsReply,
+    EndingReply,
+    PlanRequest,
+    RevokeReply,
+    RevokeRequest,
+    SendReply,
+    SendRequest,
+)
+from turnstone.api.bodies_workstreams import (
+    BudgetReply,
+    BudgetRequest,
+    DashboardReply,
+    NewReply,
+    NewRequest,
+    WorkstreamRequest,
+    WorkstreamsReply,
+)
+from turnstone.api.parameters import NEXT, WS_ID, Query, limit
+from turnstone.api.rows import Endpoint
+from turnstone.core.host import PolicyView, UsageView
+
+#: Bytes of a request that sends a message: with its attachments, which are base64.
+MAX_SEND = 32 * 1024 * 1024
+
+TURNS: tuple[Endpoint, ...] = (
+    Endpoint(
+        name="workstreams",
+        method="GET",
+        path="/api/workstreams",
+        role="read",
+        summary="Open workstreams by creation: the first `limit=` behind `after=`; with `parent=`, the "
+        "sub-agents of that one.",
+        reply=WorkstreamsReply,
+        query=(
+            limit("all of them without"),
+            NEXT,
+            Query(name="parent", about="The workstream whose sub-agents are wanted."),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="dashboard",
+        method="GET",
+        path="/api/dashboard",
+        role="read",
+        summary="All open workstreams, with sums over them.",
+        reply=DashboardReply,
+    ),
+    Endpoint(
+        name="ending",
+        method="GET",
+        path="/api/ending",
+        role="read",
+        summary="How the turn of a message ended: `ws_id=`, `correlation_id=`; with `steps=true` "
+        "also what it has said and done.",
+        reply=EndingReply,
+        query=(
+            WS_ID,
+            Query(name="correlation_id", about="A message.", required=True),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="image",
+        method="GET",
+        path="/api/images/{ws_id}/{name}",
+        role="read",
+        summary="An image of a conversation, whose name in events is `WS_ID/NAME`.",
+        errors=(404,),
+    ),
+    Endpoint(
+        name="events",
+        method="GET",
+        path="/api/events",
+        role="read",
+        summary="Events of one workstream: `ws=` as they are, `ws_id=` in the spelling of 0.2; or of "
+        "up to 64, each `ws=ID` or `ws=ID@PLACE`, and of all with `global=1`; `types=` of them.",
+        stream=True,
+        query=(
+            Query(name="ws", about="A workstream, or `ID@PLACE` from where to go on.", many=True),
+            Query(name="ws_id", about="A workstream, in the spelling of 0.2."),
+            Query(name="after", about="The last id that was seen."),
+            Query(name="global", about="`1`, or `1@PLACE`: of all too."),
+            Query(name="types", about="Types of events, with commas between: no others."),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="events_global",
+        method="GET",
+        path="/api/events/global",
+        role="read",
+        summary="States, creations, renames and closings of every workstream.",
+        stream=True,
+        query=(
+            Query(name="after", about="The last id that was seen."),
+            Query(name="types", about="As above."),
+        ),
+    ),
+    Endpoint(
+        name="new",
+        method="POST",
+        path="/api/workstreams/new",
+        role="full",
+        audit="create",
+        summary="Creates a workstream.",
+        request=NewRequest,
+        reply=NewReply,
+        errors=(429,),
+        idempotency="kept",
+    ),
+    Endpoint(
+        name="close",
+        method="POST",
+        path="/api/workstreams/close",
+        role="full",
+        audit="close",
+        summary="Ends a workstream, stopping its turn.",
+        request=WorkstreamRequest,
+        reply=OkReply,
+        errors=(400,),
+    ),
+    Endpoint(
+        name="erase",
+        method="DELETE",
+        path="/api/workstreams/{ws_id}",
+        role="full",
+        audit="erase",
+        summary="Erases a workstream with all its records; `force=true` stops its turn first.",
+        reply=OkReply,
+        query=(
+            Query(
+                name="force",
+                about="Whether to stop its turn.",
+                kind="choice",
+                choices=("true", "false"),
+            ),
+        ),
+        errors=(
+            404,
+            409,
+        ),
+    ),
+    Endpoint(
+        name="send",
+        method="POST",
+        path="/api/send",
+        role="full",
+        audit="send",
+        summary="Sends a message, with `attachments`; `correlation_id` makes it safe to send again.",
+        request=SendRequest,
+        reply=SendReply,
+        errors=(400, 404, 409, 410),
+        idempotency="correlation_id",
+        max_body=MAX_SEND,
+    ),
+    Endpoint(
+        name="approve",
+        method="POST",
+        path="/api/approve",
+        role="approve",
+        audit="approve",
+        summary="Answers a question; without `request_id`, the oldest one that waits.",
+        request=ApproveRequest,
+        reply=ApproveReply,
+        errors=(
+            404,
+            409,
+        ),
+    ),
+    Endpoint(
+        name="plan",
+        method="POST",
+        path="/api/plan",
+        role="approve",
+        audit="answer_plan",
+        summary="Says something of a plan; without `request_id`, of the oldest one that waits.",
+        request=PlanRequest,
+        reply=ApproveReply,
+        errors=(
+            404,
+            409,
+        ),
+    ),
+    Endpoint(
+        name="policy",
+        method="GET",
+        path="/api/policy",
+        role="read",
+        summary="What decides about the tool calls of a workstream: `ws_id=`.",
+        reply=PolicyView,
+        query=(WS_ID,),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="decisions",
+        method="GET",
+        path="/api/policy/decisions",
+        role="read",
+        summary="What was decided about the last tool calls of a workstream, and by which rule: "
+        "`ws_id=`, `limit=`.",
+        reply=DecisionsReply,
+        query=(WS_ID, limit("100 without", 500)),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="revoke",
+        method="POST",
+        path="/api/policy/revoke",
+        role="approve",
+        audit="revoke",
+        summary="Takes a permission of a workstream back.",
+        request=RevokeRequest,
+        reply=RevokeReply,
+        errors=(
+            404,
+            409,
+        ),
+    ),
+    Endpoint(
+        name="budget",
+        method="POST",
+        path="/api/budget",
+        role="full",
+        audit="set_budget",
+        summary="Sets what a workstream may use from now on, with all below it.",
+        request=BudgetRequest,
+        reply=BudgetReply,
+        errors=(
+            404,
+            409,
+        ),
+    ),
+    Endpoint(
+        name="usage",
+        method="GET",
+        path="/api/usage",
+        role="read",
+        summary="What a workstream has used: itself, with all below it, and by model: `ws_id=`.",
+        reply=UsageView,
+        query=(WS_ID,),
+        errors=(404,),
+    ),
+    Endpoint(
+        name="cancel",
+        method="POST",
+        path="/api/cancel",
+        role="approve",
+        audit="cancel",
+        summary="Stops the turn in progress, or that of the message `correlation_id`.",
+        request=CancelRequest,
+        reply=CancelReply,
+        errors=(
+            404,
+            409,
+        ),
+    ),
+)
