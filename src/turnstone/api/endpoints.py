@@ -10,12 +10,12 @@ types. Answers have the fields of 0.2 and what it lacked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from turnstone.api.parameters import NEXT, WS_ID, Query, limit
-from turnstone.core.events import Budget, Left, StepFinished, ToolFinished, TurnEnded
+from turnstone.core.events import Budget, Grant, Left, StepFinished, ToolFinished, TurnEnded
 from turnstone.core.host import (
     CreateWorkstream,
     Decided,
@@ -92,6 +92,9 @@ class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     expired: bool = False
     args_hash: str = ""
+    grants: list[Grant] | None = None
+    refused: list[str] = []
+    edited: dict[str, dict[str, Any]] = {}
 
 
 class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from turnstone.core.config.structs import (
     Settings,
     Source,
     StoreSettings,
+    TerminalSettings,
     ToolSettings,
     WebSettings,
 )
@@ -272,6 +273,7 @@ def _settings(
         sandbox=SandboxSettings(**of("sandbox")),
         web=WebSettings(**of("web")),
         log=LogSettings(**of("log")),
+        terminal=TerminalSettings(**of("terminal")),
         metrics=MetricsSettings(**of("metrics")),
         queue=QueueSettings(**of("queue")),
         models=models,

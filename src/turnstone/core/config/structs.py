@@ -15,6 +15,7 @@ import msgspec
 ReasoningEffort: TypeAlias = Literal["low", "medium", "high"]
 LogLevel: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat: TypeAlias = Literal["text", "json"]
+TerminalTheme: TypeAlias = Literal["auto", "dark", "light"]
 Role: TypeAlias = Literal["read", "approve", "full"]
 WebSearchService: TypeAlias = Literal["tavily", "searxng", "provider", "auto"]
 SourceKind: TypeAlias = Literal["command line", "environment", "file", "default"]
@@ -226,6 +227,10 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: LogFormat
 
 
+class TerminalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    theme: TerminalTheme
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
 
@@ -258,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: SandboxSettings
     web: WebSettings
     log: LogSettings
+    terminal: TerminalSettings
     metrics: MetricsSettings
     queue: QueueSettings
     models: tuple[NamedModel, ...]  # those of [models.<name>]
