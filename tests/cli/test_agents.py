@@ -11,7 +11,7 @@ from modelserver.plans import tool_results
 from support.nodes import local_node
 from support.person import ENTER, at_terminal
 from support.teams import Touch, team
-from turnstone.cli.chat import run_chat
+from turnstone.cli.script import run_script
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.model_setup import window_unknown
 from turnstone.tools.plan import Plan
@@ -71,7 +71,7 @@ async def test_what_is_to_be_known_is_told_once_and_not_before_another_error(
 ) -> None:
     banner = f"warning: {window_unknown('--context-window')}"
     async with local_node(tmp_path, team) as node:
-        await run_chat(node.host, prompt="say done", banner=banner, resume=resume)
+        await run_script(node.host, "say done", banner=banner, resume=resume)
     _, told = capsys.readouterr()
 
     assert told.count("context window unknown") == (1 if resume is None else 0)
@@ -85,7 +85,7 @@ async def test_where_nobody_can_be_asked_a_plan_is_accepted_and_that_is_said(
     monkeypatch.setattr("sys.stdin", io.StringIO(""))  # a script has no terminal
     async with local_node(tmp_path, team, tools={"plan": Plan()}) as node:
         prompt = "plan [say first this]; say all done"
-        code = await run_chat(node.host, prompt=prompt, create=PERMITTED)
+        code = await run_script(node.host, prompt, create=PERMITTED)
         read = tool_results(node.model.requests[-1])[-1][1]
     out, told = capsys.readouterr()
 

@@ -42,7 +42,8 @@ def test_a_machine_in_order_is_well(folder: Path) -> None:
 
     assert code == 0
     assert list(found) == [
-        *("settings", "sandbox", "bash", "rg", "git", "man", "workspace", "store", "model"),
+        *("settings", "versions", "sandbox", "bash", "rg", "git", "man"),
+        *("workspace", "disk", "store", "model"),
     ]
     assert found["store"]["text"] == f"{folder}/state/t.db can be made"
     assert found["model"]["text"] == "the practice model, in this process"

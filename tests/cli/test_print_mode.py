@@ -19,8 +19,8 @@ from modelserver.plans import echo, shell, tool_results
 from support.nodes import local_host
 from support.servers import FULL, serving
 from turnstone.api.http_host import HttpHost
-from turnstone.cli.chat import run_chat
 from turnstone.cli.print_mode import way_out
+from turnstone.cli.script import run_script
 from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream
 from turnstone.core.policy import Grants, decide
@@ -34,12 +34,12 @@ async def printed(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     plan: Plan,
-    prompt: str | None,
+    prompt: str,
     **arguments: Any,
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one message to a node with this model."""
     async with local_host(folder, plan) as host:
-        code = await run_chat(host, prompt=prompt, **arguments)
+        code = await run_script(host, prompt, **arguments)
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -161,7 +161,7 @@ async def test_ctrl_c_stops_the_turn_and_exits_with_130(
 ) -> None:
     gate = threading.Event()
     async with local_host(tmp_path, lambda body: hold(text("never"), gate)) as host:
-        running = asyncio.create_task(run_chat(host, prompt="wait"))
+        running = asyncio.create_task(run_script(host, "wait"))
         async with asyncio.timeout(10):
             while [info.state for info in await host.list()] != ["thinking"]:
                 await asyncio.sleep(0.005)
@@ -178,7 +178,7 @@ async def test_with_json_each_line_is_an_envelope_from_connected_to_the_ending(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = "a\x1b[2J \x9b2J \u202e b"
-    code, out, _ = await printed(tmp_path, capsys, echo, hostile, json=True)
+    code, out, _ = await printed(tmp_path, capsys, echo, hostile, output="stream-json")
     assert code == 0
     assert not set(out) & set("\x1b\x9b\u202e")
     events = [ev.decode(line) for line in out.splitlines()]
@@ -195,7 +195,7 @@ async def test_with_json_each_line_is_an_envelope_from_connected_to_the_ending(
 async def test_json_says_3_too_when_nobody_could_be_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = await printed(tmp_path, capsys, shell, "run: ls", json=True)
+    code, out, _ = await printed(tmp_path, capsys, shell, "run: ls", output="stream-json")
     assert code == 3
     types = [json.loads(line)["type"] for line in out.splitlines()]
     assert types.count("approval_asked") == types.count("approval_answered") == 1
@@ -208,21 +208,13 @@ async def test_a_hostile_answer_is_shown_on_stdout_and_not_obeyed(
     assert out == "x␛]52;c;AAAA␇y<U+202E>z\n"
 
 
-async def test_without_a_terminal_the_message_is_read_from_stdin(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("from a pipe\n"))
-    code, out, _ = await printed(tmp_path, capsys, echo, None)
-    assert (code, out) == (0, "from a pipe\n")
-
-
-@pytest.mark.parametrize("prompt", ["", "  \n", None])
-async def test_no_message_at_all_is_wrong_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], prompt: str | None
+@pytest.mark.parametrize("prompt", ["", "  \n"])
+async def test_a_message_without_a_word_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], prompt: str
 ) -> None:
     code, out, err = await printed(tmp_path, capsys, echo, prompt)
     assert (code, out) == (2, "")
-    assert err.startswith("error: There is no message")
+    assert err.startswith("error: ") and "Traceback" not in err
 
 
 async def test_a_workspace_that_is_not_there_is_wrong_usage(
@@ -239,7 +231,7 @@ async def test_a_node_that_does_not_answer_is_a_sentence_and_exits_with_1(
 ) -> None:
     host = HttpHost("http://127.0.0.1:9")
     try:
-        code = await run_chat(host, prompt="hello")
+        code = await run_script(host, "hello")
     finally:
         await host.aclose()
     out, err = capsys.readouterr()
@@ -253,7 +245,7 @@ async def test_over_http_it_is_the_same(tmp_path: Path, capsys: pytest.CaptureFi
     async with local_host(tmp_path, shell) as local, serving(local) as served:
         remote = HttpHost(served.url, FULL)
         try:
-            code = await run_chat(remote, prompt="run: touch here")
+            code = await run_script(remote, "run: touch here")
         finally:
             await remote.aclose()
     out, err = capsys.readouterr()

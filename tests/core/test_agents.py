@@ -231,6 +231,20 @@ async def test_a_step_of_a_sub_agent_is_asked_call_by_call(tmp_path: Path) -> No
         await touch.runs("one")
 
 
+async def test_a_call_of_a_sub_agent_is_changed_from_above(tmp_path: Path) -> None:
+    touch = Touch()
+    async with local_node(tmp_path, team, tools=tools(touch)) as node:
+        ws_id = await created(node.host)
+        await send(node.host, ws_id, "sub [ask one]")
+        [question] = await asked(node.host, ws_id, 1)
+        edited = {question.items[0].call_id: {"key": "other"}}
+        await answer(node.host, question, approved=False, edited=edited)
+        [again] = await asked(node.host, ws_id, 1)
+        assert again.origin == question.origin and list(keys([again])) == ["other"]
+        await answer(node.host, again, args_hash=again.args_hash)
+        await touch.runs("other")
+
+
 async def test_a_cancel_ends_all_sub_agents_and_their_commands(tmp_path: Path) -> None:
     async with local_node(tmp_path, team) as node:
         ws = await node.host.create(CreateWorkstream(auto_approve_tools=["task", "bash"]))

@@ -17,7 +17,7 @@ from oturn.transport.openai import OpenAITransport
 from support.held_tools import HeldTool
 from support.nodes import Node, local_node
 from support.watching import ending, send, snapshot, until
-from turnstone.cli.conversation import HERE
+from turnstone.cli.here import HERE
 from turnstone.core import events as ev
 from turnstone.core.commanding import HANDLERS
 from turnstone.core.commands import COMMANDS, docs, is_command, named, parse

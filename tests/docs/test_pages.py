@@ -12,9 +12,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from turnstone.main import turnstone
+from turnstone.main.nodes import bridge, server
 
 #: Commands of every machine that the documentation may use.
 COMMON = {
@@ -29,6 +32,13 @@ COMMON = {
     "python",
     "python3",
     "uv",
+}
+
+#: What `[project.scripts]` names, as commands.
+PROGRAMS: dict[str, click.Command] = {
+    "turnstone": turnstone,
+    "turnstone-server": server,
+    "turnstone-bridge": bridge,
 }
 
 #: Seconds for one program of the documentation.
@@ -47,6 +57,18 @@ def commands_in(text: str) -> list[list[str]]:
 
 def console_scripts(root: Path) -> set[str]:
     return set(tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"])
+
+
+def command_of(program: str, words: list[str]) -> list[str]:
+    """The words that name a command of the program: `queue dead`."""
+    found: list[str] = []
+    command: click.Command = PROGRAMS[program]
+    for word in words:
+        if not isinstance(command, click.Group) or word not in command.commands:
+            break
+        command = command.commands[word]
+        found.append(word)
+    return found
 
 
 def test_every_python_block_is_python(blocks: list[Any]) -> None:
@@ -101,7 +123,6 @@ def test_every_command_that_a_page_tells_to_type_exists(blocks: list[Any], root:
 
 
 def test_every_flag_of_ours_that_a_page_shows_exists(blocks: list[Any], root: Path) -> None:
-    bin_folder = Path(sys.executable).parent
     helped: dict[tuple[str, ...], str] = {}
     wrong = []
     for block in of(blocks, "sh"):
@@ -111,15 +132,11 @@ def test_every_flag_of_ours_that_a_page_shows_exists(blocks: list[Any], root: Pa
                 program, words = "turnstone", ["turnstone", "up", *words[1:]]
             if program not in console_scripts(root):
                 continue
-            command = (program, *(word for word in words[1:2] if word in turnstone.commands))
+            command = (program, *command_of(program, words[1:]))
             if command not in helped:
-                shown = subprocess.run(
-                    [bin_folder / command[0], *command[1:], "--help"],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                )
-                helped[command] = shown.stdout
+                asked = CliRunner().invoke(PROGRAMS[program], [*command[1:], "--help"])
+                assert asked.exit_code == 0, asked.output
+                helped[command] = asked.output
             flags = [word.partition("=")[0] for word in words[1:] if word.startswith("-")]
             wrong += [
                 f"{block}: {flag}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from turnstone.core.events import StepFinished, ToolFinished, TurnEnded
+from turnstone.core.events import Grant, StepFinished, ToolFinished, TurnEnded
 from turnstone.core.host import Attachment, Decided, WhenBusy
 
 
@@ -42,6 +42,9 @@ class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     expired: bool = False
     args_hash: str = ""
+    grants: list[Grant] | None = None
+    refused: list[str] = []
+    edited: dict[str, dict[str, Any]] = {}
 
 
 class ApproveReply(msgspec.Struct, frozen=True, kw_only=True):

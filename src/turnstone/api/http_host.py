@@ -89,6 +89,9 @@ class HttpHost(TimerCalls):
             always=answer.always,
             expired=answer.expired,
             args_hash=answer.args_hash,
+            grants=answer.grants,
+            refused=answer.refused,
+            edited=answer.edited,
         )
         reply = await self._call("approve", api.ApproveReply, body)
         if not reply.answered:

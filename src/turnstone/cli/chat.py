@@ -1,4 +1,4 @@
-"""`turnstone` at a terminal or in a script: the one entry to this package, `run_chat`.
+"""`turnstone` at a terminal: `run_chat`. For scripts there is `cli.script`.
 
 A front end around a `Host`, in this process or over HTTP alike. It keeps nothing and decides
 nothing; it closes no host, for whoever made that one lets it go.
@@ -6,24 +6,19 @@ nothing; it closes no host, for whoever made that one lets it go.
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Literal
 
 from turnstone import __version__
 from turnstone.cli.begin import begin
+from turnstone.cli.complaints import complain, say_error
 from turnstone.cli.conversation import Conversation, GoTo, Next
 from turnstone.cli.feed import Feed, following
 from turnstone.cli.lines import Lines
-from turnstone.cli.plain import sendable
-from turnstone.cli.print_mode import FAILED, STOPPED, USAGE, run_print
+from turnstone.cli.print_mode import FAILED, STOPPED, USAGE
 from turnstone.cli.render import Screen, make_console
-from turnstone.cli.streams import (
-    StreamFailed,
-    check_stdout,
-    drop,
-    has_keyboard,
-    make_ready,
-    read_all,
-)
+from turnstone.cli.streams import StreamFailed, check_stdout, drop, make_ready
 from turnstone.core.errors import EmptyMessage, InvalidRequest, TurnstoneError
 from turnstone.core.host import CreateWorkstream, Host, NodeHealth
 from turnstone.core.practice import MODEL_NAME as PRACTICE
@@ -33,62 +28,81 @@ _PRACTICE = (
     'show how things work. Say "help" to see them.'
 )
 _ANY = CreateWorkstream()
+#: Terminals that cannot move their cursor.
+_PLAIN = ("", "dumb")
+_KINDS: dict[str, Literal["strong", "warn"]] = {"bold": "strong", "yellow": "warn"}
 _KEYS = "/help lists the commands. Ctrl-C stops a turn, Ctrl-D leaves."
 
 
 async def run_chat(
     host: Host,
     *,
-    prompt: str | None = None,
-    json: bool = False,
     banner: str = "",
     workspace: str = "",
     create: CreateWorkstream = _ANY,
     resume: str | None = None,
+    attached: bool = False,
+    theme: str = "auto",
 ) -> int:
-    """Chat with this host, or send the one message `prompt`. Returns the exit code.
+    """Chat with this host. Returns the exit code.
 
-    Without `prompt`, and without a terminal to type on, the message is read from stdin.
-    `json`: print events as envelopes, one a line, instead of the answer (with a message only).
-    `resume` names a session to go on with. `banner`: further lines for the first screen, or for
-    stderr. `workspace` is shown there; `create` says how the workstream is made.
+    `resume` names a session to go on with. `banner`: further lines for the first screen.
+    `workspace` is shown there; `create` says how the workstream is made. `attached`: the host
+    is a node elsewhere, which goes on when this has ended. `theme` is that of the settings.
 
-    Exit codes: 0 done (or left), 1 failed, 2 wrong usage, 3 something needed an approval and
-    nobody could be asked, 130 stopped. A TurnstoneError, and a standard stream that cannot be
-    used, is told on stderr, in a sentence.
+    On a terminal that can do no more than print lines, and where stdout is none, it is a plain
+    conversation, line after line.
+
+    Exit codes: 0 left, 1 failed, 2 wrong usage, 130 nobody reads any more. A TurnstoneError, and a
+    standard stream that cannot be used, is told on stderr, in a sentence.
     """
     make_ready()
     try:
         check_stdout()
-        if prompt is None and has_keyboard():
-            if json:
-                return _misused("--json needs a message: turnstone -p TEXT --json.")
-            lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
-            screen = Screen(make_console())
-            return await chat(host, screen, lines, create, banner, workspace, resume)
-        text = sendable(prompt if prompt is not None else read_all())
-        if not text.strip():
-            return _misused("There is no message, and no terminal to type one: turnstone -p TEXT.")
-        asked = Lines(on=sys.stderr) if has_keyboard() and sys.stderr.isatty() else None
-        return await run_print(
-            host,
-            _beside(),
-            text,
-            create=create,
-            json=json,
-            lines=asked,
-            resume=resume,
-            banner=banner,
-        )
+        if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in _PLAIN:
+            return await _on_terminal(
+                host, banner, workspace, create, resume, attached=attached, theme=theme
+            )
+        lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
+        screen = Screen(make_console())
+        return await chat(host, screen, lines, create, banner, workspace, resume)
     except TurnstoneError as error:
         complain(error)
         return USAGE if isinstance(error, EmptyMessage | InvalidRequest) else FAILED
     except StreamFailed as error:
-        _say_error(str(error))
+        say_error(str(error))
         return FAILED
     except BrokenPipeError:
         drop(sys.stdout)  # whoever read it has enough, as `head` does
         return STOPPED
+
+
+async def _on_terminal(
+    host: Host,
+    banner: str,
+    workspace: str,
+    create: CreateWorkstream,
+    resume: str | None,
+    *,
+    attached: bool,
+    theme: str,
+) -> int:
+    from turnstone.cli.terminal.app import run_app
+    from turnstone.cli.terminal.printed import Note
+    from turnstone.cli.terminal.theme import theme_of
+
+    where = workspace or create.workspace
+    lines = first_screen(await host.health(), where, banner)
+    first = [Note(text, _KINDS.get(style, "note")) for text, style in lines]
+    return await run_app(
+        host,
+        first,
+        create=create,
+        resume=resume,
+        workspace=where,
+        attached=attached,
+        theme=theme_of(theme),
+    )
 
 
 async def chat(
@@ -132,24 +146,3 @@ def first_screen(health: NodeHealth, workspace: str, banner: str) -> list[tuple[
         found.append((_PRACTICE, "yellow"))
     found += [(line, "dim") for line in banner.splitlines() if line.strip()]
     return [*found, (_KEYS, "dim")]
-
-
-def complain(error: TurnstoneError) -> None:
-    """One sentence and what to do, on stderr."""
-    _say_error(error.message)
-    if error.hint:
-        _beside().line(error.hint, indent="  ")
-
-
-def _misused(sentence: str) -> int:
-    _say_error(sentence)
-    return USAGE
-
-
-def _say_error(sentence: str) -> None:
-    _beside().line(f"error: {sentence}", "red")
-
-
-def _beside() -> Screen:
-    """stderr, for what is said beside an answer."""
-    return Screen(make_console(sys.stderr), answers=False)

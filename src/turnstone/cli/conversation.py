@@ -6,20 +6,19 @@ the node's affair.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from turnstone.cli.approve import Approver
 from turnstone.cli.feed import Feed
+from turnstone.cli.here import HERE, Here
 from turnstone.cli.lines import EndOfInput, Interrupted, Lines
 from turnstone.cli.render import Screen
 from turnstone.cli.turn import Turns
 from turnstone.core.commands import is_command
-from turnstone.core.errors import InvalidRequest, TurnstoneError, UnknownWorkstream
-from turnstone.core.host import CreateWorkstream, Host, WorkstreamInfo
+from turnstone.core.errors import TurnstoneError, UnknownWorkstream
+from turnstone.core.host import CreateWorkstream, Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,6 @@ class GoTo:
 
 
 Next: TypeAlias = Literal["stay", "leave"] | GoTo
-
-#: The console comes with another part of Turnstone.
-_NO_CLUSTER = "/cluster asks a console, and this version has none. /ws lists what is on this node."
 
 Complain: TypeAlias = Callable[[TurnstoneError], None]
 
@@ -50,7 +46,8 @@ class Conversation:
         create: CreateWorkstream,
     ) -> None:
         self._host = host
-        self._create = create
+        self._going: Next = "stay"  # what a command of the terminal leads to
+        self._here = Here(host, self, create)
         self._feed = feed
         self._screen = screen
         self._lines = lines
@@ -96,7 +93,8 @@ class Conversation:
         name, _, argument = line.partition(" ")
         here = HERE.get(name.lower())
         if here is not None:
-            return await here(self, argument.strip())
+            await here(self._here, argument.strip())
+            return self._going
         reply = await self._host.command(self._feed.ws_id, line)
         self._screen.answer(reply, as_it_is=name.lower() == "/export")
         return GoTo(reply.ws_id) if reply.ws_id else "stay"
@@ -107,71 +105,17 @@ class Conversation:
             return "leave"
         return "stay"
 
-    async def workstreams(self, argument: str) -> Next:
-        """`/ws`: see the table of commands."""
-        word, _, rest = argument.partition(" ")
-        match word.lower(), rest.strip():
-            case (("" | "list"), ""):
-                return await self._list()
-            case "new", name:
-                return await self._begin(name)
-            case "close", number:
-                return await self._close(number)
-            case "rename", name if name:
-                return await self._rename(name)
-            case number, "":
-                return GoTo((await self._numbered(number)).id)
-        raise InvalidRequest(f"/ws knows no {argument!r}.", hint="/help ws says what it knows.")
+    # `here.Front`
 
-    async def _list(self) -> Next:
-        for number, info in enumerate(await self._host.list(), start=1):
-            here = "*" if info.id == self._feed.ws_id else " "
-            title = f" · {info.title}" if info.title else ""
-            self._screen.line(f"{here} {number} {info.name} ({info.id}) {info.state}{title}")
-        return "stay"
+    @property
+    def ws_id(self) -> str:
+        return self._feed.ws_id
 
-    async def _begin(self, name: str) -> GoTo:
-        name = name or self._create.name
-        wanted = msgspec.structs.replace(self._create, ws_id="", name=name)
-        info = await self._host.create(wanted)
-        self._screen.line(f"{info.name} ({info.id}), a new workstream.", "dim")
-        return GoTo(info.id)
+    def tell(self, line: str) -> None:
+        self._screen.line(line)
 
-    async def _close(self, number: str) -> Next:
-        ws_id = (await self._numbered(number)).id if number else self._feed.ws_id
-        await self._host.close(ws_id)
-        self._screen.line(f"Workstream {ws_id} is closed.", "dim")
-        if ws_id != self._feed.ws_id:
-            return "stay"
-        others = await self._host.list()
-        return GoTo(others[-1].id) if others else await self._begin("")
+    async def go_to(self, ws_id: str) -> None:
+        self._going = GoTo(ws_id)
 
-    async def _rename(self, name: str) -> Next:
-        info = await self._host.rename(self._feed.ws_id, name)
-        self._screen.line(f"This workstream is called {info.name}.", "dim")
-        return "stay"
-
-    async def _numbered(self, number: str) -> WorkstreamInfo:
-        """The workstream of this number in the list, or of this id."""
-        infos = await self._host.list()
-        for place, info in enumerate(infos, start=1):
-            if number in (str(place), info.id):
-                return info
-        raise InvalidRequest(f"There is no workstream {number!r}.", hint="/ws lists them.")
-
-    async def cluster(self, _argument: str) -> Next:
-        self._screen.line(_NO_CLUSTER, "yellow")
-        return "stay"
-
-    async def leave(self, _argument: str) -> Next:
-        return "leave"
-
-
-HERE: Mapping[str, Callable[[Conversation, str], Awaitable[Next]]] = {
-    "/ws": Conversation.workstreams,
-    "/cluster": Conversation.cluster,
-    "/exit": Conversation.leave,
-    "/quit": Conversation.leave,
-    "/q": Conversation.leave,
-}
-"""The commands that the terminal carries out itself."""
+    def leave(self) -> None:
+        self._going = "leave"

@@ -8,6 +8,7 @@ a file; a PostgreSQL is opened as a node opens it.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,11 +17,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from turnstone import __version__
 from turnstone.core.config import Settings
+from turnstone.core.endpoint import Endpoint
 from turnstone.core.errors import ConfigurationError, TurnstoneError
 from turnstone.core.model_setup import in_words
 from turnstone.core.node import lock_process
 from turnstone.core.sandbox import Confinement, Level
+from turnstone.core.store import sqlite_version
 from turnstone.sandbox import find_sandbox
 from turnstone.wiring import find_model, open_store, store_name, store_url
 
@@ -48,6 +52,9 @@ _MORE = {
     Level.L3: "",
 }
 
+#: Free bytes at the store: fewer are told, and with fewer than the second no turn may end.
+_ROOM, _TOO_LITTLE = 1_000_000_000, 50_000_000
+
 #: Program: what goes without it, what to install, and how bad that is.
 _PROGRAMS: dict[str, tuple[State, str, str]] = {
     "bash": ("problem", "no command can be run", "bash"),
@@ -63,8 +70,9 @@ async def examine(load: Callable[[], Settings]) -> list[Finding]:
         settings = load()
     except ConfigurationError as error:
         wrong = Finding(subject="settings", state="problem", text=error.message, hint=error.hint)
-        return [wrong, await _sandbox(), *_programs()]
-    found = [_settings(settings), await _sandbox(settings), *_programs(), _workspace(settings)]
+        return [wrong, _versions(), await _sandbox(), *_programs()]
+    found = [_settings(settings), _versions(), await _sandbox(settings), *_programs()]
+    found += [_workspace(settings), _disk(settings)]
     for subject, look in (("store", _store), ("model", _model), ("redis", _redis)):
         found += await _told(subject, look, settings)
     return found
@@ -85,6 +93,17 @@ def _settings(settings: Settings) -> Finding:
     text = f"read from {settings.file}" if settings.file else "no file; the defaults hold"
     state: State = "warning" if settings.warnings else "ok"
     return Finding(subject="settings", state=state, text=text, details=settings.warnings)
+
+
+def _versions() -> Finding:
+    """Of what a node is made of; what is too old would not have been installed."""
+    parts = [
+        f"turnstone {__version__}",
+        f"Python {platform.python_version()}",
+        f"SQLite {sqlite_version}",
+        platform.platform(terse=True),
+    ]
+    return Finding(subject="versions", state="ok", text=", ".join(parts))
 
 
 async def _sandbox(settings: Settings | None = None) -> Finding:
@@ -127,6 +146,20 @@ def _workspace(settings: Settings) -> Finding:
         text = f"{workspace} cannot be written to"
         return Finding(subject="workspace", state="warning", text=text)
     return Finding(subject="workspace", state="ok", text=str(workspace))
+
+
+def _disk(settings: Settings) -> Finding:
+    """Where the store is: it grows with every turn, and a full disk stops the node."""
+    folder = _nearest(settings.store.path.absolute().parent)
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:,.1f} GB free at {folder}"
+    if free >= _ROOM:
+        return Finding(subject="disk", state="ok", text=text)
+    hint = (
+        "Make room, put the store elsewhere with --store, or keep less: [session] retention_days."
+    )
+    state: State = "problem" if free < _TOO_LITTLE else "warning"
+    return Finding(subject="disk", state=state, text=text, hint=hint)
 
 
 async def _store(settings: Settings) -> Finding:
@@ -174,7 +207,12 @@ async def _model(settings: Settings) -> Finding:
         return Finding(subject="model", state="warning", text=text, hint=hint)
     declared = settings.model.context_window if settings.given("model.context_window") else 0
     told = in_words(endpoint, declared, "--context-window")
-    return Finding(subject="model", state="ok", text=told)
+    state: State = "warning" if _window_is_unknown(endpoint, declared) else "ok"
+    return Finding(subject="model", state=state, text=told)
+
+
+def _window_is_unknown(endpoint: Endpoint, declared: int) -> bool:
+    return not (endpoint.practice or endpoint.away or declared) and endpoint.window is None
 
 
 async def _redis(settings: Settings) -> Finding | None:

@@ -6,11 +6,9 @@ erased that works, unless that was asked for. With `--compact` the store's file 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
+from turnstone.cli.opened import opened
 from turnstone.core.config import Settings
 from turnstone.core.erasure import at_work, erasable
 from turnstone.core.errors import (
@@ -21,11 +19,10 @@ from turnstone.core.errors import (
     UnknownSession,
     UnknownWorkstream,
 )
-from turnstone.core.node import NodeLock, lock_process
 from turnstone.core.outputs import outputs_beside, remove_outputs
 from turnstone.core.sessions import found_whole
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
-from turnstone.wiring import open_store, store_name, store_url
+from turnstone.wiring import store_name, store_url
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -82,12 +79,12 @@ async def compact(settings: Settings) -> str:
 
 
 async def _named(settings: Settings, name: str) -> str:
-    async with _opened(settings) as (store, _):
+    async with opened(settings) as (store, _):
         return (await found_whole(store, name)).row.ws_id
 
 
 async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
-    async with _opened(settings) as (store, lock):
+    async with opened(settings) as (store, lock):
         row = await erasable(store, ws_id, lock.node_id, lock.lives)
         if row.open_turns and not force:
             raise at_work(ws_id)
@@ -96,19 +93,6 @@ async def _erase_here(settings: Settings, ws_id: str, *, force: bool) -> bool:
         for one in (*below, row):
             await remove_outputs(outputs_beside(settings.store.path), one.ws_id)
         return await store.scrub()
-
-
-@contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Store, NodeLock]]:
-    lock = lock_process(settings.store.path)
-    try:
-        store = await open_store(settings, lock)
-        try:
-            yield store, lock
-        finally:
-            await store.aclose()
-    finally:
-        lock.release()
 
 
 async def _all_below(store: Store, ws_id: str) -> list[WorkstreamRow]:

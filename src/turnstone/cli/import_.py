@@ -5,11 +5,10 @@ Beside a node that runs, too: what is imported is closed until somebody resumes 
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
+from turnstone.cli.opened import opened
 from turnstone.core import importing
 from turnstone.core.clock import SystemClock
 from turnstone.core.config import Settings
@@ -17,11 +16,8 @@ from turnstone.core.errors import InvalidRequest
 from turnstone.core.exporting import read
 from turnstone.core.host import ExportFormat
 from turnstone.core.importing import Imported
-from turnstone.core.node import lock_process
 from turnstone.core.sessions import exported, found
-from turnstone.core.store import Store
 from turnstone.core.store.store02 import read_02
-from turnstone.wiring import open_store
 
 #: How a file of SQLite begins.
 _SQLITE = b"SQLite format 3\x00"
@@ -34,7 +30,8 @@ async def take_in(settings: Settings, path: Path) -> str:
     file = path / _NAME_02 if path.is_dir() else path
     data = _bytes_of(file)
     kept = settings.session.retention_days * 86_400.0
-    async with _store(settings) as (store, owner):
+    async with opened(settings) as (store, lock):
+        owner = lock.node_id
         if data.startswith(_SQLITE):
             clock = SystemClock()
             done = await importing.take_over_02(store, read_02(file), owner, clock, str(file), kept)
@@ -56,7 +53,7 @@ async def give_out(settings: Settings, name: str, form: ExportFormat, target: Pa
 
     Raises UnknownSession; InvalidRequest where the file cannot be written, or is there.
     """
-    async with _store(settings) as (store, _):
+    async with opened(settings) as (store, _):
         one = await found(store, name)
         text = await exported(store, one, form)
     if target is None:
@@ -81,19 +78,6 @@ def told(done: Imported, source: str) -> str:
         lines.append(f"{done.known} were there already.")
     lines += [*done.notes, *(f"left out: {what}" for what in done.skipped)]
     return "\n".join(lines)
-
-
-@contextlib.asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[tuple[Store, str]]:
-    lock = lock_process(settings.store.path)
-    try:
-        store = await open_store(settings, lock)
-        try:
-            yield store, lock.node_id
-        finally:
-            await store.aclose()
-    finally:
-        lock.release()
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -1,24 +1,30 @@
-"""One message, one answer, for scripts and pipes: `-p TEXT`, with `--json` for programs.
+"""One message, one answer, for scripts and pipes: `-p TEXT`, with `--output-format` for programs.
 
-Stdout holds the answer and nothing else (or one envelope a line); what happens on the way and
-what goes wrong is told on stderr. Exit codes are the contract of `run_print`.
+Stdout holds the answer and nothing else (or one JSON object, or one envelope a line); what happens
+on the way and what goes wrong is told on stderr. Exit codes are the contract of `run_print`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from turnstone.cli.approve import Approver
+import msgspec
+
 from turnstone.cli.begin import begin
 from turnstone.cli.feed import following
-from turnstone.cli.lines import Lines
 from turnstone.cli.plain import plain, plain_json
 from turnstone.cli.render import Screen
 from turnstone.cli.streams import write_out
-from turnstone.cli.turn import Turns
+from turnstone.cli.turn import Question, Turns
 from turnstone.core import events as ev
 from turnstone.core.errors import UnknownRequest
-from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply
+from turnstone.core.host import Answer, CreateWorkstream, Host, PlanReply, WorkstreamInfo
+
+if TYPE_CHECKING:
+    from turnstone.cli.lines import Lines
+
+Output: TypeAlias = Literal["text", "json", "stream-json"]
 
 DONE, FAILED, USAGE, NEEDS_APPROVAL, STOPPED = 0, 1, 2, 3, 130
 
@@ -31,13 +37,53 @@ _NAME = "turnstone -p"
 _PERMITTED_BY_NAME = ("is asked by default", "auto-approve holds only where commands are confined")
 
 
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was not run, because nobody could be asked."""
+
+    tool: str
+    header: str
+    rule: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of `core.errors`, for programs."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a message: the one object of `--output-format json`.
+
+    `outcome` and `reason` are those of `turn_ended`; `failed` with an `error` where there was no
+    turn. `money` is in the currency of the prices.
+    """
+
+    type: Literal["result"] = "result"
+    outcome: ev.Outcome
+    exit_code: int
+    text: str = ""
+    reason: str = ""
+    ws_id: str = ""
+    session_id: str = ""
+    correlation_id: str = ""
+    steps: int = 0
+    tool_calls: int = 0
+    usage: ev.Usage | None = None
+    money: float = 0.0
+    seconds: float = 0.0
+    refused: list[Refused] = []
+    error: Problem | None = None
+
+
 async def run_print(
     host: Host,
     screen: Screen,
     prompt: str,
     *,
     create: CreateWorkstream,
-    json: bool = False,
+    output: Output = "text",
     lines: Lines | None = None,
     resume: str | None = None,
     banner: str = "",
@@ -54,14 +100,28 @@ async def run_print(
         screen.line(line, "dim")
     async with following(host, info.id) as feed:
         refusal = Refusal(host, screen)
-        question = refusal if lines is None else Approver(host, feed, screen, lines)
-        if json:
+        question: Question = refusal
+        if lines is not None:
+            from turnstone.cli.approve import Approver  # with what a terminal needs
+
+            question = Approver(host, feed, screen, lines)
+        if output == "stream-json":
             _print_envelope(feed.connected)
-        show = _and_print(screen) if json else screen.show
+        tally = _Tally()
+
+        def show(event: ev.Event) -> None:
+            if output == "stream-json":
+                _print_envelope(event)
+            tally.saw(event)
+            screen.show(event)
+
         ending = await Turns(host, feed, screen, question, show).run(prompt)
-    if ending is not None and ending.outcome == "done" and not json:
+    code = _exit_code(ending, refused=refusal.used)
+    if output == "json":
+        print_result(_result(info, ending, tally, refusal.refused, code))
+    elif output == "text" and ending is not None and ending.outcome == "done":
         _print_answer(ending.text)
-    return _exit_code(ending, refused=refusal.used)
+    return code
 
 
 class Refusal:
@@ -69,15 +129,23 @@ class Refusal:
     each step is asked for itself. A `turn.Question`."""
 
     def __init__(self, host: Host, screen: Screen) -> None:
-        self.used = False
+        self.refused: list[Refused] = []
         self._host = host
         self._screen = screen
+
+    @property
+    def used(self) -> bool:
+        return bool(self.refused)
 
     async def __call__(self, asked: ev.ApprovalAsked | ev.PlanAsked) -> None:
         self._screen.question(asked)
         if isinstance(asked, ev.PlanAsked):
             return await self._accept(asked)
-        self.used = True
+        self.refused += [
+            Refused(tool=item.name, header=item.header, rule=item.rule)
+            for item in asked.items
+            if item.needs_approval
+        ]
         self._screen.line(f"{NOBODY} {way_out(asked.items)}", "yellow")
         answer = Answer(
             ws_id=asked.ws_id,
@@ -120,12 +188,50 @@ def _exit_code(ending: ev.TurnEnded | None, *, refused: bool) -> int:
     return NEEDS_APPROVAL if refused else DONE
 
 
-def _and_print(screen: Screen) -> Callable[[ev.Event], None]:
-    def show(event: ev.Event) -> None:
-        _print_envelope(event)
-        screen.show(event)
+class _Tally:
+    """What a turn has cost and done, as its events tell."""
 
-    return show
+    def __init__(self) -> None:
+        self.money = 0.0
+        self.tool_calls = 0
+
+    def saw(self, event: ev.Event) -> None:
+        match event:
+            case ev.StepFinished():
+                self.money += event.money
+            case ev.ToolStarted():
+                self.tool_calls += 1
+
+
+def _result(
+    info: WorkstreamInfo,
+    ending: ev.TurnEnded | None,
+    tally: _Tally,
+    refused: list[Refused],
+    code: int,
+) -> Result:
+    """`ending` is None where it was left before the turn had stopped."""
+    ending = ending or ev.TurnEnded(outcome="cancelled")
+    return Result(
+        outcome=ending.outcome,
+        exit_code=code,
+        text=ending.text,
+        reason=ending.reason,
+        ws_id=info.id,
+        session_id=info.session_id,
+        correlation_id=ending.correlation_id,
+        steps=ending.steps,
+        tool_calls=tally.tool_calls,
+        usage=ending.usage,
+        money=tally.money,
+        seconds=ending.seconds,
+        refused=refused,
+    )
+
+
+def print_result(result: Result) -> None:
+    """One line. Raises StreamFailed, BrokenPipeError."""
+    write_out(plain_json(msgspec.json.encode(result).decode()) + "\n")
 
 
 def _print_envelope(event: ev.Event) -> None:

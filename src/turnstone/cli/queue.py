@@ -6,16 +6,16 @@ What it needs is imported when it runs.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from turnstone.cli.plain import plain
+from turnstone.cli.tables import cut, date, json_of, span, table
 from turnstone.core.config import Settings
 from turnstone.core.config.flags import options_for
 from turnstone.core.errors import ConfigurationError
@@ -148,7 +148,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Inspector]:
 async def _status(inspector: Inspector, *, as_json: bool) -> str:
     view = await inspector.view()
     if as_json:
-        return _json(_whole(view))
+        return json_of(_whole(view))
     lines = [
         f"queue {view.prefix}",
         f"  waiting      {view.waiting}{_oldest(view)}",
@@ -160,23 +160,19 @@ async def _status(inspector: Inspector, *, as_json: bool) -> str:
         lines.append(
             f"  nodes        0: nobody takes work here ({inspector.place}, prefix {view.prefix})"
         )
-    lines += [
-        f"  nobody has   {labels}  for {_span(since)}" for labels, since in view.unmet.items()
-    ]
-    lines += [f"  no such node {node}  for {_span(since)}" for node, since in view.strays.items()]
+    lines += [f"  nobody has   {labels}  for {span(since)}" for labels, since in view.unmet.items()]
+    lines += [f"  no such node {node}  for {span(since)}" for node, since in view.strays.items()]
     return "\n".join(lines)
 
 
 def _oldest(view: QueueView) -> str:
-    return "" if view.oldest is None else f", the oldest since {_span(view.oldest)}"
+    return "" if view.oldest is None else f", the oldest since {span(view.oldest)}"
 
 
 def _nodes(view: QueueView) -> Iterable[str]:
     for lease in view.leases:
         lives = lease.left > 0
-        ends = (
-            f"lease for {_span(lease.left)}" if lives else f"lease over since {_span(-lease.left)}"
-        )
+        ends = f"lease for {span(lease.left)}" if lives else f"lease over since {span(-lease.left)}"
         held = view.inflight.get(lease.node, 0)
         labels = view.labels.get(lease.node, "")
         me = f"{lease.node}|{lease.boot}"
@@ -192,53 +188,53 @@ def _nodes(view: QueueView) -> Iterable[str]:
 async def _lists(inspector: Inspector, *, as_json: bool) -> str:
     view = await inspector.view()
     if as_json:
-        return _json(_whole(view)["lists"])
+        return json_of(_whole(view)["lists"])
     if not view.lists:
         return "Nothing waits."
     rows = [
-        (str(one.length), "" if one.oldest is None else _span(one.oldest), one.name)
+        (str(one.length), "" if one.oldest is None else span(one.oldest), one.name)
         for one in view.lists
     ]
-    return _table(("length", "oldest", "list"), rows)
+    return table(("length", "oldest", "list"), rows)
 
 
 async def _dead(inspector: Inspector, limit: int, before: str, *, as_json: bool) -> str:
     found = await inspector.letters(limit, before)
     if as_json:
-        return _json([_told(letter) for letter in found])
+        return json_of([_told(letter) for letter in found])
     if not found:
         return "There are no dead letters."
     rows = [
         (
             one.id,
-            _date(one.time),
+            date(one.time),
             one.node,
             str(one.tries),
             one.correlation_id or "-",
-            _shown(one.reason, _REASON),
+            cut(one.reason, _REASON),
         )
         for one in found
     ]
-    return _table(("id", "time", "node", "tries", "correlation id", "reason"), rows)
+    return table(("id", "time", "node", "tries", "correlation id", "reason"), rows)
 
 
 async def _show(inspector: Inspector, letter_id: str, *, as_json: bool) -> str:
     letter = await inspector.letter(letter_id)
     if as_json:
-        return _json(_told(letter) | {"text": letter.text})
-    cut = f", of which the first {len(letter.raw)} are kept" if letter.cut else ""
+        return json_of(_told(letter) | {"text": letter.text})
+    kept = f", of which the first {len(letter.raw)} are kept" if letter.cut else ""
     return "\n".join(
         [
             f"id             {letter.id}",
-            f"time           {_date(letter.time)}",
-            f"reason         {_shown(letter.reason)}",
+            f"time           {date(letter.time)}",
+            f"reason         {plain(letter.reason)}",
             f"tries          {letter.tries}",
-            f"node           {_shown(letter.node)}",
-            f"correlation id {_shown(letter.correlation_id) or '-'}",
-            f"workstream     {_shown(letter.ws_id) or '-'}",
-            f"bytes          {letter.size}{cut}",
+            f"node           {plain(letter.node)}",
+            f"correlation id {plain(letter.correlation_id) or '-'}",
+            f"workstream     {plain(letter.ws_id) or '-'}",
+            f"bytes          {letter.size}{kept}",
             "",
-            _shown(letter.text),
+            plain(letter.text),
         ]
     )
 
@@ -272,35 +268,3 @@ def _told(letter: Letter) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(letter)
     del found["raw"]
     return found | {"cut": letter.cut}
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _span(seconds: float) -> str:
-    """In the largest unit that is whole: `90 s`, `3 min`, `2 h`, `4 d`."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _shown(text: str, width: int = 0) -> str:
-    """What others wrote, without what a terminal would act on; cut to a width."""
-    safe = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    if not width:
-        return safe
-    safe = " ".join(safe.split())
-    return safe if len(safe) <= width else f"{safe[: width - 1]}…"
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    shown = [heads, *([_shown(cell, 128) for cell in row] for row in rows)]
-    widths = [max(len(row[n]) for row in shown) for n in range(len(heads))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in shown]
-    return "\n".join(line.rstrip() for line in lines)

@@ -269,7 +269,7 @@ class Screen:
             case ev.MessageAccepted() if event.correlation_id not in self._own:
                 self.line(f"› {event.message}", "bold")
             case ev.ApprovalAnswered() if event.request_id not in self._own:
-                verdict = "allowed" if event.approved else "refused"
+                verdict = "changed" if event.edited else "allowed" if event.approved else "refused"
                 self.line(f"{verdict} by {event.by or 'somebody else'}", "dim")
             case ev.PlanAnswered() if event.request_id not in self._own:
                 said = event.feedback or "accepted"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from turnstone.core import answered_calls
 from turnstone.core import events as ev
 from turnstone.core.errors import InvalidRequest, OtherArguments, UnknownRequest
 from turnstone.core.host import Answer, PlanReply
@@ -54,8 +55,7 @@ class Answering:
             )
         if answer.expired and answer.approved:
             raise InvalidRequest("expired: nobody has answered, so it cannot be approved too.")
-        always = answer.approved and answer.always
-        items = [item for item in question.items if item.needs_approval]
+        answered_calls.check(answer, question)
         self._answering.add(request_id)
         try:
             await self._journal.append(
@@ -66,7 +66,9 @@ class Answering:
                     always=answer.always,
                     expired=answer.expired,
                     by=answer.by,
-                    granted=[grant for item in items for grant in item.grants] if always else [],
+                    granted=answered_calls.granted(answer, question),
+                    refused=answer.refused,
+                    edited=answer.edited,
                     correlation_id=question.correlation_id,
                 )
             )

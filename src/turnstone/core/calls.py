@@ -18,6 +18,14 @@ from oturn.driver import Report
 from oturn.effects import DecideCalls, RunTool
 from turnstone.core import agent_rules, permissions, policy, taint
 from turnstone.core import events as ev
+from turnstone.core.answered_calls import (
+    by_answer,
+    changed,
+    concurrent,
+    of_changed,
+    settled,
+    told,
+)
 from turnstone.core.budget import Cost
 from turnstone.core.engine import Engine
 from turnstone.core.errors import ToolRefused, TurnstoneError
@@ -67,6 +75,7 @@ class Calls:
         self._cid = correlation_id
         self._prepared: dict[str, Prepared] = {}
         self._answers: dict[str, asyncio.Future[ev.ApprovalAnswered]] = {}
+        self._followed: set[str] = set()  # questions about the step whose answers were taken
         self._passed_fence = False
 
     async def decide(self, effect: DecideCalls, report: Report) -> s.CallsDecided:
@@ -76,6 +85,7 @@ class Calls:
         self.moved.clear()
         self.images.clear()
         self._prepared.clear()
+        self._followed.clear()
         asked: list[str] = []
         for call in effect.calls:
             ruling = await self._judge(call)
@@ -84,9 +94,7 @@ class Calls:
             else:
                 self.rulings[call.id] = ruling
         for together in self._questions(asked):
-            answer = await self._ask(effect, together, report)
-            for call_id in together:
-                self.rulings[call_id] = self._by_answer(call_id, answer)
+            await self._settle(effect, together, report)
         return s.CallsDecided(
             tuple(
                 s.Decision(r.call_id, r.verdict, r.reason, r.concurrent)
@@ -100,7 +108,7 @@ class Calls:
         agents = self._context.agents
         if effect.resumed and result.status == "unknown" and agents is not None:
             await agents.stop(effect.call.id)  # of a sub-agent, nobody waits for it any more
-        return result
+        return replace(result, text=told(result.text, self._edited(effect.call.id)))
 
     async def _run(self, effect: RunTool) -> s.ToolFinished:
         call = effect.call
@@ -166,7 +174,7 @@ class Calls:
             reason=ruling.reason,
             args_hash=prepared.hash,
             expects=prepared.expects,
-            concurrent=_concurrent(prepared),
+            concurrent=concurrent(prepared),
         )
 
     async def _prepare(self, call: s.ToolCall, *, decided: bool = False) -> Prepared:
@@ -180,6 +188,7 @@ class Calls:
         context = self._place(call)
         if decided and (decision := self._decision(call.id)) is not None:
             context = replace(context, decided=decision.expects)
+            call = changed(call, self._edited(call.id))
         prepared = await tool.prepare(call.parsed or {}, context)
         if writes_mask(prepared):
             raise ToolRefused(_MASKED.format(tool=call.name))
@@ -234,17 +243,32 @@ class Calls:
             return [[call_id] for call_id in asked]
         return [asked] if asked else []
 
+    async def _settle(self, effect: DecideCalls, asked: list[str], report: Report) -> None:
+        """Ask about these, and anew about all that no rule decides once one was changed."""
+        calls = {call.id: call for call in effect.calls}
+        while (answer := await self._ask(effect, asked, report)).edited:
+            for call_id, arguments in answer.edited.items():
+                ruling = await self._judge(changed(calls[call_id], arguments))
+                if ruling is not None:
+                    self.rulings[call_id] = of_changed(ruling, arguments)
+                    self.items[call_id] = settled(self.items[call_id], ruling)
+            asked = [call_id for call_id in asked if call_id not in self.rulings]
+            if not asked:
+                return
+        for call_id in asked:
+            self.rulings[call_id] = by_answer(call_id, self._prepared[call_id], answer)
+
     async def _ask(
         self, effect: DecideCalls, asked: list[str], report: Report
     ) -> ev.ApprovalAnswered:
         """Ask under the request's old id if the same thing was asked before a restart."""
         turn = self._journal.transcript.open_turn()
-        before = next((q for q in turn.asked_now() if self._asks_the_same(q, asked)), None)
-        if before is not None and (
-            given := self._journal.transcript.answers.get(before.request_id)
-        ):
-            return given
+        open_ones = [q for q in turn.asked_now() if q.request_id not in self._followed]
+        before = next((q for q in reversed(open_ones) if self._asks_the_same(q, asked)), None)
         request_id = before.request_id if before is not None else self._engine.ids.request()
+        self._followed.add(request_id)
+        if given := self._journal.transcript.answers.get(request_id):
+            return given
         waiting: asyncio.Future[ev.ApprovalAnswered] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = waiting
         try:
@@ -259,29 +283,6 @@ class Calls:
     def _asks_the_same(self, before: ev.ApprovalAsked, asked: list[str]) -> bool:
         then = {i.call_id: i.args_hash for i in before.items if i.needs_approval}
         return then == {call_id: self._prepared[call_id].hash for call_id in asked}
-
-    def _by_answer(self, call_id: str, answer: ev.ApprovalAnswered) -> ev.CallDecision:
-        who = answer.by or "the user"
-        prepared = self._prepared[call_id]
-        if answer.approved:
-            return ev.CallDecision(
-                call_id=call_id,
-                verdict="allow",
-                rule=f"allowed by {who}",
-                args_hash=prepared.hash,
-                expects=prepared.expects,
-                concurrent=_concurrent(prepared),
-            )
-        said = f" They said: {answer.feedback}" if answer.feedback else ""
-        return ev.CallDecision(
-            call_id=call_id,
-            verdict="expired" if answer.expired else "deny",
-            rule=f"refused by {who}",
-            reason="Not run: nobody answered in time."
-            if answer.expired
-            else f"Not run: {who} refused it.{said}",
-            args_hash=prepared.hash,
-        )
 
     async def _fenced_off(self) -> str:
         """Why this node may have no effects for this message; empty if it may."""
@@ -358,14 +359,13 @@ class Calls:
     def _decision(self, call_id: str) -> ev.CallDecision | None:
         return self._journal.transcript.open_turn().decided.get(call_id)
 
+    def _edited(self, call_id: str) -> Mapping[str, object] | None:
+        """What a person put in the place of this call's arguments."""
+        return self._journal.transcript.open_turn().changed.get(call_id)
+
     def _decided_hash(self, call_id: str) -> str:
         decision = self._decision(call_id)
         return decision.args_hash if decision is not None else ""
-
-
-def _concurrent(prepared: Prepared) -> bool:
-    """Whether the call may run beside its neighbours. Sub-agents may: each asks for itself."""
-    return prepared.effect == "pure" or (prepared.effect == "agent" and not prepared.paths)
 
 
 def stricter(one: ev.EffectClass, other: ev.EffectClass) -> ev.EffectClass:

@@ -8,7 +8,7 @@ again at the last id seen. Protocol only: nothing here does anything.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -97,7 +97,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a question. Without `request_id` it goes to the oldest one that waits.
 
     With `args_hash` it holds for the question of that hash only. `always` permits what the
-    question names as its `grant`, for the workstream, until it is revoked.
+    question names as its `grant`, for the workstream, until it is revoked; with `grants`, only
+    these of them. `refused` names calls that may not run, where the others may.
+
+    `edited` puts other arguments in the place of those of the calls that it names: no yes and no
+    no. They are judged and asked about anew, as they are then.
     """
 
     ws_id: str
@@ -108,6 +112,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool = False  # not an answer of a person: the time for one is over
     by: str = ""
     args_hash: str = ""
+    grants: list[Grant] | None = None  # None: all that the question offers
+    refused: list[str] = []  # by call id
+    edited: dict[str, dict[str, Any]] = {}  # by call id: the whole arguments
 
 
 class PlanReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -363,7 +370,8 @@ class Host(Protocol):
     async def approve(self, answer: Answer) -> None:
         """Answer a question. Raises UnknownWorkstream; UnknownRequest for a request id that
         does not wait (any more), and for no id where nothing waits; OtherArguments where the
-        answer's `args_hash` is not the question's; InvalidRequest for an expired yes."""
+        answer's `args_hash` is not the question's; InvalidRequest for an expired yes, and for
+        `grants`, `refused` or `edited` that do not fit the question."""
 
     async def answer_plan(self, reply: PlanReply) -> None:
         """Say something of a plan that waits for it. Raises UnknownWorkstream; UnknownRequest

@@ -249,6 +249,11 @@ class LocalHost:
     async def sessions(self, limit: int = 50, after: str = "") -> Sequence[SessionInfo]:
         return await self._sessions.sessions(limit, after)
 
+    async def newest_here(self) -> str:
+        """The id of the session in this node's workspace that was gone on with last. Raises
+        UnknownSession."""
+        return await self._sessions.newest(str(self.engine.workspace))
+
     async def search(self, query: str, limit: int = 20, ws_id: str = "") -> Sequence[SearchHit]:
         return await self._sessions.search(query, limit, ws_id)
 

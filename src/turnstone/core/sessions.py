@@ -6,12 +6,13 @@ Of the whole store, whichever node has them. Reads and records; the workstreams 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from turnstone.core import decided, earlier, exporting, forking, importing
+from turnstone.core import decided, earlier, forking
 from turnstone.core.engine import Engine
 from turnstone.core.errors import InvalidRequest, UnknownMemory, UnknownSession, UnknownWorkstream
-from turnstone.core.events import WsRename
+from turnstone.core.events import Event, WsCreated, WsRename
 from turnstone.core.host import (
     Decided,
     ExportFormat,
@@ -26,6 +27,9 @@ from turnstone.core.memory import checked_scope, key_of
 from turnstone.core.naming import LONGEST, is_name
 from turnstone.core.remembering import keep
 from turnstone.core.store import Store, WorkstreamRow
+
+if TYPE_CHECKING:
+    from turnstone.core.exporting import Exported
 
 #: The most of each that one request is answered with.
 MAX_SESSIONS, MAX_HITS, MAX_MEMORIES, MAX_DECISIONS = 500, 100, 1000, 1000
@@ -45,6 +49,20 @@ class Sessions:
     async def sessions(self, limit: int, after: str) -> list[SessionInfo]:
         _check(limit, MAX_SESSIONS)
         return await self._store.sessions(limit, after)
+
+    async def newest(self, workspace: str) -> str:
+        """The id of the newest session that works in this folder and in which something was said,
+        among the last MAX_SESSIONS of the store. Raises UnknownSession."""
+        for info in await self._store.sessions(MAX_SESSIONS):
+            if not info.message_count:
+                continue
+            match await self._store.records(info.ws_id, limit=1):
+                case [WsCreated(workspace=place)] if place == workspace:
+                    return info.session_id
+        raise UnknownSession(
+            f"There is no session in {workspace} that could be gone on with.",
+            hint="turnstone sessions list has those of all folders; --resume takes one.",
+        )
 
     async def search(self, query: str, limit: int, ws_id: str) -> list[SearchHit]:
         _check(limit, MAX_HITS)
@@ -92,7 +110,9 @@ class Sessions:
         """`Host.take_over`."""
         source = source.strip()[:LONGEST] or "the file"
         # Megabytes of text: the node has others to answer meanwhile.
-        session = await asyncio.to_thread(exporting.read, text, source)
+        session = await asyncio.to_thread(_read, text, source)
+        from turnstone.core import importing
+
         done = importing.Imported()
         clock, kept = self._engine.clock, self._engine.retention
         await importing.take_over(self._store, session, owner, clock, source, done, kept)
@@ -189,7 +209,19 @@ async def before(store: Store, row: WorkstreamRow) -> list[str]:
 async def exported(store: Store, one: Found, form: ExportFormat) -> str:
     """The file of this session. Raises InvalidRequest where nothing was said in it."""
     records = await store.records(one.row.ws_id)
-    return exporting.written(earlier.up_to(records, one.left), form)
+    return await asyncio.to_thread(_written, records, one.left, form)
+
+
+def _written(records: Sequence[Event], left: int, form: ExportFormat) -> str:
+    from turnstone.core import exporting  # heavy: only who asks for a file waits for it
+
+    return exporting.written(earlier.up_to(records, left), form)
+
+
+def _read(text: str, source: str) -> Exported:
+    from turnstone.core import exporting, importing  # noqa: F401 - loaded here, beside the loop
+
+    return exporting.read(text, source)
 
 
 def check_names(name: str, alias: str) -> None:

@@ -84,6 +84,7 @@ class OpenTurn:
         self.shown: dict[str, Shown] = {}  # of the same calls: what pages show of them
         self.questions: dict[str, ApprovalAsked] = {}  # of this turn, answered or not
         self.decided: dict[str, CallDecision] = {}  # of the last step
+        self.changed: dict[str, dict[str, Any]] = {}  # of the same calls: arguments of a person
 
     def asked_now(self) -> list[ApprovalAsked]:
         """The questions about the calls of the last step."""
@@ -312,6 +313,7 @@ class Transcript:
         turn.running = {}
         turn.results = {}
         turn.decided = {}
+        turn.changed = {}
         turn.said = {}
         turn.shown = {}
         if event.usage is not None:
@@ -346,13 +348,16 @@ class Transcript:
         self.question = None
         if event.approved:
             self.granted.update(event.granted)
-        if self.turn is None or not event.feedback or event.expired:
+        if self.turn is None:
             return
-        if event.approved:
+        self.turn.changed.update(event.edited)
+        if not event.feedback or event.expired:
+            return
+        asked = [item.call_id for item in question.items if item.needs_approval]
+        refused = event.refused if event.approved else asked
+        self.turn.said.update(dict.fromkeys(refused, event.feedback))
+        if not refused:
             self.turn.feedback.append(event.feedback)
-        else:
-            of = {item.call_id: event.feedback for item in question.items if item.needs_approval}
-            self.turn.said.update(of)
 
     def _plan_answered(self, event: PlanAnswered) -> None:
         asked = self.plan if self.plan and self.plan.request_id == event.request_id else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from turnstone.core.event_base import (
     Attached,
     CallDecision,
@@ -95,8 +97,10 @@ class ApprovalAsked(Event, frozen=True, kw_only=True):
 class ApprovalAnswered(Event, frozen=True, kw_only=True):
     """The answer to one question. The first answer counts; there is no second.
 
-    `granted`: what the answer permits from then on, where it said `always`. `origin`: as in
-    `ApprovalAsked`.
+    `granted`: what the answer permits from then on, where it said `always`. `refused`: the calls
+    that may not run where the others may. `edited`: calls that were changed, with what became of
+    their arguments; then it is neither a yes nor a no, and another question follows. `origin`:
+    as in `ApprovalAsked`.
     """
 
     request_id: str = ""
@@ -106,6 +110,8 @@ class ApprovalAnswered(Event, frozen=True, kw_only=True):
     expired: bool = False  # nobody answered in time: not the same as a no
     by: str = ""
     granted: list[Grant] = []
+    refused: list[str] = []
+    edited: dict[str, dict[str, Any]] = {}
     origin: Origin | None = None
 
 

@@ -23,6 +23,7 @@ from turnstone.core.errors import (
     EmptyMessage,
     InvalidRequest,
     NodeUnavailable,
+    NotPermitted,
     StoreError,
     TurnstoneError,
     UnknownRequest,
@@ -235,7 +236,8 @@ async def send(node: Node, call: Call[api.SendRequest]) -> Response:
 
 async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
     if not call.body.approved:
-        call.note(action="deny")
+        call.note(action="edit" if call.body.edited else "deny")
+    _may_edit(call)
     given = Answer(
         ws_id=call.body.ws_id,
         approved=call.body.approved,
@@ -245,6 +247,9 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
         expired=call.body.expired,
         by="the user" if call.sender in OWN_NAMES else call.sender,
         args_hash=call.body.args_hash,
+        grants=call.body.grants,
+        refused=call.body.refused,
+        edited=call.body.edited,
     )
     try:
         await node.host.approve(given)
@@ -254,6 +259,16 @@ async def approve(node: Node, call: Call[api.ApproveRequest]) -> Response:
         call.note(outcome="nothing")
         return answer(api.ApproveReply(answered=False))
     return answer(api.ApproveReply())
+
+
+def _may_edit(call: Call[api.ApproveRequest]) -> None:
+    """Whoever changes a call says what is done, as with a message, and not only whether."""
+    role = call.identity.role if call.identity is not None else "read"
+    if call.body.edited and not api.covers(role, "full"):
+        raise NotPermitted(
+            f"A token of role {role} answers questions, and changes no call.",
+            hint="To change one, use a token of role full.",
+        )
 
 
 async def plan(node: Node, call: Call[api.PlanRequest]) -> Response:

@@ -118,6 +118,17 @@ test("what was said with an approval is heard before the next step", () => {
   assert.deepEqual(view.feedback, []);
 });
 
+test("what was said with a part that was refused is said of that part", () => {
+  const items = ["a", "b"].map((id) => ({ call_id: id, needs_approval: true }));
+  const view = fold([
+    ...called,
+    ["approval_asked", { request_id: "q", items }],
+    ["approval_answered", { request_id: "q", approved: true, refused: ["a"], feedback: "not this" }],
+  ]);
+  assert.equal(view.blocks.find((block) => block.callId === "a").said, "not this");
+  assert.deepEqual(view.feedback, []);
+});
+
 test("a question of a sub-agent changes no card here", () => {
   const asked = { request_id: "q", items: [{ call_id: "a", header: "rm" }], origin: { ws_id: "s" } };
   const view = fold([...called, ["approval_asked", asked]]);

@@ -43,6 +43,7 @@ _ABOUT: Final = {
     "sandbox": "how commands are confined",
     "web": "fetching and searching",
     "log": "what is logged, and how",
+    "terminal": "the terminal front end",
     "metrics": "figures for Prometheus",
     "traces": "spans for OpenTelemetry",
     "queue": "work from the queue",

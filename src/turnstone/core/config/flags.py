@@ -39,7 +39,7 @@ def options_for(program: str) -> Callable[[Command], Command]:
             flags = {name: kwargs.pop(name) for name in names}
             return command(*args, flags=flags, **kwargs)
 
-        decorated: Command = _config_option()(with_flags)
+        decorated: Command = config_option()(with_flags)
         for row in reversed(rows):  # click lists the last one first
             decorated = _option(row, program)(decorated)
         return decorated
@@ -47,7 +47,8 @@ def options_for(program: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def _config_option() -> Callable[[Command], Command]:
+def config_option() -> Callable[[Command], Command]:
+    """The option that names the configuration file."""
     return click.option(
         CONFIG_FLAG,
         type=click.Path(),

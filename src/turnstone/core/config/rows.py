@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from turnstone.core.config.table import (
+    ATTACH,
     BACKUP,
     BRIDGE,
     CHAT,
+    CLUSTER,
     CONSOLE,
     ERASE,
     EVAL,
@@ -21,6 +23,7 @@ from turnstone.core.config.table import (
     QUEUE,
     RESTORE,
     SERVER,
+    SESSIONS,
     SIM,
     TOKENS,
     UP,
@@ -30,10 +33,10 @@ from turnstone.core.config.table import (
 _ENGINE: Final = (CHAT, UP, SERVER)
 _NODE: Final = (UP, SERVER)
 _ASKS_NODE: Final = (UP, ERASE, SERVER)
-_STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, IMPORT, EXPORT, SERVER)
-_STATE: Final = (*_STORE, TOKENS)
+_STORE: Final = (CHAT, UP, ERASE, BACKUP, RESTORE, IMPORT, EXPORT, SESSIONS, SERVER)
+_STATE: Final = (*_STORE, ATTACH, CLUSTER, TOKENS)
 _MODEL: Final = (CHAT, UP, SERVER, EVAL)
-_REDIS: Final = (UP, QUEUE, SERVER, BRIDGE, CONSOLE, SIM)
+_REDIS: Final = (UP, QUEUE, CLUSTER, SERVER, BRIDGE, CONSOLE, SIM)
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _TOP_PORT: Final = 65535
 
@@ -922,8 +925,8 @@ _AUTH: Final = (
         kind="secret",
         default="",
         flag="--auth-token",
-        programs=(CHAT, UP, ERASE, SERVER, BRIDGE, CONSOLE),
-        flag_on=(CHAT, ERASE, BRIDGE, CONSOLE),
+        programs=(CHAT, UP, ERASE, ATTACH, CLUSTER, SERVER, BRIDGE, CONSOLE),
+        flag_on=(CHAT, ERASE, ATTACH, CLUSTER, BRIDGE, CONSOLE),
         meaning=(
             "The token that clients show to servers and the console;"
             " servers and the console accept it, with the role full."
@@ -1053,6 +1056,16 @@ _PLATFORM: Final = (
         flag="--log-format",
         programs=(UP, SERVER, BRIDGE),
         meaning="How the log on standard error is written: lines for people, or JSON objects.",
+    ),
+    Setting(
+        section="terminal",
+        key="theme",
+        kind="choice",
+        default="auto",
+        choices=("auto", "dark", "light"),
+        programs=(CHAT, ATTACH),
+        meaning="The background of the terminal, to which colours are fitted; `auto`: as the "
+        "terminal says (`COLORFGBG`), else dark.",
     ),
     Setting(
         section="metrics",

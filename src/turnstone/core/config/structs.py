@@ -15,6 +15,7 @@ import msgspec
 ReasoningEffort: TypeAlias = Literal["low", "medium", "high"]
 LogLevel: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat: TypeAlias = Literal["text", "json"]
+TerminalTheme: TypeAlias = Literal["auto", "dark", "light"]
 Role: TypeAlias = Literal["read", "approve", "full"]
 WebSearchService: TypeAlias = Literal["tavily", "searxng", "provider", "auto"]
 SourceKind: TypeAlias = Literal["command line", "environment", "file", "default"]
@@ -227,6 +228,10 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: LogFormat
 
 
+class TerminalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    theme: TerminalTheme
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     public: bool
 
@@ -264,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: SandboxSettings
     web: WebSettings
     log: LogSettings
+    terminal: TerminalSettings
     metrics: MetricsSettings
     traces: TracesSettings
     queue: QueueSettings

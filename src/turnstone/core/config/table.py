@@ -21,7 +21,10 @@ BACKUP: Final = "turnstone backup"
 RESTORE: Final = "turnstone restore"
 IMPORT: Final = "turnstone import"
 EXPORT: Final = "turnstone export"
+SESSIONS: Final = "turnstone sessions"
+ATTACH: Final = "turnstone attach"
 QUEUE: Final = "turnstone queue"
+CLUSTER: Final = "turnstone cluster"
 TOKENS: Final = "turnstone token"
 SERVER: Final = "turnstone-server"
 BRIDGE: Final = "turnstone-bridge"
@@ -38,7 +41,10 @@ PROGRAMS: Final = (
     RESTORE,
     IMPORT,
     EXPORT,
+    SESSIONS,
+    ATTACH,
     QUEUE,
+    CLUSTER,
     TOKENS,
     SERVER,
     BRIDGE,

@@ -167,8 +167,10 @@ function Others({ items }) {
 
 /** @param {{question: Question}} props */
 function Elsewhere({ question }) {
-  const { approved, expired, by, feedback } = question.answer;
-  const said = expired ? "not answered in time" : approved ? "allowed" : "denied";
+  const { approved, expired, by, feedback, refused, edited } = question.answer;
+  const changed = Object.keys(edited ?? {}).length > 0;
+  const allowed = refused?.length ? "allowed in part" : "allowed";
+  const said = expired ? "not answered in time" : changed ? "changed" : approved ? allowed : "denied";
   const who = by && !expired ? ` by ${visible(by)}` : "";
   const header = question.items.find((item) => item.needs_approval)?.header ?? "";
   return html`<p class="ask-elsewhere" role="status">

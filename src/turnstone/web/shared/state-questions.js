@@ -32,10 +32,13 @@ export function answered(view, event) {
   const question = view.questions.find((each) => each.requestId === event.request_id);
   const next = after({ ...view, questions: withAnswer(view.questions, event) });
   if (!question || question.answer || question.origin || !event.feedback || event.expired) return next;
-  if (event.approved) return { ...next, feedback: [...next.feedback, event.feedback] };
-  return question.items
-    .filter((item) => item.needs_approval)
-    .reduce((v, item) => changeTool(v, item.call_id, () => ({ said: event.feedback })), next);
+  const asked = question.items.filter((item) => item.needs_approval).map((item) => item.call_id);
+  const refused = event.approved ? (event.refused ?? []) : asked;
+  if (!refused.length) return { ...next, feedback: [...next.feedback, event.feedback] };
+  return refused.reduce(
+    (/** @type {View} */ v, /** @type {string} */ id) => changeTool(v, id, () => ({ said: event.feedback })),
+    next,
+  );
 }
 
 /** @param {View} view @param {Envelope} event @returns {View} */
