@@ -31,7 +31,7 @@ from turnstone.core.errors import (
 from turnstone.core.host import CreateWorkstream, Host, SendMessage
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 ANSWER = "an answer that comes in many small pieces, " * 40
 

@@ -271,7 +271,7 @@ async def test_slash_commands_do_what_help_says(tmp_path: Path) -> None:
             person.types("/cancel\r")
             assert "No turn is running." in await person.sees(PROMPT)
             person.types("/cluster\r")
-            assert "this version has none" in await person.sees(PROMPT)
+            assert "No cluster is known here" in await person.sees(PROMPT)
             person.types("/new\r")
             assert "A new conversation" in await person.sees(PROMPT)
             assert [info.name for info in await host.list()] == ["mine"]

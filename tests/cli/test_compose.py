@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ from turnstone.cli.terminal.editor import NoEditor, editor_of
 from turnstone.cli.terminal.files import Files, written
 from turnstone.cli.terminal.pastes import AFTER, Moment, Pastes
 from turnstone.cli.terminal.recall import ENTRIES, Recalled
+from turnstone.core.attachments import MAX_IMAGE, MAX_TEXT, checked
 from turnstone.core.errors import InvalidRequest
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 # Pastes
@@ -72,6 +74,29 @@ def test_the_moment_after_a_paste_lasts_as_long_as_keys_come_without_a_pause() -
     assert not moment.goes_on()
 
 
+def test_a_paste_goes_along_with_the_message_and_its_mark_stands_for_it() -> None:
+    compose = Composing(None, InMemoryHistory())
+    lines = "\n".join(f"line {n}" for n in range(120))
+    mark = compose.pasted(lines)
+    sent = compose.composed(f"see {mark}, and again {mark}")
+    assert sent.text == f"see {mark}, and again {mark}"
+    assert [(file.name, file.text) for file in sent.files] == [("pasted 120 lines #1", lines)]
+    assert checked(sent.files)
+
+
+@given(st.lists(st.integers(2_001, MAX_TEXT + 50_000), min_size=1, max_size=12))
+def test_pastes_beyond_what_may_go_along_are_sent_in_the_text(sizes: list[int]) -> None:
+    compose = Composing(None, InMemoryHistory())
+    texts = [f"{n:03}" + "x" * (size - 3) for n, size in enumerate(sizes)]
+    marks = [compose.pasted(text) for text in texts]
+    sent = compose.composed(" ".join(marks))
+    beside = {file.name: file.text for file in sent.files}
+    assert checked(sent.files) is not None
+    for mark, text in zip(marks, texts, strict=True):
+        there = beside.get(mark[1:-1])
+        assert (there == text and mark in sent.text) or (there is None and text in sent.text)
+
+
 # Files
 
 
@@ -86,6 +111,10 @@ def workspace(tmp_path: Path) -> Path:
     (folder / "bad\x1b[2J.py").write_text("x")
     (folder / ".ignore").write_text("ignored/\n")
     return folder
+
+
+def sent_of(compose: Composing, typed: str) -> str:
+    return compose.composed(typed).text
 
 
 def completed(completer: Completing, text: str, *, tab: bool = False) -> list[str]:
@@ -108,22 +137,59 @@ def test_files_are_completed_behind_an_at_sign_and_ignored_ones_are_not(workspac
 
 def test_files_named_with_an_at_sign_are_told_and_other_words_are_not(workspace: Path) -> None:
     compose = Composing(workspace, InMemoryHistory())
-    sent = compose.expanded('see @src/app.py, (@app) and @"docs/a b.md", not @nobody or a@app')
+    sent = sent_of(compose, 'see @src/app.py, (@app) and @"docs/a b.md", not @nobody or a@app')
     assert sent.endswith("\n\n(Named with @, in the workspace: src/app.py, app, docs/a b.md)")
-    assert compose.expanded("hello @nobody") == "hello @nobody"
-    assert compose.expanded("@app @app").count("workspace: app)") == 1
+    assert sent_of(compose, "hello @nobody") == "hello @nobody"
+    assert sent_of(compose, "@app @app").count("workspace: app)") == 1
 
 
 def test_what_is_pasted_names_no_files(workspace: Path) -> None:
     compose = Composing(workspace, InMemoryHistory())
     mark = compose.pasted("@app\n" * 50)
-    assert "Named with @" not in compose.expanded(f"look: {mark}")
+    assert sent_of(compose, f"look: {mark}") == f"look: {mark}"
+
+
+def png(size: int = 40) -> bytes:
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 3, 2)
+    return head + b"x" * (size - len(head))
+
+
+def test_images_named_with_an_at_sign_go_along_and_other_files_are_named(workspace: Path) -> None:
+    (workspace / "docs" / "a cat").write_bytes(png())
+    (workspace / "no.png").write_text("words")
+    os.mkfifo(workspace / "pipe.png")
+    for compose in (
+        Composing(workspace, InMemoryHistory()),
+        Composing(None, InMemoryHistory(), here=workspace),
+    ):
+        sent = compose.composed('what is @"docs/a cat"?')
+        assert sent.text == 'what is @"docs/a cat"?'
+        assert [(file.name, file.data) for file in sent.files] == [("docs/a cat", png())]
+        assert checked(sent.files)
+    compose = Composing(workspace, InMemoryHistory())
+    sent = compose.composed('@"docs/a cat", @no.png @pipe.png @docs')
+    assert sent.text.endswith("\n\n(Named with @, in the workspace: no.png, pipe.png, docs)")
+    assert len(sent.files) == 1
+
+
+def test_an_image_elsewhere_is_not_sent_whoever_wrote_its_name(workspace: Path) -> None:
+    (workspace.parent / "own.png").write_bytes(png())
+    (workspace / "link.png").symlink_to("../own.png")
+    compose = Composing(workspace, InMemoryHistory())
+    for name in ("../own.png", "link.png", str(workspace.parent / "own.png")):
+        assert compose.composed(f"see @{name}").files == ()
+
+
+def test_an_image_that_is_too_large_is_told_by_its_name(workspace: Path) -> None:
+    (workspace / "big.png").write_bytes(png(MAX_IMAGE + 1))
+    with pytest.raises(InvalidRequest, match=r"^big\.png: the image has 5,000,001 bytes"):
+        Composing(workspace, InMemoryHistory()).composed("see @big.png")
 
 
 def test_on_another_machine_nothing_is_looked_up(workspace: Path) -> None:
     assert (workspace / "app").exists()
     compose = Composing(None, InMemoryHistory())
-    assert compose.expanded("see @app") == "see @app"
+    assert sent_of(compose, "see @app") == "see @app"
 
 
 @given(st.text(st.characters(exclude_characters='"\n\r'), min_size=1, max_size=20))

@@ -23,7 +23,7 @@ CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 OTURN = (ROOT / "oturn" / "README.md").read_text(encoding="utf-8")
 
 #: Seconds for a program to say something; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_program() -> None:

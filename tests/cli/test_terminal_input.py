@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from prompt_toolkit.history import InMemoryHistory
 from modelserver import Reply, call, calls, text
 from modelserver.plans import echo, last_user_text, shell, tool_results
 from support.front import CTRL_C, ENTER, KEYS, Person, at_front
+from support.hosts import Told, either
 from support.nodes import local_host, local_node
 from turnstone.cli.terminal.compose import Composing
 from turnstone.cli.terminal.pastes import AFTER
+from turnstone.core.errors import InvalidRequest
 
 BEGIN_PASTE, END_PASTE = "\x1b[200~", "\x1b[201~"
 
@@ -84,13 +87,77 @@ async def test_a_no_with_words_is_typed_into_the_question(tmp_path: Path) -> Non
 
 async def test_a_long_paste_is_a_mark_and_is_sent_whole(tmp_path: Path) -> None:
     pasted = "\n".join(f"line {n}" for n in range(120))
-    async with local_node(tmp_path, echo) as node, at_front(node.host) as person:
+    async with local_node(tmp_path, said) as node, at_front(node.host) as person:
         person.strikes(f"look: {BEGIN_PASTE}{pasted}{END_PASTE}")
         await person.finds("look: [pasted 120 lines #1]")
         await asyncio.sleep(2 * AFTER)
         person.strikes(ENTER)
         await person.sees("tokens")
-        assert last_user_text(node.model.requests[0]) == f"look: {pasted}"
+        sent = last_user_text(node.model.requests[0])
+        assert sent.startswith("look: [pasted 120 lines #1]\n\n")
+        assert f"\n```\n{pasted}\n```" in sent
+        assert "› look: [pasted 120 lines #1]\n" in person.printed
+        assert "line 7" not in person.printed
+
+
+def said(_body: dict[str, Any]) -> Reply:
+    return text("seen")
+
+
+def picture_of(person: Path) -> Composing:
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 3, 2)
+    (person / "cat.png").write_bytes(head)
+    return Composing(person, InMemoryHistory())
+
+
+@pytest.mark.parametrize("way", ["local", "http"])
+async def test_an_image_that_is_named_is_sent_to_a_model_that_takes_images(
+    tmp_path: Path, way: str
+) -> None:
+    compose = picture_of(tmp_path)
+    model = Told()
+    outputs = tmp_path / "outputs"
+    async with (
+        either(way, tmp_path, model, vision=True, outputs=outputs) as host,
+        at_front(host, compose=compose) as person,
+    ):
+        model.plan = said
+        await person.says("what is @cat.png?")
+        await person.sees("seen")
+        assert "› what is @cat.png?\n" in person.printed
+        [kept] = outputs.glob("*/image-*.png")
+        assert kept.read_bytes() == (tmp_path / "cat.png").read_bytes()
+
+
+async def test_a_model_that_takes_no_images_is_told_and_what_was_typed_stands_there_again(
+    tmp_path: Path,
+) -> None:
+    compose = picture_of(tmp_path)
+    async with local_node(tmp_path, echo) as node, at_front(node.host, compose=compose) as person:
+        await person.says("what is @cat.png?")
+        await person.sees("takes no images")
+        await person.finds("› what is @cat.png?")
+        assert node.model.requests == []
+
+
+async def test_the_cluster_is_shown_by_whoever_knows_it_and_otherwise_a_sentence(
+    tmp_path: Path,
+) -> None:
+    async def cluster(words: str) -> str:
+        if words == "nodess":
+            raise InvalidRequest("cluster knows no 'nodess'.", hint="It takes: nodes")
+        return f"nodes 3\nasked {words}"
+
+    async with local_host(tmp_path, echo) as host:
+        async with at_front(host, cluster=cluster) as person:
+            await person.says("/cluster  nodes")
+            await person.sees("nodes 3\nasked nodes\n")
+            await person.says("/cluster nodess")
+            await person.sees("error: cluster knows no 'nodess'.")
+            await person.sees("It takes: nodes")
+        async with at_front(host) as person:
+            await person.says("/cluster")
+            await person.sees("No cluster is known here.")
 
 
 async def test_a_paste_answers_no_question(tmp_path: Path) -> None:

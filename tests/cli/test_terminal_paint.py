@@ -104,6 +104,22 @@ def test_long_output_is_folded_and_can_be_had_whole() -> None:
     assert paint.whole(printed.Card("bash", "x", "ok", "short"), 80) is None
 
 
+def test_a_long_message_is_folded_and_can_be_had_whole() -> None:
+    text = "\n".join(f"line {n}" for n in range(5_000))
+    shown = drawn(printed.Said(text))
+    assert shown[:2] == ["› line 0", "  line 1"] and len(shown) == paint.SAID_ROWS + 1
+    assert shown[-1].endswith("more characters · Ctrl-O shows it whole")
+    assert texts(paint.whole(printed.Said(text), 80) or []) == text.split("\n")
+    wide = printed.Said("x" * 500_000)
+    assert len(drawn(wide)) < 200 and texts(paint.whole(wide, 80) or []) == [wide.text]
+    assert paint.whole(printed.Said("short"), 80) is None
+
+
+def test_files_that_a_message_does_not_name_are_told_with_it() -> None:
+    said = printed.Said("see @cat.png", files=("cat.png", "dog\x1b.png", ""))
+    assert drawn(said) == ["› see @cat.png", "  with dog␛.png", "  with a file"]
+
+
 def test_a_change_that_was_made_is_a_diff_in_colour_and_one_that_was_not_says_why() -> None:
     made = printed.Card("edit_file", "edit_file: a", "ok", "Replaced.", preview=DIFF)
     lines = paint.paint(made, 80, DARK)

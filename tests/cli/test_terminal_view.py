@@ -125,6 +125,19 @@ def test_a_message_is_said_at_once_where_nothing_runs_and_later_where_a_turn_doe
     assert out == [printed.Said("second", "somebody else", steered=True)]
 
 
+def test_the_files_of_a_message_are_told_whenever_it_is_said() -> None:
+    files = [ev.Attached(name="cat.png"), ev.Attached(name="notes.md")]
+    at_once = ev.MessageAccepted(correlation_id="a", message="one", attachments=files)
+    later = ev.MessageAccepted(correlation_id="b", message="two", attachments=files)
+    _, out = folded(at_once, later, ev.TurnEnded(correlation_id="a"), *of("b", ev.StepStarted()))
+    before = ev.HistoryMessage(role="user", content="zero", shown=ev.Shown(attachments=files))
+    _, past = folded(ev.History(messages=[before]))
+    said = [item for item in [*past, *out] if isinstance(item, printed.Said)]
+    assert [(item.text, item.files) for item in said] == [
+        (text, ("cat.png", "notes.md")) for text in ("zero", "one", "two")
+    ]
+
+
 def test_a_message_that_ends_without_a_step_waits_no_more() -> None:
     waiting = [*of("a", ev.MessageAccepted()), *of("b", ev.MessageAccepted(message="x"))]
     view, _ = folded(*waiting)

@@ -30,7 +30,7 @@ from turnstone.mq import (
 )
 from turnstone.mq import protocol as p
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: Fast turns, one after the other.
 FAST = {"ci": 50, "default": 50, "long": 10_000}[os.environ.get("TURNSTONE_TEST_SIZE", "default")]

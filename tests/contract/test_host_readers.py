@@ -16,7 +16,7 @@ from turnstone.core.errors import UnknownWorkstream
 from turnstone.core.host import CreateWorkstream, Host, SendMessage
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def asks_for_bash(body: dict[str, Any]) -> Reply:

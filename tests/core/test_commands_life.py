@@ -228,7 +228,7 @@ def test_where_hooks_can_be_planted_only_what_names_the_command_permits_it(
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
-async def test_at_l2_auto_approve_leaves_a_hook_unplanted_and_at_l3_it_is_out_of_reach(
+async def test_a_hook_is_asked_about_under_auto_approve_and_at_l3_a_yes_does_not_plant_it(
     kind: str, tmp_path: Path
 ) -> None:
     """The attack: a command that writes a hook, under auto-approve."""
@@ -251,11 +251,11 @@ async def test_at_l2_auto_approve_leaves_a_hook_unplanted_and_at_l3_it_is_out_of
         async with local_node(folder, told, auto_approve=True, **engine) as node:
             ws = await node.host.create(CreateWorkstream())
             accepted = await send(node.host, ws.id, json.dumps([command(plant)]), "c1")
+            [question], _ = await asked(node.host, ws.id, "c1")
+            assert not (git / "hooks/pre-commit").exists()
             if level is Level.L2:
-                [question], _ = await asked(node.host, ws.id, "c1")
                 assert EXPOSES_HOOKS in question.items[0].rule
-                assert not (git / "hooks/pre-commit").exists()
-                await node.host.approve(Answer(ws_id=ws.id, approved=False))
+            await node.host.approve(Answer(ws_id=ws.id, approved=level is Level.L3))
             await ending(node.host, ws.id, "c1")
             if kind == "folder":
                 assert not (git / "hooks/pre-commit").exists()

@@ -30,7 +30,7 @@ from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 from turnstone.core.store.postgres import PostgresStore
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: As it goes over the wire: asked for, before it is prepared (the words of BEGIN hold it too), and
 #: answered.

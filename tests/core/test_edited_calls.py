@@ -21,7 +21,7 @@ from turnstone.core.policy_rules import Rules, parse
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 BEGINNING = ev.EventId(1)
 
 EventT = TypeVar("EventT", bound=ev.Event)

@@ -23,7 +23,7 @@ from turnstone.core.node import lock_process
 from turnstone.core.store import SqliteStore, Store, WorkstreamRow
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 DAY = 86_400.0
 LONG = "lorem ipsum dolor sit amet, consetetur. " * 400  # more than a page of the database

@@ -26,7 +26,7 @@ from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 TIMEOUT = 7200.0
 

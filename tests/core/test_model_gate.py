@@ -26,7 +26,7 @@ from turnstone.core.model_gate import Gate
 from turnstone.core.models import Model, Models
 from turnstone.tools.task import Task
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Endpoint:

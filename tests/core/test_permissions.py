@@ -28,7 +28,7 @@ from turnstone.core.tool import SEED_TOOLS, SEED_UNASKED, Prepared, ToolSpec
 from turnstone.sandbox import find_sandbox
 from turnstone.tools import load_tools
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 BEGINNING = ev.EventId(1)
 

@@ -22,7 +22,7 @@ from turnstone.core.host import CreateWorkstream, SendMessage
 from turnstone.core.store.postgres import PostgresStore
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from turnstone.tools import load_tools
 from turnstone.tools.files import digest_of
 
 WS = "aaaa0001"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def left_behind(folder: Path, *records: ev.Event) -> None:

@@ -23,7 +23,7 @@ from turnstone.core.store import SqliteStore, WorkstreamRow
 from turnstone.core.store.backup import back_up, restore
 from turnstone.main import turnstone
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def filled(path: Path, *names: str) -> None:

@@ -30,7 +30,7 @@ from turnstone.core.host import CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 from turnstone.core.store import SqliteStore, WorkstreamRow
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 LONG = os.environ.get("TURNSTONE_TEST_SIZE") == "long"
 

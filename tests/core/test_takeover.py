@@ -19,7 +19,7 @@ from turnstone.core.store import SqliteStore, WorkstreamRow
 WS = "aaaa0001"
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def test_a_server_that_runs_takes_up_what_a_terminal_leaves_that_dies(

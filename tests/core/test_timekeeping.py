@@ -18,7 +18,7 @@ from turnstone.core.store import SqliteStore
 from turnstone.core.timekeeping import StoreTimers, fire_due
 from turnstone.core.timers import NewTimer, Timer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HOUR = 3_600.0
 
 

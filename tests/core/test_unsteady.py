@@ -24,7 +24,7 @@ from turnstone.core.host import Answer, CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 from turnstone.core.sandbox import Confinement, Level
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 CONFINED = Confinement(Level.L3, "L3 (for a test)")
 

@@ -13,7 +13,7 @@ from support.processes import server
 from turnstone.core import events as ev
 from turnstone.core.host import Answer, CreateWorkstream, Host, SendMessage
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def wait_for(

@@ -21,7 +21,7 @@ from turnstone.core.store import SqliteStore
 
 #: Seconds for a server to leave. Supervisors kill it after 10, which are enough on a machine that
 #: is not busy with other tests; what waits for a reader, a model or a command waits for ever.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def stopped(node: Server) -> None:

@@ -33,7 +33,7 @@ KILLS = {"default": 3, "ci": 3, "long": 60}
 EVENTS = 40
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Reader:

@@ -17,7 +17,7 @@ from support.logs import FIRST_CAUSE, FIRST_SERVICE, write_logs
 from support.processes import Server, run, server
 
 #: Seconds for a turn of these tests.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def caller(node: Server) -> httpx2.AsyncClient:

@@ -25,7 +25,7 @@ from turnstone.core.local_host import LocalHost
 from turnstone.core.store.postgres import PostgresStore
 from turnstone.wiring import build_local_host, find_model
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def node(

@@ -16,7 +16,7 @@ from turnstone.mq.broker import MessageBroker, RedisBroker
 from turnstone.mq.protocol import ApproveMessage, ContentEvent, SendMessage
 
 #: Seconds for a message that must come.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

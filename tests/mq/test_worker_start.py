@@ -17,7 +17,7 @@ from turnstone.mq.errors import QueueUnavailable
 from turnstone.mq.lock import Hold
 from turnstone.mq.worker_start import WorkerFence, start_worker
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 async def test_a_worker_takes_its_redis_and_its_prefix_from_the_settings(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from turnstone.core import events as ev
 from turnstone.core.host import CreateWorkstream, SendMessage
 from turnstone.core.local_host import LocalHost
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def touching(body: dict[str, Any]) -> Reply:

@@ -16,7 +16,7 @@ from turnstone.core.local_host import LocalHost
 from turnstone.server.auth import Auth, Token
 from turnstone.server.routes_events import MAX_FOLLOWED
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 Frame = tuple[str, dict[str, Any]]
 

@@ -49,7 +49,7 @@ STEPS = {"default": 10, "ci": 10, "long": 25}
 #: They are streams (no end), or sign this client out, or are asked elsewhere.
 LEFT_OUT = ("events", "events_global", "logout_everywhere")
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def test_the_document_is_sound_and_has_every_row() -> None:

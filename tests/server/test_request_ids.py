@@ -24,7 +24,7 @@ from turnstone.core.logs import JsonLines
 from turnstone.server.audit import Audit
 from turnstone.server.audit_file import AuditFile
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 OURS = re.compile("[0-9a-f]{16}")
 
 

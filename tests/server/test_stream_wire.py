@@ -11,7 +11,7 @@ from support.servers import READ, Served, serving
 from turnstone.core.local_host import LocalHost
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 HEAD = f"Host: localhost\r\nAuthorization: Bearer {READ}\r\n"
 

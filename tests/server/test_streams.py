@@ -20,7 +20,7 @@ from turnstone.core import events as ev
 from turnstone.core.local_host import LocalHost
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 FRAME = re.compile(
     rb"(?:(?:id: \d+-\d+\n)?(?:data: \{[^\n\r]*\}\n|: keepalive\n)\n)*"

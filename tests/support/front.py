@@ -22,7 +22,7 @@ from turnstone.cli.terminal.theme import Theme
 from turnstone.core.host import Host
 
 #: Seconds for something to appear; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 CTRL_C, CTRL_D, ENTER, ALT_ENTER, TAB = "\x03", "\x04", "\r", "\x1b\r", "\t"
 

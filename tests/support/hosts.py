@@ -18,7 +18,7 @@ from turnstone.core import events as ev
 from turnstone.core.host import Host, SendMessage
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @dataclass

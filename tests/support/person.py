@@ -19,7 +19,7 @@ from turnstone.cli.render import Screen, make_console
 from turnstone.core.host import Host
 
 #: Seconds for something to appear; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 CTRL_C, CTRL_D, ENTER = "\x03", "\x04", "\r"
 

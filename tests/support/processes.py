@@ -15,7 +15,7 @@ from turnstone.api.http_host import HttpHost
 from turnstone.api.token import find_token
 
 #: Seconds for a program to start or stop; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 

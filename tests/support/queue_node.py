@@ -22,7 +22,7 @@ from turnstone.mq.worker import Worker
 from turnstone.mq.worker_start import WorkerFence
 
 #: Seconds for the process to be ready; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class QueueNode:

@@ -30,7 +30,7 @@ from turnstone.mq.keys import Keys
 from turnstone.mq.results import StoredResult
 
 #: Seconds for a state that must come, on a machine that is busy with other tests.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 #: What may be in Redis when all is done: owners, heartbeats and leases, records, histories.
 _STAYS = re.compile(

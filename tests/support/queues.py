@@ -22,7 +22,7 @@ from turnstone.mq.redis_work import RedisWork
 from turnstone.mq.work import Work
 
 #: Seconds for a state that must come, on a machine that is busy with other tests.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: Seconds of a lease that does not end in a test unless the test ends it.
 LONG = 1_000.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 async def exchange(port: int, *pieces: str | bytes, half_close: bool = False) -> tuple[str, bytes]:

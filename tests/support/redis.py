@@ -20,7 +20,7 @@ from support.needs import require
 from turnstone.mq.connection import RedisAddress
 
 #: Seconds for a server to come up, on a machine that is busy with other tests.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: Attempts to get a free port: another process may take it between the look and the start.
 _ATTEMPTS = 5

@@ -24,7 +24,7 @@ from turnstone.mq.lua import Script, script
 When = Literal["before", "after"]
 
 #: Seconds for a trap to be sprung, on a machine that is busy with other tests.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 #: Files of the scripts' folder that are parts of others.
 _PARTS = {"prelude", "strays"}

@@ -19,7 +19,7 @@ from turnstone.server.run import MAX_CONNECTIONS, serve
 READ, APPROVE, FULL = "token-that-reads", "token-that-approves", "token-that-does-all"
 
 #: Seconds for a server to start or stop; more is a failure.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def three_roles() -> Auth:

@@ -12,7 +12,7 @@ from pathlib import Path
 from support.needs import require
 
 #: Seconds for something to appear; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Terminal:

@@ -12,7 +12,7 @@ from turnstone.core.host import Host, SendMessage, WhenBusy
 from turnstone.core.local_host import LocalHost
 
 #: Seconds for a state that must come; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 EventT = TypeVar("EventT", bound=ev.Event)
 

@@ -20,7 +20,7 @@ from turnstone.mq.worker import Worker
 from turnstone.mq.worker_start import WorkerFence
 
 #: Seconds for a worker to start or stop, and for a turn; more is a failure.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass

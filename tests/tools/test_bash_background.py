@@ -19,7 +19,7 @@ from turnstone.core.tool import ToolContext, ToolResult
 from turnstone.sandbox import Unconfined, find_sandbox
 from turnstone.tools.bash import Bash
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(params=["L0", "L2", "L3"])

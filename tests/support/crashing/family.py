@@ -34,7 +34,7 @@ from turnstone.sandbox import Unconfined
 from turnstone.tools import load_tools
 
 #: Seconds for a whole life; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: The one effect: what the command appends, under the id of its call.
 RUN, LINE = "call_run", "one"

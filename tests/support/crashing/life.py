@@ -35,7 +35,7 @@ from turnstone.sandbox import Unconfined
 from turnstone.tools import load_tools
 
 #: Seconds for a whole life; more is a failure.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from turnstone.sandbox import Unconfined
 WS = "aaaa0001"
 
 #: Seconds for one order; more is a failure.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["turnstone.core.local_host", "turnstone.core.store.postgres"])
