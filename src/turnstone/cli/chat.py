@@ -15,6 +15,7 @@ from turnstone.cli.begin import begin
 from turnstone.cli.complaints import complain, say_error
 from turnstone.cli.conversation import Conversation, GoTo, Next
 from turnstone.cli.feed import Feed, following
+from turnstone.cli.here import Cluster
 from turnstone.cli.lines import Lines
 from turnstone.cli.print_mode import FAILED, STOPPED, USAGE
 from turnstone.cli.render import Screen, make_console
@@ -43,12 +44,14 @@ async def run_chat(
     resume: str | None = None,
     attached: bool = False,
     theme: str = "auto",
+    cluster: Cluster | None = None,
 ) -> int:
     """Chat with this host. Returns the exit code.
 
     `resume` names a session to go on with. `banner`: further lines for the first screen.
     `workspace` is shown there; `create` says how the workstream is made. `attached`: the host
     is a node elsewhere, which goes on when this has ended. `theme` is that of the settings.
+    `cluster` answers `/cluster`.
 
     On a terminal that can do no more than print lines, and where stdout is none, it is a plain
     conversation, line after line.
@@ -61,11 +64,11 @@ async def run_chat(
         check_stdout()
         if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in _PLAIN:
             return await _on_terminal(
-                host, banner, workspace, create, resume, attached=attached, theme=theme
+                host, banner, workspace, create, resume, cluster, attached=attached, theme=theme
             )
         lines = Lines(on=None if sys.stdout.isatty() else sys.stderr)
         screen = Screen(make_console())
-        return await chat(host, screen, lines, create, banner, workspace, resume)
+        return await chat(host, screen, lines, create, banner, workspace, resume, cluster)
     except TurnstoneError as error:
         complain(error)
         return USAGE if isinstance(error, EmptyMessage | InvalidRequest) else FAILED
@@ -83,6 +86,7 @@ async def _on_terminal(
     workspace: str,
     create: CreateWorkstream,
     resume: str | None,
+    cluster: Cluster | None,
     *,
     attached: bool,
     theme: str,
@@ -102,6 +106,7 @@ async def _on_terminal(
         workspace=where,
         attached=attached,
         theme=theme_of(theme),
+        cluster=cluster,
     )
 
 
@@ -113,6 +118,7 @@ async def chat(
     banner: str = "",
     workspace: str = "",
     resume: str | None = None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Chat until the person leaves. Raises the TurnstoneErrors after which it cannot go on."""
     begun = await begin(host, create, resume)
@@ -125,7 +131,7 @@ async def chat(
             if not first:
                 await say_where(host, feed, screen)
             first = False
-            going = await Conversation(host, feed, screen, lines, complain, create).run()
+            going = await Conversation(host, feed, screen, lines, complain, create, cluster).run()
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from turnstone.cli.approve import Approver
 from turnstone.cli.feed import Feed
-from turnstone.cli.here import HERE, Here
+from turnstone.cli.here import HERE, Cluster, Here
 from turnstone.cli.lines import EndOfInput, Interrupted, Lines
 from turnstone.cli.render import Screen
 from turnstone.cli.turn import Turns
@@ -34,7 +34,8 @@ Complain: TypeAlias = Callable[[TurnstoneError], None]
 
 
 class Conversation:
-    """`complain` tells of errors after which it goes on; `create` says how others are made."""
+    """`complain` tells of errors after which it goes on; `create` says how others are made,
+    `cluster` answers `/cluster`."""
 
     def __init__(
         self,
@@ -44,10 +45,11 @@ class Conversation:
         lines: Lines,
         complain: Complain,
         create: CreateWorkstream,
+        cluster: Cluster | None = None,
     ) -> None:
         self._host = host
         self._going: Next = "stay"  # what a command of the terminal leads to
-        self._here = Here(host, self, create)
+        self._here = Here(host, self, create, cluster)
         self._feed = feed
         self._screen = screen
         self._lines = lines

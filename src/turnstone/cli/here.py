@@ -13,8 +13,10 @@ import msgspec
 from turnstone.core.errors import InvalidRequest
 from turnstone.core.host import CreateWorkstream, Host, WorkstreamInfo
 
-#: The console comes with another part of Turnstone.
-_NO_CLUSTER = "/cluster asks a console, and this version has none. /ws lists what is on this node."
+#: What the words behind `/cluster` are answered with. Raises TurnstoneError.
+Cluster: TypeAlias = Callable[[str], Awaitable[str]]
+
+_NO_CLUSTER = "No cluster is known here. /ws lists what is on this node."
 
 
 class Front(Protocol):
@@ -32,12 +34,15 @@ class Front(Protocol):
 
 
 class Here:
-    """`create` says how other workstreams are made."""
+    """`create` says how other workstreams are made; `cluster` tells of the nodes, where it can."""
 
-    def __init__(self, host: Host, front: Front, create: CreateWorkstream) -> None:
+    def __init__(
+        self, host: Host, front: Front, create: CreateWorkstream, cluster: Cluster | None = None
+    ) -> None:
         self._host = host
         self._front = front
         self._create = create
+        self._cluster = cluster
 
     async def workstreams(self, argument: str) -> None:
         """`/ws`: see the table of commands. Raises InvalidRequest, and what the node raises."""
@@ -58,8 +63,13 @@ class Here:
                 hint = "/help ws says what it knows."
                 raise InvalidRequest(f"/ws knows no {argument!r}.", hint=hint)
 
-    async def cluster(self, _argument: str) -> None:
-        self._front.tell(_NO_CLUSTER)
+    async def cluster(self, argument: str) -> None:
+        """`/cluster`: see the table of commands. Raises what asking the cluster raises."""
+        if self._cluster is None:
+            self._front.tell(_NO_CLUSTER)
+            return
+        for line in (await self._cluster(argument)).splitlines():
+            self._front.tell(line)
 
     async def leave(self, _argument: str) -> None:
         self._front.leave()

@@ -7,7 +7,7 @@ import sys
 import click
 
 from turnstone.core.config.flags import options_for
-from turnstone.main.running import Flags, run, settings_of
+from turnstone.main.running import Flags, cluster_of, run, settings_of
 
 #: Where `turnstone up` listens if nothing else was said.
 _HERE = "http://127.0.0.1:8080"
@@ -38,6 +38,7 @@ async def _attach(flags: Flags, url: str, resume: str | None) -> int:
     host = host_at(url, settings)
     try:
         theme = settings.terminal.theme
-        return await run_chat(host, resume=resume, attached=True, theme=theme)
+        cluster = cluster_of(settings)
+        return await run_chat(host, resume=resume, attached=True, theme=theme, cluster=cluster)
     finally:
         await host.aclose()

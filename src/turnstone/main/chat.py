@@ -13,7 +13,7 @@ from turnstone.cli.script_message import message_of
 from turnstone.cli.streams import StreamFailed, has_keyboard, make_ready
 from turnstone.core.config import Settings
 from turnstone.core.errors import InvalidRequest, TurnstoneError
-from turnstone.main.running import INTERRUPTED, Flags, run, settings_of, told
+from turnstone.main.running import INTERRUPTED, Flags, cluster_of, run, settings_of, told
 
 if TYPE_CHECKING:
     from turnstone.cli.print_mode import Output
@@ -65,7 +65,8 @@ def chat(
     except KeyboardInterrupt:
         return INTERRUPTED
     if text is not None and not text.strip():
-        raise click.UsageError(_NO_MESSAGE)
+        click.echo(f"error: {_NO_MESSAGE}", err=True)
+        return 2
     begin = _Begin(resume, newest=newest, limited=budget is not None)
     return run(_run(settings, text, output or "text", begin))
 
@@ -109,9 +110,14 @@ async def _run(settings: Settings, text: str | None, output: Output, begin: _Beg
             return await run_script(host, text, output=output, resume=resume, banner=banner)
         from turnstone.cli.chat import run_chat
 
-        where = str(settings.tools.workspace)
-        theme = settings.terminal.theme
-        return await run_chat(host, workspace=where, banner=banner, resume=resume, theme=theme)
+        return await run_chat(
+            host,
+            workspace=str(settings.tools.workspace),
+            banner=banner,
+            resume=resume,
+            theme=settings.terminal.theme,
+            cluster=cluster_of(settings),
+        )
     finally:
         await host.aclose()
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -16,6 +16,9 @@ from turnstone.cli.plain import plain
 from turnstone.core.config import Settings, load_settings
 from turnstone.core.errors import StoreError, TurnstoneError
 from turnstone.main import crash
+
+if TYPE_CHECKING:
+    from turnstone.cli.here import Cluster
 
 INTERRUPTED = 130
 
@@ -40,6 +43,17 @@ def settings_of(program: str, flags: Flags) -> Settings:
                 f"The store {settings.store.path} is a directory.", hint="Name a file with --store."
             )
     return settings
+
+
+def cluster_of(settings: Settings) -> Cluster:
+    """What answers `/cluster` in a terminal with these settings."""
+
+    async def told_of(argument: str) -> str:
+        from turnstone.cli.cluster import answer  # only here: it loads the client of Redis
+
+        return await answer(settings, argument.split())
+
+    return told_of
 
 
 def say(line: str) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 from prompt_toolkit.buffer import Buffer
 
-from turnstone.cli.here import HERE, Here
+from turnstone.cli.here import HERE, Cluster, Here
 from turnstone.cli.plain import sendable
 from turnstone.cli.terminal import paint
 from turnstone.cli.terminal.chat import Chat
 from turnstone.cli.terminal.editor import edit
 from turnstone.cli.terminal.printed import Note, Printed, Reply
-from turnstone.cli.terminal.seams import Compose, Dialog, Edit, Key, Settled
+from turnstone.cli.terminal.seams import Compose, Composed, Dialog, Edit, Key, Settled
 from turnstone.cli.terminal.workstreams import Opened
 from turnstone.cli.turn import SENDER
 from turnstone.core.commands import is_command
@@ -53,13 +53,19 @@ class Acts:
     input is always alive."""
 
     def __init__(
-        self, host: Host, chat: Chat, buffer: Buffer, compose: Compose, create: CreateWorkstream
+        self,
+        host: Host,
+        chat: Chat,
+        buffer: Buffer,
+        compose: Compose,
+        create: CreateWorkstream,
+        cluster: Cluster | None = None,
     ) -> None:
         self._host = host
         self._chat = chat
         self._buffer = buffer
         self._compose = compose
-        self._here = Here(host, chat, create)
+        self._here = Here(host, chat, create, cluster)
         self._tasks: set[asyncio.Task[None]] = set()
         self._shell: asyncio.Task[None] | None = None
         self._warned = False  # that one more Ctrl-C leaves
@@ -80,7 +86,7 @@ class Acts:
         elif line.startswith("!") and len(line) > 1:
             self._shell = self._do(self._run(self._chat.here, line[1:].strip()))
         else:
-            self._do(self._send(self._chat.here, self._compose.expanded(typed), typed, steer=steer))
+            self._do(self._say(self._chat.here, typed, steer=steer))
 
     def newline_or_steer(self) -> None:
         if self._chat.here.busy:
@@ -176,28 +182,42 @@ class Acts:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _send(self, here: Opened, text: str, typed: str, *, steer: bool) -> None:
+    async def _say(self, here: Opened, typed: str, *, steer: bool) -> None:
+        """Nothing is waited for before it is sent: messages stay in their order."""
+        try:
+            composed = self._compose.composed(typed)
+        except TurnstoneError:
+            self._give_back(typed)
+            raise
+        await self._send(here, composed, typed, steer=steer)
+
+    async def _send(self, here: Opened, composed: Composed, typed: str, *, steer: bool) -> None:
         correlation_id = uuid.uuid4().hex
         here.knows(correlation_id)
         message = SendMessage(
             ws_id=here.view.ws_id,
-            message=text,
+            message=composed.text,
             correlation_id=correlation_id,
             busy="steer" if steer else "queue",
             sender=SENDER,
+            attachments=list(composed.files),
         )
         here.sending += 1
         try:
             accepted = await self._host.send(message)
         except TurnstoneError:
-            if not self._buffer.text:  # it is not lost
-                self._buffer.text = typed
-                self._buffer.cursor_position = len(typed)
+            self._give_back(typed)
             raise
         finally:
             here.sending -= 1
         if accepted.notice:
             self._chat.say(Note(accepted.notice, "warn"))
+
+    def _give_back(self, typed: str) -> None:
+        """It was not sent, and is not lost: where the input is in use, Up finds it."""
+        if not self._buffer.text:
+            self._buffer.text = typed
+            self._buffer.cursor_position = len(typed)
 
     async def _command(self, here: Opened, line: str) -> None:
         """Those of the terminal are carried out here, all others by the node."""
@@ -223,7 +243,7 @@ class Acts:
         finally:
             rows.end()
         if message:
-            await self._send(here, message, f"!{command}", steer=False)
+            await self._send(here, Composed(message), f"!{command}", steer=False)
 
     async def _stop(self, here: Opened) -> None:
         """The turn in progress, or the one that is only about to begin."""

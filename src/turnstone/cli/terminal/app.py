@@ -15,6 +15,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from turnstone.cli.begin import begin
+from turnstone.cli.here import Cluster
 from turnstone.cli.terminal.acts import Acts
 from turnstone.cli.terminal.chat import Chat
 from turnstone.cli.terminal.compose import make_compose
@@ -41,18 +42,20 @@ async def run_app(
     attached: bool = False,
     theme: Theme | None = None,
     compose: Compose | None = None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Until the person leaves; returns the exit code. `first` is printed first of all.
 
     `attached`: the host is a node elsewhere, on which turns go on when this has ended. `workspace`
-    is the folder of `@files` and `!commands`. Raises the TurnstoneErrors after which it cannot go on.
+    is the folder of `@files` and `!commands`, `cluster` answers `/cluster`. Raises the
+    TurnstoneErrors after which it cannot go on.
     """
     begun = await begin(host, create, resume)
     theme = theme or theme_of()
-    compose = compose or make_compose(None if attached else Path(workspace or Path.cwd()))
+    compose = compose or _compose(workspace, attached=attached)
     chat = Chat(host, await host.health())
     buffer = _input(compose)
-    acts = Acts(host, chat, buffer, compose, create)
+    acts = Acts(host, chat, buffer, compose, create, cluster)
     keys = of_everything(acts, chat, buffer, compose)
     chat.stage = Stage(chat, buffer, keys, of_a_question(acts), theme, _output())
     buffer.on_text_changed += lambda _buffer: acts.typed()
@@ -70,6 +73,12 @@ async def run_app(
         chat.stage.clear_title()
         await acts.aclose()
         await chat.aclose()
+
+
+def _compose(workspace: str, *, attached: bool) -> Compose:
+    if attached:
+        return make_compose(None, here=Path.cwd())
+    return make_compose(Path(workspace or Path.cwd()))
 
 
 async def _run(chat: Chat) -> int:

@@ -13,17 +13,29 @@ from turnstone.cli.terminal import own_command, recall
 from turnstone.cli.terminal.completion import Completing
 from turnstone.cli.terminal.files import Files
 from turnstone.cli.terminal.pastes import Pastes
+from turnstone.cli.terminal.pictures import pictures
+from turnstone.cli.terminal.seams import Composed
+from turnstone.core.attachments import MAX_COUNT
 from turnstone.core.errors import InvalidRequest
 
 
 class Composing:
-    """A `seams.Compose`. `workspace` None: it is on another machine."""
+    """A `seams.Compose`. `workspace` None: it is on another machine; images that are named with
+    `@` are then those of the folder `here`, if there is one."""
 
     completer: Completer | None
     history: History | None
 
-    def __init__(self, workspace: Path | None, history: History, *, commands: bool = True) -> None:
+    def __init__(
+        self,
+        workspace: Path | None,
+        history: History,
+        *,
+        here: Path | None = None,
+        commands: bool = True,
+    ) -> None:
         self._workspace = workspace
+        self._here = workspace or here
         self._files = Files(workspace) if workspace is not None else None
         self._pastes = Pastes()
         self.history = history
@@ -32,18 +44,22 @@ class Composing:
     def pasted(self, text: str) -> str:
         return self._pastes.shown(text)
 
-    def expanded(self, typed: str) -> str:
-        """The pastes, whole; behind a message that names files with `@`, which files these are.
+    def composed(self, typed: str) -> Composed:
+        """Long pastes and images that are named with `@` go along as files; behind the message
+        stands which other files are named so.
 
-        The model reads them itself, with its own tools: so it may change them then, and what is
-        in them is judged as everything that a tool returns.
+        Those the model reads itself, with its own tools: so it may change them then, and what is
+        in them is judged as everything that a tool returns. Raises InvalidRequest for an image
+        that is too large.
         """
-        text = self._pastes.whole(typed)
-        named = self._files.mentioned(typed) if self._files is not None else []
-        if not named:
-            return text
-        listed = ", ".join(plain(name) for name in named)
-        return f"{text}\n\n(Named with @, in the workspace: {listed})"
+        named = Files(self._here).mentioned(typed) if self._here is not None else []
+        images = pictures(self._here, named) if self._here is not None else {}
+        text, pasted = self._pastes.beside(typed, MAX_COUNT - len(images))
+        files = (*images.values(), *pasted)
+        others = [plain(name) for name in named if name not in images]
+        if others and self._files is not None:
+            text = f"{text}\n\n(Named with @, in the workspace: {', '.join(others)})"
+        return Composed(text, files)
 
     async def shell(self, command: str, show: Callable[[str], None]) -> str:
         """`seams.Compose.shell`. Raises InvalidRequest where nothing can be run."""
@@ -61,6 +77,6 @@ class Composing:
             raise InvalidRequest(f"It cannot be run: {error.strerror or error}.") from error
 
 
-def make_compose(workspace: Path | None, commands: bool = True) -> Composing:
+def make_compose(workspace: Path | None, here: Path | None = None) -> Composing:
     """For one run of the program, with what was typed in those before it."""
-    return Composing(workspace, recall.Recalled(recall.place()), commands=commands)
+    return Composing(workspace, recall.Recalled(recall.place()), here=here)

@@ -30,7 +30,8 @@ def printed_of(messages: Sequence[ev.HistoryMessage]) -> Iterator[printed.Printe
 def _message(message: ev.HistoryMessage, names: dict[str, str]) -> Iterator[printed.Printed]:
     shown = message.shown
     if message.role == "user":
-        yield printed.Said(message.content, steered=shown.steered)
+        files = tuple(one.name for one in shown.attachments)
+        yield printed.Said(message.content, steered=shown.steered, files=files)
     elif message.role == "assistant":
         if shown.reasoning:
             yield printed.Thought(shown.reasoning)

@@ -22,6 +22,8 @@ __all__ = ["STYLES", "crop", "diff_style", "gap", "is_diff", "paint", "whole", "
 FOLD_HEAD, FOLD_TAIL = 8, 4
 #: Rows of a diff, and of reasoning.
 DIFF_ROWS = 60
+#: Lines and characters of a person's message from which the rest is folded.
+SAID_ROWS, SAID_LENGTH = 60, 8_000
 #: Characters of one row of output.
 LINE_LENGTH = 400
 #: Columns up to which the answer's text is wrapped: longer rows are hard to read.
@@ -98,6 +100,8 @@ def whole(item: printed.Printed, width: int) -> list[Line] | None:
             for line in rows_of(item.text)
             for row in wrap(line, width - 2)
         ]
+    if isinstance(item, printed.Said) and _is_long(item):
+        return [[("said", row)] for row in rows_of(item.text)]
     if isinstance(item, printed.Card) and _folds(item):
         shown = sentence(item.header, "tool", width, "▸ ")
         if is_diff(item.preview):
@@ -132,12 +136,25 @@ def _said(item: printed.Said, width: int) -> list[Line]:
         part for part in (item.sender, "to the turn in progress" if item.steered else "") if part
     ]
     lines: list[Line] = [[("dim", f"  {one_line(', '.join(who))}:")]] if who else []
+    text = item.text
+    if _is_long(item):
+        text = "\n".join(text[:SAID_LENGTH].split("\n")[:SAID_ROWS])
     start = "› "
-    for line in rows_of(item.text) or [""]:
+    for line in rows_of(text) or [""]:
         for row in wrap(line, width - 2):
             lines.append([("key", start), ("said", row)])
             start = "  "
+    if _is_long(item):
+        left = len(item.text) - len(text)
+        lines.append([("dim", crop(f"  … {left:,} more characters · {_MORE}", width))])
+    # A paste, and an image that is named with @, stand in the message already.
+    for name in (name for name in item.files if not name or name not in item.text):
+        lines += sentence(f"with {name or 'a file'}", "dim", width, "  ")
     return lines
+
+
+def _is_long(item: printed.Said) -> bool:
+    return len(item.text) > SAID_LENGTH or item.text.count("\n") >= SAID_ROWS
 
 
 def _answer(item: printed.Answer, width: int, theme: Theme) -> list[Line]:

@@ -1,6 +1,7 @@
 """What is pasted into the input: short texts as they are, long ones as a mark that stands for them.
 
-The mark is what a person sees and may delete; what is sent is the text, whole. A paste never
+The mark is what a person sees and may delete. The text goes along with the message as a file that
+is called as the mark; one that does not fit there is sent in the place of its mark. A paste never
 sends, runs or answers anything, whatever it holds.
 """
 
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable
 
 from turnstone.cli.plain import sendable
+from turnstone.core.attachments import MAX_TEXT, MAX_TEXTS_TOTAL
+from turnstone.core.host import Attachment
 
 #: Lines and characters from which a paste is shown as a mark.
 LINES, CHARACTERS = 10, 2_000
@@ -37,6 +40,25 @@ class Pastes:
         mark = f"[pasted {size} #{len(self._texts) + 1}]"
         self._texts[mark] = text
         return mark
+
+    def beside(self, typed: str, most: int) -> tuple[str, list[Attachment]]:
+        """The message, and the pastes that go along with it: `most` of them at most."""
+        files: dict[str, Attachment] = {}
+        left = MAX_TEXTS_TOTAL
+
+        def placed(found: re.Match[str]) -> str:
+            nonlocal left
+            mark = found[0]
+            text = self._texts.get(mark, "")
+            if not text or mark in files:
+                return mark
+            if len(text) > min(left, MAX_TEXT) or len(files) >= most:
+                return text
+            left -= len(text)
+            files[mark] = Attachment(name=mark[1:-1], text=text)
+            return mark
+
+        return _MARK.sub(placed, typed), list(files.values())
 
     def whole(self, typed: str) -> str:
         """The text in the place of each mark; a mark that was only typed stays as it is."""

@@ -14,11 +14,12 @@ from turnstone.core import events as ev
 @dataclass(frozen=True, slots=True)
 class Said:
     """A person's message. `sender`: who else sent it; empty: the person here. `steered`: the model
-    read it in the middle of a turn."""
+    read it in the middle of a turn. `files`: what those that came with it are called."""
 
     text: str
     sender: str = ""
     steered: bool = False
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from prompt_toolkit.completion import Completer
 from prompt_toolkit.history import History
 
 from turnstone.core import events as ev
-from turnstone.core.host import Answer, PlanReply
+from turnstone.core.host import Answer, Attachment, PlanReply
 
 Fragment: TypeAlias = tuple[str, str]
 """The name of a style (`paint.STYLES`; empty: as text is), and text without a line end. What
@@ -88,6 +88,14 @@ class Dialog(Protocol):
 MakeDialog: TypeAlias = Callable[[Asked], Dialog]
 
 
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What is sent for what was typed."""
+
+    text: str
+    files: tuple[Attachment, ...] = ()
+
+
 class Compose(Protocol):
     """What surrounds the input: history, completion, what is pasted, and `!commands`."""
 
@@ -97,8 +105,9 @@ class Compose(Protocol):
     def pasted(self, text: str) -> str:
         """What stands in the input for this paste: itself, or a short mark for it."""
 
-    def expanded(self, typed: str) -> str:
-        """What is sent for what was typed: marks are their texts again, `@path` what it means."""
+    def composed(self, typed: str) -> Composed:
+        """What is sent for what was typed: marks have their texts again, `@path` what it means.
+        Raises InvalidRequest for what cannot be sent."""
 
     async def shell(self, command: str, show: Callable[[str], None]) -> str:
         """`!command`: run it for the person, give `show` what it prints as it comes; returns

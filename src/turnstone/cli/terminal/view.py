@@ -92,7 +92,7 @@ def _begun(view: View, event: ev.Event, out: list[Printed]) -> View:
     for message in view.queued:
         if message.correlation_id in taken:
             steered = message.correlation_id != event.correlation_id
-            out.append(printed.Said(message.text, message.sender, steered))
+            out.append(printed.Said(message.text, message.sender, steered, message.files))
     queued = tuple(m for m in view.queued if m.correlation_id not in taken)
     if event.correlation_id and event.correlation_id != view.turn:
         view = replace(view, turn=event.correlation_id, since=event.timestamp, failed=False)
@@ -165,12 +165,13 @@ def _told(view: View, event: ev.Event, out: list[Printed]) -> View:
 
 def _accepted(view: View, event: ev.MessageAccepted, out: list[Printed]) -> View:
     sender = "" if event.correlation_id in view.own else event.sender or "somebody else"
+    files = tuple(one.name for one in event.attachments)
     if not view.turn and not view.queued:
-        out.append(printed.Said(event.message, sender))
+        out.append(printed.Said(event.message, sender, files=files))
         return replace(
             view, turn=event.correlation_id, since=event.timestamp, failed=False, stopping=False
         )
-    queued = Queued(event.correlation_id, event.message, sender, event.steer)
+    queued = Queued(event.correlation_id, event.message, sender, event.steer, files)
     return replace(view, queued=(*view.queued, queued))
 
 
@@ -197,7 +198,7 @@ def _answered(event: ev.ApprovalAnswered | ev.PlanAnswered) -> str:
 
 def _ended(view: View, event: ev.TurnEnded, out: list[Printed]) -> View:
     out.extend(  # its turn ended before anything was done in it
-        printed.Said(message.text, message.sender, bool(event.turn))
+        printed.Said(message.text, message.sender, bool(event.turn), message.files)
         for message in view.queued
         if message.correlation_id == event.correlation_id and event.begun
     )

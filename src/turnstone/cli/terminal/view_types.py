@@ -22,6 +22,7 @@ class Queued:
     text: str
     sender: str = ""
     steer: bool = False
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "/cluster",
-        "nodes and workstreams of a cluster, from its console: not in this version",
-        "[status | nodes | workstreams | node ID]",
+        "the nodes of a cluster and their workstreams, where Redis is configured",
+        "[status | nodes | workstreams [STATE] | node ID]",
         where="terminal",
     ),
     Command("/exit", "leave (in the terminal: also Ctrl-D)", aliases=("/quit", "/q")),
