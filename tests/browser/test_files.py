@@ -12,6 +12,7 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from modelserver.plans import echo
 from support.browsing import barriers, opened
+from support.memory_queue import until
 from support.nodes import local_node
 from support.servers import serving
 from turnstone.core.host import CreateWorkstream
@@ -85,6 +86,7 @@ async def test_images_and_texts_go_with_a_message_and_are_seen_again(
                 await page.reload()
 
             await page.get_by_role("button", name="Retry").click()
+            await until(lambda: len(within.model.requests) == 2)  # before, the page is as it was
             await expect(said).to_have_count(1)
             await expect(page.locator(".answer")).to_have_count(1)
             await loaded(said.get_by_role("img"))

@@ -56,6 +56,7 @@ class LeftHere:
         self._pumps, self._approvals = pumps, approvals
         self._doubts, self._saw = doubts, saw
         self._heirs = Heirs(work, link, estate, self._inherited) if estate else None
+        self._forgotten = False  # Redis may have forgotten how messages ended here
 
     async def take_stock(self) -> None:
         """What the node has, and what earlier processes of it left unfinished."""
@@ -78,6 +79,17 @@ class LeftHere:
                 await self._enter(
                     cid, partial(self._work.stand, cid, turn.epoch, turn.raw, turn.lane)
                 )
+        self._forgotten = True
+
+    async def tell_again(self) -> None:
+        """What ended here while Redis lost its last moments is accepted there still, and nobody is
+        at it any more: it is taken up, and its ending told once more."""
+        if not self._forgotten:
+            return
+        self._forgotten = False
+        for left in await self._link.insist(self._work.unfinished):
+            if self._turns.get(left.correlation_id) is None:
+                await self._go_on(left)
 
     async def _enter(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
         try:

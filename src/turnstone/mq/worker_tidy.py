@@ -70,6 +70,7 @@ class Tidying:
         """What others left, what a lost reply left, what nobody claimed; seconds until it is worth
         to look again. `again`: whose turn it was a moment ago does not ask for it."""
         await self._watch.look()
+        await self._left_here.tell_again()
         mine = set(self._seen_to) if again else await self._turns()
         inherits = self._store in mine
         if inherits:  # first, for what others' work is after a while is anybody's
